@@ -1,0 +1,29 @@
+//! The tunnel between the Windflow hub and its agents: what travels, in which
+//! bytes, and over what.
+//!
+//! Read it from the top down:
+//!
+//! * [`version`], [`capability`], [`limits`], [`ids`]: what both ends agree on
+//!   before the first byte.
+//! * [`token`], [`identity`]: the words by which a hub and an agent know each
+//!   other.
+//! * [`message`]: every typed message, in the order a connection meets them:
+//!   enrollment, hello, control, and the preamble that starts each stream.
+//!   [`codec`] turns them into bytes.
+//! * [`frame`] and [`mux`]: many streams on one byte stream, as a state machine
+//!   without I/O and the task that drives it.
+//! * [`transport`]: [`Connection`](transport::Connection) and
+//!   [`Stream`](transport::Stream) over memory, WebSocket and QUIC. Everything
+//!   above this crate uses these two and nothing below them.
+//!
+//! This crate knows no database, no Docker and no web framework.
+
+pub mod capability;
+pub mod codec;
+pub mod identity;
+pub mod ids;
+pub mod limits;
+pub mod message;
+pub mod token;
+pub mod transport;
+pub mod version;

@@ -1,0 +1,68 @@
+//! Every size and every wait that crosses the wire, in one place. A bound is
+//! checked before anything is allocated for what it bounds.
+
+use std::time::Duration;
+
+/// Largest typed message, in bytes, its length prefix not counted.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Largest enrollment or renewal request, in bytes.
+pub const ENROLL_MAX: usize = 16 * 1024;
+/// Largest hello, in bytes.
+pub const HELLO_MAX: usize = 8 * 1024;
+/// Largest control message, in bytes.
+pub const CONTROL_MAX: usize = 32 * 1024;
+/// Largest stream preamble, in bytes.
+pub const PREAMBLE_MAX: usize = 1024;
+/// Longest text in a hello or an enrollment (host name, version), in bytes.
+pub const FACT_TEXT_MAX: usize = 256;
+/// Most labels an agent may claim when it enrolls.
+pub const LABELS_MAX: usize = 32;
+
+/// Largest payload of one multiplexer frame, in bytes.
+pub const FRAME_PAYLOAD_MAX: usize = 16 * 1024;
+/// A frame never counts for less than this against a receive window, so that
+/// tiny frames cannot hold more memory than the window allows, in bytes.
+pub const FRAME_CHARGE_MIN: usize = 64;
+/// Receive window of a new stream, per direction, in bytes.
+pub const WINDOW_INITIAL: u32 = 256 * 1024;
+/// Largest receive window of one stream, in bytes.
+pub const WINDOW_MAX: u32 = 8 * 1024 * 1024;
+/// Largest receive window where the round trip is below [`RTT_LOCAL`], in bytes.
+pub const WINDOW_MAX_LOCAL: u32 = 512 * 1024;
+/// A round trip below this is a path on which large windows only cost latency.
+pub const RTT_LOCAL: Duration = Duration::from_millis(1);
+/// What all streams of one session may grow beyond their first window, at the
+/// hub, in bytes.
+pub const WINDOW_GROWTH_HUB: u32 = 4 * 1024 * 1024;
+/// The same at the agent, in bytes.
+pub const WINDOW_GROWTH_AGENT: u32 = 8 * 1024 * 1024;
+/// Most streams open at once on one session.
+pub const STREAMS_MAX: usize = 128;
+/// Unsent bytes one stream may queue before its writer waits.
+pub const SEND_QUEUE_MAX: usize = 64 * 1024;
+/// Resets that may wait to be sent before the session is closed.
+pub const RESETS_QUEUED_MAX: usize = 256;
+/// Most bytes joined into one flush of a session.
+pub const FLUSH_MAX: usize = 32 * 1024;
+/// Most bytes one poll reads from a session before it lets others run.
+pub const READ_PER_POLL: usize = 256 * 1024;
+
+/// Largest WebSocket message of the tunnel, in bytes. Larger ones end the
+/// session.
+pub const WEBSOCKET_MESSAGE_MAX: usize = 64 * 1024;
+
+/// Dial, TLS and hello together must finish within this.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
+/// The whole exchange of an enrollment or renewal, once connected.
+pub const EXCHANGE_DEADLINE: Duration = Duration::from_secs(10);
+/// Each end measures the round trip this often.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
+/// A session that has been silent for this long is dead.
+pub const SILENCE_MAX: Duration = Duration::from_secs(25);
+/// One write to the network must make progress within this.
+pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// A probe of an older session must be answered within this, or the newer
+/// session takes its place.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+/// The first message on a new stream must have arrived within this.
+pub const PREAMBLE_DEADLINE: Duration = Duration::from_secs(10);

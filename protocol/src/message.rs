@@ -1,0 +1,11 @@
+//! Every typed message, one file for each moment of a connection's life.
+//!
+//! Fields are never renumbered, reordered or reused: bincode writes them in
+//! the order they are declared. What a newer version adds goes to the end of
+//! the hello, or becomes a new variant of a control message; golden bytes in
+//! each file's tests hold the layout in place.
+
+pub mod control;
+pub mod enroll;
+pub mod hello;
+pub mod preamble;

@@ -1,0 +1,1 @@
+//! The test harness: real engines, databases, networks and faults.
