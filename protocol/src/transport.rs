@@ -3,6 +3,8 @@
 //! [`Connection`] opens and accepts [`Stream`]s; nothing above this module
 //! knows which transport it has. Only the hub opens streams.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;
 pub mod quic;
 pub mod websocket;
