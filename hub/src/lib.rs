@@ -1,1 +1,4 @@
 //! The library behind the hub binary.
+
+//pub mod docker;
+pub mod fleet;
