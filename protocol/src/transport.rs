@@ -4,6 +4,7 @@
 //! knows which transport it has. Only the hub opens streams.
 
 pub mod memory;
+pub mod websocket;
 
 use std::io;
 use std::pin::Pin;
