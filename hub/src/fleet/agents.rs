@@ -7,8 +7,7 @@ mod store;
 mod ticket;
 
 pub use model::{Agent, AgentState};
-pub use routes::routes;
-pub use service::Agents;
+pub use service::RenameError;
 pub use ticket::TicketKey;
 pub(super) use model::{AgentRow, NewAgent, TicketVerdict};
 pub(super) use store::{

@@ -6,10 +6,9 @@ mod service;
 mod store;
 
 pub use model::{
-    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, Labels, NewTcpEnvironment,
+    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, Labels,
+    NewTcpEnvironment, TcpTls,
 };
-pub use routes::routes;
-pub use service::{Environments, RemoveError};
-pub(super) use store::{
-    NewEnvironment, StoreError, find, get_target, insert, list_attached, mark_connected, mark_seen, rename,
-};
+pub use service::AddError;
+pub use store::StoreError;
+pub(super) use store::{NewEnvironment, insert, mark_connected, mark_seen, name_taken, rename};

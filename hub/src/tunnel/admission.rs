@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use time::OffsetDateTime;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use windflow_protocol::capability::Capabilities;
@@ -18,6 +17,7 @@ use windflow_protocol::version::ProtocolVersion;
 use super::gatekeeper::{Admitted, Gatekeeper, Identity};
 use super::registry::{Registry, Taken};
 use super::session::{OUTBOX_MAX, Session, SessionFacts};
+use crate::clock::Timestamp;
 
 /// When a second agent with the identity of a live one may try again, in
 /// seconds.
@@ -31,14 +31,15 @@ pub struct Arrival {
     /// Whose it is.
     pub identity: Identity,
     /// When it arrived, by the hub's clock.
-    pub at: OffsetDateTime,
+    pub at: Timestamp,
 }
 
 /// Admits a connection and stays with it until its session ends. Whatever goes
-/// wrong ends this one connection, with a reason that the agent can show.
+/// wrong ends this one connection, with a reason that the agent can show. (The
+/// hello is boxed, so that a standing session does not carry its size for life.)
 pub async fn admit<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper: &G) {
     let connection = arrival.connection.clone();
-    match tokio::time::timeout(CONNECT_DEADLINE, begin(arrival, registry, gatekeeper)).await {
+    match tokio::time::timeout(CONNECT_DEADLINE, Box::pin(begin(arrival, registry, gatekeeper))).await {
         Ok(Ok(begun)) => live(begun, registry, gatekeeper).await,
         Ok(Err(refusal)) => {
             tracing::info!(reason = %refusal, "connection refused");
@@ -132,7 +133,7 @@ async fn welcome<G: Gatekeeper>(
         generation: admitted.generation,
         ticket: admitted.ticket,
         standing: admitted.standing,
-        hub_clock_micros: micros(session.facts.since),
+        hub_clock_micros: session.facts.since.as_micros(),
         hub_version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     write_message(control, &HelloReply::Welcome(welcome)).await?;
@@ -220,10 +221,6 @@ async fn speak<W: AsyncWrite + Unpin>(mut to: W, mut outbox: mpsc::Receiver<ToAg
         }
     }
     "the session was dropped".to_owned()
-}
-
-fn micros(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000).expect("the hub's clock is within 290,000 years of 1970")
 }
 
 /// Which engine states an agent may claim, with texts fit to be shown.

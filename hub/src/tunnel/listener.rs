@@ -34,7 +34,7 @@ struct Inner<G> {
     tls: Arc<ServerConfig>,
     registry: Registry,
     gatekeeper: Arc<G>,
-    clock: Clock,
+    clock: Arc<dyn Clock>,
     tracker: TaskTracker,
     handshakes: Semaphore,
 }
@@ -55,7 +55,7 @@ pub struct Parts<G> {
     /// Who decides.
     pub gatekeeper: Arc<G>,
     /// The hub's clock.
-    pub clock: Clock,
+    pub clock: Arc<dyn Clock>,
     /// Where the connections' tasks run.
     pub tracker: TaskTracker,
 }

@@ -64,8 +64,7 @@ impl Registry {
             let Some(older) = self.enter_if_free(session) else {
                 return Ok(());
             };
-            let same_agent = older.facts.instance == session.facts.instance;
-            if !same_agent && older.answers_within(PROBE_DEADLINE).await {
+            if !session.outranks(&older) && older.answers_within(PROBE_DEADLINE).await {
                 return Err(Taken(older));
             }
             older.close("replaced by a newer session");

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use time::OffsetDateTime;
 use tokio::sync::{mpsc, watch};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
@@ -11,8 +10,13 @@ use windflow_protocol::message::hello::{HostFacts, Standing};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
 use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
 
+use crate::clock::Timestamp;
+
 /// Messages that may wait to be sent to one agent.
 pub const OUTBOX_MAX: usize = 16;
+
+/// How long an agent that is told to leave may take.
+const FAREWELL_DEADLINE: Duration = Duration::from_millis(500);
 
 /// What an agent said of itself when the session began.
 #[derive(Clone, Debug)]
@@ -24,7 +28,7 @@ pub struct SessionFacts {
     /// Random per run of the agent.
     pub instance: [u8; 16],
     /// When the session began, by the hub's clock.
-    pub since: OffsetDateTime,
+    pub since: Timestamp,
 }
 
 /// One live session. It is in the registry from welcome to close.
@@ -126,6 +130,15 @@ impl Session {
         }
     }
 
+    /// Says why the session ends, and ends it within [`FAREWELL_DEADLINE`]
+    /// whether the agent listens or not.
+    pub async fn dismiss(&self, farewell: ToAgent) {
+        self.tell(farewell);
+        if tokio::time::timeout(FAREWELL_DEADLINE, self.ended()).await.is_err() {
+            self.close("dismissed");
+        }
+    }
+
     /// Ends the session and every stream on it.
     pub fn close(&self, reason: &str) {
         self.connection.close(reason);
@@ -134,6 +147,14 @@ impl Session {
     /// Waits until the session has ended.
     pub async fn ended(&self) -> String {
         self.connection.closed().await.to_string()
+    }
+
+    /// Whether this session takes an older one's place without asking: it is
+    /// the same run of the same agent, or the older one is quarantined and this
+    /// one is not.
+    pub(super) fn outranks(&self, older: &Self) -> bool {
+        let same_run = older.facts.instance == self.facts.instance;
+        same_run || older.standing() == Standing::Quarantined && self.standing() != Standing::Quarantined
     }
 
     /// Whether the other end still answers, asked for at most `deadline`.
