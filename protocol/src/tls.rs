@@ -10,7 +10,7 @@ pub mod agent;
 mod certificate;
 pub mod hub;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::sync::Arc;
 
