@@ -70,6 +70,7 @@ install_missing() {
   say "installing:$wanted"
   # shellcheck disable=SC2086 # a list of package names
   apt-get install --yes --quiet --no-install-recommends --no-upgrade $wanted >&2 || die "apt-get install failed"
+  disable_services
   release_services
 }
 
