@@ -24,6 +24,7 @@ use tempfile::TempDir;
 pub use self::image::{BUSYBOX, busybox_archive};
 pub use self::registry::Registry;
 pub use self::tls::EngineCertificates;
+use crate::network::wrap_in;
 use crate::places;
 use crate::process::{Output, Process, run, run_with_input, signal_process};
 use crate::wait;
@@ -264,23 +265,16 @@ impl TestEngine {
     fn command(&self) -> Command {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"]);
-        let mut bring_up = "";
-        match &self.options.network {
-            EngineNetwork::Private => {
-                command.arg("--net");
-                bring_up = "ip link set lo up && ";
-            }
-            EngineNetwork::Namespace(name) => {
-                let mut inside = Command::new("nsenter");
-                inside.arg(format!("--net=/run/netns/{name}")).arg(command.get_program()).args(command.get_args());
-                command = inside;
-            }
-            EngineNetwork::Host => {}
-        }
+        let private = self.options.network == EngineNetwork::Private;
+        let bring_up = if private { "ip link set lo up && " } else { "" };
+        command.args(private.then_some("--net"));
         command.arg("sh").args(["-c", &format!("{bring_up}exec \"$@\""), "sh"]);
         command.arg(self.version.program()).args(self.arguments());
         command.env("PATH", self.version.path());
-        command
+        match &self.options.network {
+            EngineNetwork::Namespace(name) => wrap_in(name, &command),
+            EngineNetwork::Private | EngineNetwork::Host => command,
+        }
     }
 
     fn arguments(&self) -> Vec<OsString> {

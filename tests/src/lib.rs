@@ -2,6 +2,7 @@
 //!
 //! * [`engine`]: Docker engines of both versions, each in its own folder and
 //!   namespaces.
+//! * [`network`]: relays, proxies and namespaces, and what goes wrong there.
 //! * [`process`] and [`wait`]: everything that runs and every wait for it.
 //! * [`places`]: where the programs are.
 //!
@@ -10,6 +11,7 @@
 //! have what it needs has failed.
 
 pub mod engine;
+pub mod network;
 pub mod places;
 pub mod process;
 pub mod wait;

@@ -193,12 +193,7 @@ impl Running {
     pub fn start_on_terminal(command: &Command) -> Self {
         let mut terminal = Command::new("script");
         terminal.args(["--quiet", "--return", "--flush", "--command", &shell_line(command), "/dev/null"]);
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => terminal.env(key, value),
-                None => terminal.env_remove(key),
-            };
-        }
+        copy_surroundings(command, &mut terminal);
         Self::start(&terminal)
     }
 
@@ -300,16 +295,21 @@ fn copy_into(pipe: &mut impl Read, text: &std::sync::Mutex<Vec<u8>>) {
 fn tied_to_us(command: &Command) -> Command {
     let mut tied = Command::new("setpriv");
     tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
-    for (key, value) in command.get_envs() {
+    copy_surroundings(command, &mut tied);
+    tied
+}
+
+/// Gives `to` the environment and the folder that were set on `from`.
+pub(crate) fn copy_surroundings(from: &Command, to: &mut Command) {
+    for (key, value) in from.get_envs() {
         match value {
-            Some(value) => tied.env(key, value),
-            None => tied.env_remove(key),
+            Some(value) => to.env(key, value),
+            None => to.env_remove(key),
         };
     }
-    if let Some(folder) = command.get_current_dir() {
-        tied.current_dir(folder);
+    if let Some(folder) = from.get_current_dir() {
+        to.current_dir(folder);
     }
-    tied
 }
 
 fn shell_line(command: &Command) -> String {
