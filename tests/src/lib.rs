@@ -3,6 +3,7 @@
 //! * [`engine`]: Docker engines of both versions, each in its own folder and
 //!   namespaces.
 //! * [`network`]: relays, proxies and namespaces, and what goes wrong there.
+//! * [`product`]: the hub, the agent and the `docker` command through them.
 //! * [`process`] and [`wait`]: everything that runs and every wait for it.
 //! * [`places`]: where the programs are.
 //!
@@ -14,4 +15,5 @@ pub mod engine;
 pub mod network;
 pub mod places;
 pub mod process;
+pub mod product;
 pub mod wait;
