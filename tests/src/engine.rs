@@ -11,7 +11,6 @@ mod tls;
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
-use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,7 +23,7 @@ use tempfile::TempDir;
 pub use self::image::{BUSYBOX, busybox_archive};
 pub use self::registry::Registry;
 pub use self::tls::EngineCertificates;
-use crate::network::wrap_in;
+use crate::network::{namespace_file, wrap_in};
 use crate::places;
 use crate::process::{Output, Process, run, run_with_input, signal_process};
 use crate::wait;
@@ -33,6 +32,8 @@ use crate::wait;
 const START_DEADLINE: Duration = Duration::from_secs(30);
 /// How long an engine may take to answer a ping.
 const PING_DEADLINE: Duration = Duration::from_secs(2);
+/// Where engines listen that listen on TCP.
+pub const ENGINE_PORT: u16 = 2376;
 /// How long a command given to an engine may run.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -74,18 +75,15 @@ impl EngineVersion {
     }
 }
 
-/// The network that an engine and its containers live in.
+/// The network that an engine and its containers live in. It is never the
+/// machine's own: a second engine there takes the bridge of the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum EngineNetwork {
-    /// One of its own, with bridges and published ports, reachable from
-    /// nowhere else. The engine answers on its Unix socket.
+    /// One of its own, reachable from nowhere else.
     #[default]
     Private,
-    /// A named network namespace that a test made, with bridges.
+    /// A named network namespace that a test made.
     Namespace(String),
-    /// The machine's own, without bridges: containers have `--network none` or
-    /// `host`. Engines that listen on TCP or use a registry need it.
-    Host,
 }
 
 /// What else an engine should be.
@@ -97,13 +95,13 @@ pub struct EngineOptions {
     pub tcp: EngineTcp,
 }
 
-/// How an engine listens on TCP; only with [`EngineNetwork::Host`].
+/// How an engine listens on TCP, on every address of its namespace.
 #[derive(Clone, Debug, Default)]
 pub enum EngineTcp {
     /// Not at all.
     #[default]
     None,
-    /// Without TLS, on loopback.
+    /// Without TLS.
     Plain,
     /// With certificates of both sides.
     MutualTls(EngineCertificates),
@@ -116,7 +114,6 @@ pub struct TestEngine {
     version: EngineVersion,
     options: EngineOptions,
     process: Option<Process>,
-    port: Option<u16>,
     cgroup: String,
     folder: TempDir,
 }
@@ -141,20 +138,12 @@ impl TestEngine {
     }
 
     /// An engine that has not been started: its socket does not exist yet.
-    ///
-    /// # Panics
-    /// When it asks for TCP outside the machine's own network.
     pub fn prepare(version: EngineVersion, options: EngineOptions) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("windflow-test-{}-{number}", std::process::id());
         let folder = tempfile::Builder::new().prefix("windflow-engine-").tempdir().expect("a temporary folder");
-        let port = match options.tcp {
-            EngineTcp::None => None,
-            EngineTcp::Plain | EngineTcp::MutualTls(_) => Some(free_port()),
-        };
-        assert!(port.is_none() || options.network == EngineNetwork::Host, "TCP engines need the machine's network");
-        Self { version, options, process: None, port, cgroup, folder }
+        Self { version, options, process: None, cgroup, folder }
     }
 
     /// Starts a prepared or ended engine on its old folder and address.
@@ -217,9 +206,9 @@ impl TestEngine {
         format!("unix://{}", self.socket().display())
     }
 
-    /// Where it listens on TCP, if it does.
-    pub fn tcp_address(&self) -> Option<SocketAddr> {
-        self.port.map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+    /// The same command, to be run in the engine's network.
+    pub fn wrap(&self, command: &Command) -> Command {
+        wrap_in(&PathBuf::from(format!("/proc/{}/ns/net", self.dockerd().as_raw_nonzero())), command)
     }
 
     /// A folder that the engine and the tests share; removed with the engine.
@@ -272,8 +261,8 @@ impl TestEngine {
         command.arg(self.version.program()).args(self.arguments());
         command.env("PATH", self.version.path());
         match &self.options.network {
-            EngineNetwork::Namespace(name) => wrap_in(name, &command),
-            EngineNetwork::Private | EngineNetwork::Host => command,
+            EngineNetwork::Namespace(name) => wrap_in(&namespace_file(name), &command),
+            EngineNetwork::Private => command,
         }
     }
 
@@ -291,14 +280,13 @@ impl TestEngine {
             "--host".into(),
             self.address().into(),
         ];
-        if self.options.network == EngineNetwork::Host {
-            arguments.extend(["--bridge", "none", "--iptables=false"].map(OsString::from));
-        }
-        if let Some(port) = self.port {
-            arguments.extend(["--host".into(), format!("tcp://127.0.0.1:{port}").into()]);
-        }
-        if let EngineTcp::MutualTls(certificates) = &self.options.tcp {
-            arguments.extend(certificates.engine_arguments(folder));
+        match &self.options.tcp {
+            EngineTcp::None => {}
+            EngineTcp::Plain => arguments.extend(["--host".into(), format!("tcp://0.0.0.0:{ENGINE_PORT}").into()]),
+            EngineTcp::MutualTls(certificates) => {
+                arguments.extend(["--host".into(), format!("tcp://0.0.0.0:{ENGINE_PORT}").into()]);
+                arguments.extend(certificates.engine_arguments(folder));
+            }
         }
         arguments
     }

@@ -7,7 +7,7 @@ pub mod relay;
 mod reverse_proxy;
 
 pub use self::connect_proxy::{ConnectProxy, Credentials};
-pub(crate) use self::namespace::wrap_in;
 pub use self::namespace::{Blocked, Netns};
+pub(crate) use self::namespace::{namespace_file, wrap_in};
 pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};
 pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind};

@@ -7,8 +7,8 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose,
 };
 
-/// A certificate authority with one certificate for an engine on 127.0.0.1 and
-/// one for its client, all as PEM text.
+/// A certificate authority with one certificate for an engine and one for its
+/// client, all as PEM text.
 #[derive(Clone, Debug)]
 pub struct EngineCertificates {
     /// The authority's certificate.
@@ -22,16 +22,17 @@ pub struct EngineCertificates {
 }
 
 impl EngineCertificates {
-    /// Makes all of them anew.
+    /// Makes all of them anew, for an engine at this address.
     ///
     /// # Panics
     /// Never: the parameters are constant and good.
-    pub fn generate() -> Self {
+    pub fn generate(engine: std::net::IpAddr) -> Self {
         let mut params = CertificateParams::new(vec![]).expect("no names are good names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
         let authority = CertifiedIssuer::self_signed(params, new_key()).expect("the parameters are good");
-        let (engine_certificate, engine_key) = issue(&authority, "127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth);
+        let (engine_certificate, engine_key) =
+            issue(&authority, &engine.to_string(), ExtendedKeyUsagePurpose::ServerAuth);
         let (client_certificate, client_key) = issue(&authority, "client", ExtendedKeyUsagePurpose::ClientAuth);
         Self { authority: authority.pem(), client_certificate, client_key, engine_certificate, engine_key }
     }

@@ -1,6 +1,7 @@
 //! Network namespaces: a second host on the same machine.
 
 use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -64,7 +65,7 @@ impl Netns {
 
     /// The same command, to be run inside.
     pub fn wrap(&self, command: &Command) -> Command {
-        wrap_in(&self.name, command)
+        wrap_in(&namespace_file(&self.name), command)
     }
 
     /// Drops this traffic from now on, without a word to either end.
@@ -143,10 +144,15 @@ impl Blocked {
     }
 }
 
-/// The same command, to be run inside the namespace of this name.
-pub(crate) fn wrap_in(namespace: &str, command: &Command) -> Command {
+/// Where the kernel shows the namespace of this name.
+pub(crate) fn namespace_file(name: &str) -> PathBuf {
+    Path::new("/run/netns").join(name)
+}
+
+/// The same command, to be run inside the namespace behind this file.
+pub(crate) fn wrap_in(namespace: &Path, command: &Command) -> Command {
     let mut inside = Command::new("nsenter");
-    inside.arg(format!("--net=/run/netns/{namespace}")).arg(command.get_program()).args(command.get_args());
+    inside.arg(format!("--net={}", namespace.display())).arg(command.get_program()).args(command.get_args());
     crate::process::copy_surroundings(command, &mut inside);
     inside
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::hub::{Hub, copy_folder};
-use crate::network::wrap_in;
+use crate::network::{namespace_file, wrap_in};
 use crate::places;
 use crate::process::{Output, Process, run, write_private};
 use crate::wait;
@@ -239,7 +239,7 @@ impl Agent {
     fn surround(&self, mut command: Command) -> Command {
         command.envs(self.options.environment.iter().cloned());
         match &self.options.namespace {
-            Some(namespace) => wrap_in(namespace, &command),
+            Some(namespace) => wrap_in(&namespace_file(namespace), &command),
             None => command,
         }
     }

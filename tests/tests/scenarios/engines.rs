@@ -4,8 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use windflow_tests::engine::{
-    BUSYBOX, EngineCertificates, EngineNetwork, EngineOptions, EngineTcp, EngineVersion, Registry, TestEngine,
+    BUSYBOX, ENGINE_PORT, EngineCertificates, EngineNetwork, EngineOptions, EngineTcp, EngineVersion, Registry,
+    TestEngine,
 };
+use windflow_tests::network::Netns;
 use windflow_tests::process::run;
 
 fn runs_a_container(version: EngineVersion) {
@@ -58,11 +60,12 @@ fn an_engine_that_hangs_answers_again_after_it_goes_on() {
 
 #[test]
 fn an_engine_on_tcp_answers_those_with_its_certificates_only() {
-    let certificates = EngineCertificates::generate();
+    let namespace = Netns::new();
+    let certificates = EngineCertificates::generate(namespace.inside().into());
+    let network = EngineNetwork::Namespace(namespace.name().to_owned());
     let tcp = EngineTcp::MutualTls(certificates.clone());
-    let options = EngineOptions { network: EngineNetwork::Host, tcp };
-    let engine = TestEngine::start_with(EngineVersion::V20_10, options);
-    let address = format!("tcp://{}", engine.tcp_address().expect("it listens on TCP"));
+    let engine = TestEngine::start_with(EngineVersion::V20_10, EngineOptions { network, tcp });
+    let address = format!("tcp://{}:{ENGINE_PORT}", namespace.inside());
     let folder = tempfile::tempdir().unwrap();
     certificates.write_client_files(folder.path());
 
@@ -75,9 +78,8 @@ fn an_engine_on_tcp_answers_those_with_its_certificates_only() {
 
 #[test]
 fn an_image_goes_to_the_registry_and_comes_back() {
-    let registry = Registry::start();
-    let options = EngineOptions { network: EngineNetwork::Host, tcp: EngineTcp::None };
-    let engine = TestEngine::start_with(EngineVersion::V26_1, options);
+    let engine = TestEngine::start(EngineVersion::V26_1);
+    let registry = Registry::start(&engine);
     engine.import_busybox();
     let name = registry.name_of("busybox");
     engine.docker(["tag", BUSYBOX, &name]).succeeded();
