@@ -11,10 +11,24 @@ pub mod websocket;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+pub use crate::mux::Driver;
+use crate::mux::{MuxConnection, MuxStream, Shared};
+
+/// Which end of a connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The end that opens streams.
+    Hub,
+    /// The end that accepts them.
+    Agent,
+}
 
 /// How a connection travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -166,10 +180,23 @@ pub struct Connection(Carrier);
 #[derive(Clone, Debug)]
 enum Carrier {
     Memory(memory::MemoryConnection),
+    Multiplexed(MuxConnection),
     Quic(quic::QuicConnection),
 }
 
 impl Connection {
+    /// A connection on any byte stream, which must be authenticated already.
+    /// It lives as long as its [`Driver`], which the caller spawns as a task
+    /// of its own.
+    pub fn multiplexed<Io>(io: Io, side: Side, kind: TransportKind) -> (Self, Driver)
+    where
+        Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let shared = Arc::new(Shared::new(side, Instant::now()));
+        let driver = Driver::new(io, Arc::clone(&shared));
+        (Self(Carrier::Multiplexed(MuxConnection::new(shared, kind))), driver)
+    }
+
     /// Opens a stream. The other end learns of it with the first bytes written.
     ///
     /// # Errors
@@ -178,6 +205,7 @@ impl Connection {
     pub fn open(&self, priority: Priority) -> Result<Stream, OpenError> {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
+            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
         }
     }
@@ -189,6 +217,7 @@ impl Connection {
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
+            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
         }
     }
@@ -201,6 +230,7 @@ impl Connection {
     pub async fn ping(&self) -> Result<Duration, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
+            Carrier::Multiplexed(mux) => mux.ping().await,
             Carrier::Quic(quic) => quic.ping().await,
         }
     }
@@ -209,6 +239,7 @@ impl Connection {
     pub fn rtt(&self) -> Option<Duration> {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
+            Carrier::Multiplexed(mux) => mux.rtt(),
             Carrier::Quic(quic) => Some(quic.rtt()),
         }
     }
@@ -218,6 +249,7 @@ impl Connection {
     pub fn close(&self, reason: &str) {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
+            Carrier::Multiplexed(mux) => mux.close(reason),
             Carrier::Quic(quic) => quic.close(reason),
         }
     }
@@ -226,14 +258,16 @@ impl Connection {
     pub async fn closed(&self) -> CloseReason {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
+            Carrier::Multiplexed(mux) => mux.closed().await,
             Carrier::Quic(quic) => quic.closed().await,
         }
     }
 
     /// How the connection travels.
-    pub const fn kind(&self) -> TransportKind {
+    pub fn kind(&self) -> TransportKind {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
+            Carrier::Multiplexed(mux) => mux.kind(),
             Carrier::Quic(_) => TransportKind::Quic,
         }
     }
@@ -248,6 +282,7 @@ pub struct Stream(Channel);
 #[derive(Debug)]
 enum Channel {
     Memory(memory::MemoryStream),
+    Multiplexed(MuxStream),
     Quic(quic::QuicStream),
 }
 
@@ -256,6 +291,7 @@ impl Stream {
     pub fn reset(self, code: ResetCode) {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
+            Channel::Multiplexed(stream) => stream.reset(code),
             Channel::Quic(stream) => stream.reset(code),
         }
     }
@@ -265,6 +301,7 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -274,6 +311,7 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -281,6 +319,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -288,6 +327,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
