@@ -148,3 +148,6 @@ fn check_variant<M: Message>(bytes: &[u8]) -> Result<(), CodecError> {
         Err(_) => Err(CodecError::Malformed { name: M::NAME }),
     }
 }
+
+#[cfg(test)]
+mod tests;

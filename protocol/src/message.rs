@@ -2,10 +2,12 @@
 //!
 //! Fields are never renumbered, reordered or reused: bincode writes them in
 //! the order they are declared. What a newer version adds goes to the end of
-//! the hello, or becomes a new variant of a control message; golden bytes in
-//! each file's tests hold the layout in place.
+//! the hello, or becomes a new variant of a control message; the golden bytes
+//! in `message/golden.txt` hold the layout in place.
 
 pub mod control;
 pub mod enroll;
+#[cfg(test)]
+mod golden;
 pub mod hello;
 pub mod preamble;

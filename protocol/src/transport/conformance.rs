@@ -37,6 +37,8 @@ impl Pair {
 macro_rules! every_transport {
     ($($test:ident),+ $(,)?) => {
         every_transport!(@over memory: $($test),+);
+        every_transport!(@over multiplexed: $($test),+);
+        every_transport!(@over websocket: $($test),+);
         every_transport!(@over quic: $($test),+);
     };
     (@over $transport:ident: $($test:ident),+) => {
@@ -169,15 +171,16 @@ async fn streams_are_limited_and_independent(pair: Pair) {
 async fn an_ended_stream_gives_its_slot_back(pair: Pair) {
     for _ in 0..3 * STREAMS_MAX {
         // A slot is free again once both ends know, a round trip later.
-        let ours = loop {
+        let mut ours = loop {
             match pair.hub.open(Priority::Normal) {
                 Ok(stream) => break stream,
                 Err(OpenError::TooManyStreams) => drop(pair.hub.ping().await.unwrap()),
                 Err(OpenError::Closed(reason)) => panic!("{reason}"),
             }
         };
-        drop(ours);
+        ours.write_all(b"!").await.unwrap();
         drop(pair.agent.accept().await.unwrap());
+        drop(ours);
     }
 }
 
@@ -277,11 +280,46 @@ fn pattern(length: usize) -> impl Iterator<Item = u8> {
 /// One connected pair over each transport.
 mod links {
     use super::*;
-    use crate::transport::{memory, quic};
+    use crate::transport::{memory, quic, websocket};
 
     pub(super) fn memory() -> impl Future<Output = Pair> {
         let (hub, agent) = memory::pair();
         std::future::ready(Pair { hub, agent, _carrier: Box::new(()) })
+    }
+
+    /// The multiplexer alone.
+    pub(super) fn multiplexed() -> impl Future<Output = Pair> {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        std::future::ready(driven(near, far))
+    }
+
+    /// The multiplexer in TLS in a WebSocket over TCP, as in the field.
+    pub(super) async fn websocket() -> Pair {
+        let fleet = Fleet::new();
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let dialed = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let accepted = listener.accept().await.unwrap().0;
+        let (agent, hub) = websocket::tests::upgraded(dialed, accepted).await;
+        let identity = fleet.agent(AgentId::generate());
+        let tls = crate::tls::client_config(Purpose::Session, fleet.trust(), Some(identity)).unwrap();
+        let config = crate::tls::server_config(&fleet.hub_identity()).unwrap();
+        let (agent, hub) = tokio::join!(tls.handshake(agent), crate::tls::hub::accept(hub, config));
+        driven(hub.unwrap().0, agent.unwrap())
+    }
+
+    /// A connection over two ends of a byte stream, and the drivers that end
+    /// with it.
+    fn driven<A, B>(hub: A, agent: B) -> Pair
+    where
+        A: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        B: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (hub, hub_driver) = Connection::multiplexed(hub, Side::Hub, TransportKind::WebSocket);
+        let (agent, agent_driver) = Connection::multiplexed(agent, Side::Agent, TransportKind::WebSocket);
+        let mut drivers = tokio::task::JoinSet::new();
+        drivers.spawn(hub_driver);
+        drivers.spawn(agent_driver);
+        Pair { hub, agent, _carrier: Box::new(drivers) }
     }
 
     pub(super) async fn quic() -> Pair {

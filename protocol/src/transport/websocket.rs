@@ -266,4 +266,4 @@ fn unexpected(what: &str) -> io::Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -14,12 +14,20 @@ type End = WebSocketIo<DuplexStream>;
 /// A connected pair, agent first, over a pipe that holds `capacity` bytes.
 async fn pair(capacity: usize) -> (End, End) {
     let (near, far) = tokio::io::duplex(capacity);
+    upgraded(near, far).await
+}
+
+/// Both ends of a WebSocket over any byte stream, agent first.
+pub(crate) async fn upgraded<S>(near: S, far: S) -> (WebSocketIo<S>, WebSocketIo<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let uri = URI.parse().unwrap();
     let (agent, hub) = tokio::join!(connect(near, &uri, HeaderMap::new()), serve(far));
     (agent.unwrap(), hub)
 }
 
-async fn serve(mut io: DuplexStream) -> End {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) -> WebSocketIo<S> {
     let request = read_head(&mut io).await;
     let headers = accept_headers(request.headers()).unwrap();
     io.write_all(b"HTTP/1.1 101 Switching Protocols\r\n").await.unwrap();
@@ -30,7 +38,7 @@ async fn serve(mut io: DuplexStream) -> End {
     accept(io).await
 }
 
-async fn read_head(io: &mut DuplexStream) -> Request<()> {
+async fn read_head(io: &mut (impl AsyncRead + Unpin)) -> Request<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(io.read_u8().await.unwrap());
