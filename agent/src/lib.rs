@@ -6,11 +6,16 @@
 //! * [`host`]: what the agent says of its host, and its only clock.
 //!
 //! The hub runs the same three in its own process for local and TCP engines;
-//! nothing in them knows a state directory.
+//! nothing in them knows a state directory. The agent binary adds:
+//!
+//! * [`identity`]: the key, the certificate and the state, on disk.
+//! * [`link`]: proxies, transports and TLS on the way to the hub.
 
 pub mod dispatch;
 pub mod engine;
 pub mod host;
+pub mod identity;
+pub mod link;
 pub mod serve;
 
 #[cfg(test)]
