@@ -35,6 +35,11 @@ pub fn machine() -> [u8; 32] {
     id.map_or([0; 32], |id| sha256(id.as_bytes()))
 }
 
+/// Seconds since the host started; zero where it does not say.
+pub fn uptime_secs() -> u64 {
+    read_line("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
+}
+
 /// Sixteen random bytes that name one run of an agent.
 pub fn new_instance() -> [u8; 16] {
     rand::random()

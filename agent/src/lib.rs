@@ -10,12 +10,20 @@
 //!
 //! * [`identity`]: the key, the certificate and the state, on disk.
 //! * [`link`]: proxies, transports and TLS on the way to the hub.
+//! * [`enroll`], [`renew`]: how a certificate is had, and had again.
+//! * [`run`]: the daemon's loop, with [`backoff`] between sessions.
+//! * [`cli`]: the command lines.
 
+pub mod backoff;
+pub mod cli;
 pub mod dispatch;
 pub mod engine;
+pub mod enroll;
 pub mod host;
 pub mod identity;
 pub mod link;
+pub mod renew;
+pub mod run;
 pub mod serve;
 
 #[cfg(test)]
