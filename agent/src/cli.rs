@@ -125,7 +125,8 @@ fn transport(text: &str) -> Result<TransportChoice, String> {
     text.parse()
 }
 
-/// What the environment says of proxies; the only place that asks it.
+/// What the environment says of proxies.
+#[expect(clippy::disallowed_methods, reason = "the command line is this binary's configuration")]
 fn proxies_of_environment() -> ProxyRules {
     ProxyRules::from_variables(|name| std::env::var(name).ok())
 }

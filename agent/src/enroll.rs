@@ -69,7 +69,7 @@ pub enum EnrollError {
         reference: String,
     },
     /// The hub cannot be reached, or is not the one the token names.
-    #[error("{}: {0}. What to do: {}", .0.code(), .0.advice())]
+    #[error("{code}: {0}. What to do: {advice}", code = .0.code(), advice = .0.advice())]
     Link(#[from] LinkError),
     /// The hub's answer was lost or made no sense.
     #[error("ANSWER_LOST: {0}. What to do: run the same command again; the token is still good for this host")]

@@ -8,6 +8,7 @@ use ring::digest;
 use windflow_protocol::message::hello::HostFacts;
 
 /// The host's clock, in microseconds since 1970; negative before it.
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
 pub fn clock_micros() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),

@@ -115,10 +115,8 @@ impl Agent {
         };
         let established = dialed?;
         let begun = Instant::now();
-        self.board.enter(Phase::InSession {
-            hub: established.hub.to_string(),
-            connection: established.connection.clone(),
-        });
+        self.board
+            .enter(Phase::InSession { hub: established.hub.to_string(), connection: established.connection.clone() });
         let mut serving = self.serving.clone();
         serving.host.clock_micros = host::clock_micros();
         let end = serve(established.connection.clone(), serving, &self.credentials, self.stop.clone()).await;
@@ -229,3 +227,6 @@ fn explain(reason: RejectReason) -> (&'static str, &'static str) {
         RejectReason::Unavailable => ("HUB_UNAVAILABLE", "nothing: the agent comes back by itself"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,8 @@ impl From<Proxy> for String {
     /// find the way out again.
     fn from(proxy: Proxy) -> Self {
         let mut url = Url::parse(&format!("http://{proxy}")).expect("host and port were read from a URL");
-        if let Some((user, password)) = proxy.credentials.as_ref().and_then(|both| both.expose_secret().split_once(':')) {
+        if let Some((user, password)) = proxy.credentials.as_ref().and_then(|both| both.expose_secret().split_once(':'))
+        {
             url.set_username(user).and_then(|()| url.set_password(Some(password))).expect("http URLs have users");
         }
         url.into()

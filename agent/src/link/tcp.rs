@@ -53,9 +53,8 @@ async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     loop {
         let more = waiting.next().map(|address| attempts.push(TcpStream::connect(*address))).is_some();
-        let pause = async {
-            if more { tokio::time::sleep(NEXT_ADDRESS_AFTER).await } else { std::future::pending().await }
-        };
+        let pause =
+            async { if more { tokio::time::sleep(NEXT_ADDRESS_AFTER).await } else { std::future::pending().await } };
         tokio::select! {
             attempt = attempts.next() => match attempt {
                 Some(Ok(stream)) => return Ok(stream),

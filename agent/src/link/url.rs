@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_the_form() {
-        for text in ["", "hub.example", "ftp://hub", "https://", "https://user:secret@hub", "https://hub?x=1", "https://a b"]
+        for text in
+            ["", "hub.example", "ftp://hub", "https://", "https://user:secret@hub", "https://hub?x=1", "https://a b"]
         {
             let error = text.parse::<HubUrl>().unwrap_err().to_string();
             assert!(error.contains("https://HOST[:PORT]"), "{text}: {error}");

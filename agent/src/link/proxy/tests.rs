@@ -5,7 +5,9 @@ fn hub(url: &str) -> HubUrl {
 }
 
 fn rules(variables: &[(&str, &str)]) -> ProxyRules {
-    ProxyRules::from_variables(|name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+    ProxyRules::from_variables(|name| {
+        variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+    })
 }
 
 fn chosen(rules: &ProxyRules, url: &str) -> Option<String> {
