@@ -110,6 +110,21 @@ pub fn signal_process(id: Pid, signal: Signal) {
     let _gone_already_is_fine = kill_process(id, signal);
 }
 
+/// Stops the process with this id by SIGSTOP and waits until each of its
+/// threads stands still.
+///
+/// # Panics
+/// When it does not stop, or has ended.
+pub fn freeze_process(id: Pid) {
+    signal_process(id, Signal::STOP);
+    let tasks = format!("/proc/{}/task", id.as_raw_nonzero());
+    wait::until_true("a process to stand still", KILL_DEADLINE, || {
+        let threads = std::fs::read_dir(&tasks).expect("the process runs").flatten();
+        let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+    });
+}
+
 /// What a command that has ended printed.
 #[derive(Clone, Debug)]
 pub struct Output {
