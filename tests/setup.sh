@@ -42,7 +42,7 @@ main() {
     demo)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables busybox:busybox-static
-      has docker || install_missing docker:docker.io
+      install_missing docker:docker-cli
       ;;
     lint)
       lock_machine
