@@ -12,6 +12,8 @@
 //!   [`codec`] turns them into bytes.
 //! * [`frame`] and [`mux`]: many streams on one byte stream, as a state machine
 //!   without I/O and the task that drives it.
+//! * [`tls`]: the one session, with certificates at both ends, that every
+//!   connection between hosts runs in.
 //! * [`transport`]: [`Connection`](transport::Connection) and
 //!   [`Stream`](transport::Stream) over memory, WebSocket and QUIC. Everything
 //!   above this crate uses these two and nothing below them.
@@ -24,6 +26,7 @@ pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod tls;
 pub mod token;
 pub mod transport;
 pub mod version;

@@ -51,6 +51,15 @@ pub const READ_PER_POLL: usize = 256 * 1024;
 /// session.
 pub const WEBSOCKET_MESSAGE_MAX: usize = 64 * 1024;
 
+/// Receive window of one QUIC stream, per direction, in bytes. A session holds
+/// at most [`STREAMS_MAX`] of them.
+pub const QUIC_STREAM_WINDOW: u64 = 512 * 1024;
+/// Most QUIC connections that may wait to be accepted.
+pub const QUIC_INCOMING_MAX: usize = 1024;
+/// Most bytes kept for all QUIC connections that wait to be accepted; one of
+/// them gets at most a sixteenth.
+pub const QUIC_INCOMING_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Dial, TLS and hello together must finish within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(15);
 /// The whole exchange of an enrollment or renewal, once connected.

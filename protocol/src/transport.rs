@@ -3,7 +3,11 @@
 //! [`Connection`] opens and accepts [`Stream`]s; nothing above this module
 //! knows which transport it has. Only the hub opens streams.
 
+#[cfg(test)]
+mod conformance;
 pub mod memory;
+pub mod quic;
+pub mod websocket;
 
 use std::io;
 use std::pin::Pin;
@@ -162,6 +166,7 @@ pub struct Connection(Carrier);
 #[derive(Clone, Debug)]
 enum Carrier {
     Memory(memory::MemoryConnection),
+    Quic(quic::QuicConnection),
 }
 
 impl Connection {
@@ -173,6 +178,7 @@ impl Connection {
     pub fn open(&self, priority: Priority) -> Result<Stream, OpenError> {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
+            Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
         }
     }
 
@@ -183,6 +189,7 @@ impl Connection {
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
+            Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
         }
     }
 
@@ -194,6 +201,7 @@ impl Connection {
     pub async fn ping(&self) -> Result<Duration, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
+            Carrier::Quic(quic) => quic.ping().await,
         }
     }
 
@@ -201,6 +209,7 @@ impl Connection {
     pub fn rtt(&self) -> Option<Duration> {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
+            Carrier::Quic(quic) => Some(quic.rtt()),
         }
     }
 
@@ -209,6 +218,7 @@ impl Connection {
     pub fn close(&self, reason: &str) {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
+            Carrier::Quic(quic) => quic.close(reason),
         }
     }
 
@@ -216,6 +226,7 @@ impl Connection {
     pub async fn closed(&self) -> CloseReason {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
+            Carrier::Quic(quic) => quic.closed().await,
         }
     }
 
@@ -223,6 +234,7 @@ impl Connection {
     pub const fn kind(&self) -> TransportKind {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
+            Carrier::Quic(_) => TransportKind::Quic,
         }
     }
 }
@@ -236,6 +248,7 @@ pub struct Stream(Channel);
 #[derive(Debug)]
 enum Channel {
     Memory(memory::MemoryStream),
+    Quic(quic::QuicStream),
 }
 
 impl Stream {
@@ -243,6 +256,7 @@ impl Stream {
     pub fn reset(self, code: ResetCode) {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
+            Channel::Quic(stream) => stream.reset(code),
         }
     }
 }
@@ -251,6 +265,7 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
+            Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -259,18 +274,21 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
+            Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
+            Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+            Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
