@@ -34,7 +34,7 @@ main() {
     test)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
-        nginx:nginx-light haproxy:haproxy docker-registry:docker-registry "$(postgres_program):postgresql"
+        nginx:nginx-light haproxy:haproxy docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql"
       install_optional podman:podman
       unpack_newer_engine
       print_table

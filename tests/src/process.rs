@@ -338,6 +338,18 @@ fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
+/// The environment in which a program sees the wall clock at another time:
+/// `+30d` for later, `@1970-01-02 00:00:00` for a fixed start. Its monotonic
+/// clock stays true.
+///
+/// # Panics
+/// When the library for it is not installed.
+pub fn wall_clock_at(time: &str) -> Vec<(String, String)> {
+    let library = crate::places::clock_library().display().to_string();
+    let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", time), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
 /// Writes a file that only its owner may read.
 ///
 /// # Panics

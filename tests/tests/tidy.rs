@@ -1,5 +1,4 @@
 //! The rules of the house that a program can check.
-#![expect(clippy::unwrap_used, reason = "all of it is tests, also what a test calls")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -219,6 +219,14 @@ impl Agent {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_id(&self) -> i32 {
+        self.process.as_ref().expect("the agent runs").id().as_raw_nonzero().get()
+    }
+
     /// Its resident memory in bytes.
     ///
     /// # Panics
