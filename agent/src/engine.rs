@@ -70,11 +70,17 @@ impl Engine {
         stop.run_until_cancelled(self.watch_forever()).await;
     }
 
+    /// Asks the engine now.
+    pub async fn ask(&self) -> EngineStatus {
+        let found = probe::probe(&self.address, &self.status()).await;
+        self.settle(found.clone());
+        found
+    }
+
     async fn watch_forever(&self) {
         loop {
-            let found = probe::probe(&self.address, &self.status()).await;
+            let found = self.ask().await;
             let wait = if matches!(found, EngineStatus::Running(_)) { PROBE_EVERY } else { PROBE_AGAIN };
-            self.settle(found);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.suspected.notified() => tokio::time::sleep(PROBE_AGAIN.min(wait) / 4).await,

@@ -8,6 +8,7 @@ use ring::digest;
 use windflow_protocol::message::hello::HostFacts;
 
 /// The host's clock, in microseconds since 1970; negative before it.
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock")]
 pub fn clock_micros() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
@@ -33,6 +34,11 @@ pub fn facts() -> HostFacts {
 pub fn machine() -> [u8; 32] {
     let id = ["/etc/machine-id", "/var/lib/dbus/machine-id"].into_iter().map(read_line).find(|id| !id.is_empty());
     id.map_or([0; 32], |id| sha256(id.as_bytes()))
+}
+
+/// Seconds since the host started; zero where it does not say.
+pub fn uptime_secs() -> u64 {
+    read_line("/proc/uptime").split('.').next().and_then(|seconds| seconds.parse().ok()).unwrap_or(0)
 }
 
 /// Sixteen random bytes that name one run of an agent.

@@ -6,11 +6,24 @@
 //! * [`host`]: what the agent says of its host, and its only clock.
 //!
 //! The hub runs the same three in its own process for local and TCP engines;
-//! nothing in them knows a state directory.
+//! nothing in them knows a state directory. The agent binary adds:
+//!
+//! * [`identity`]: the key, the certificate and the state, on disk.
+//! * [`link`]: proxies, transports and TLS on the way to the hub.
+//! * [`enroll`], [`renew`]: how a certificate is had, and had again.
+//! * [`run`]: the daemon's loop, with [`backoff`] between sessions.
+//! * [`cli`]: the command lines.
 
+pub mod backoff;
+pub mod cli;
 pub mod dispatch;
 pub mod engine;
+pub mod enroll;
 pub mod host;
+pub mod identity;
+pub mod link;
+pub mod renew;
+pub mod run;
 pub mod serve;
 
 #[cfg(test)]

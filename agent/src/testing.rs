@@ -1,13 +1,15 @@
 //! Stand-ins for the two ends of an agent in its own tests: the hub on the
 //! other side of a connection, and an engine behind a Unix socket.
 
+pub mod fleet;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::codec::{read_message, write_message};
@@ -30,7 +32,7 @@ pub struct Hub {
     pub hello: Hello,
     pub leave: CancellationToken,
     pub engine: Arc<Engine>,
-    session: JoinHandle<SessionEnd>,
+    session: JoinSet<SessionEnd>,
 }
 
 impl Hub {
@@ -55,7 +57,8 @@ impl Hub {
             instance: [1; 16],
         };
         let token = leave.clone();
-        let session = tokio::task::spawn(async move { serve(agent, options, &credentials, token).await });
+        let mut session = JoinSet::new();
+        session.spawn(async move { serve(agent, options, &credentials, token).await });
         let mut control = connection.open(Priority::Interactive).unwrap();
         write_preamble(&mut control, StreamKind::Control).await.unwrap();
         let hello = read_message(&mut control).await.unwrap();
@@ -72,8 +75,8 @@ impl Hub {
         stream
     }
 
-    pub async fn end(self) -> SessionEnd {
-        self.session.await.unwrap()
+    pub async fn end(mut self) -> SessionEnd {
+        self.session.join_next().await.unwrap().unwrap()
     }
 }
 

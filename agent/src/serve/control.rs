@@ -16,8 +16,8 @@ use windflow_protocol::transport::{CloseReason, Connection, Stream};
 
 use super::{CLOSE_GRACE, Credentials, Greeted, ServeOptions, SessionEnd};
 
-/// A planned departure waits this long for its message to leave.
-const LEAVE_DEADLINE: Duration = Duration::from_secs(2);
+/// A planned departure waits this long for the hub to hear of it.
+const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// What the control stream works on.
 pub(super) struct Session<'a, C> {
@@ -38,9 +38,9 @@ pub(super) async fn run<C: Credentials>(
     let draining = OnceLock::new();
     let end = tokio::select! {
         biased;
-        reason = session.connection.closed() => SessionEnd::Closed(reason),
+        end = report(writer, &session, greeted.told, &leave) => end,
         end = listen(reader, &session, full, &draining) => end,
-        end = report(writer, &session, greeted.told, leave) => end,
+        reason = session.connection.closed() => SessionEnd::Closed(reason),
     };
     match (end, draining.get()) {
         (SessionEnd::Closed(_), Some(spread)) => SessionEnd::Draining { spread: *spread },
@@ -82,7 +82,7 @@ async fn report<C: Credentials>(
     mut writer: WriteHalf<Stream>,
     session: &Session<'_, C>,
     mut told: EngineStatus,
-    leave: CancellationToken,
+    leave: &CancellationToken,
 ) -> SessionEnd {
     let mut engine = session.options.engine.subscribe();
     loop {
@@ -92,7 +92,7 @@ async fn report<C: Credentials>(
             ToHub::Engine(found)
         } else {
             tokio::select! {
-                () = leave.cancelled() => return say_goodbye(&mut writer).await,
+                () = leave.cancelled() => return say_goodbye(&mut writer, session.connection).await,
                 _ = engine.changed() => continue,
                 csr = session.credentials.renewal_due() => ToHub::Renew { csr },
             }
@@ -105,10 +105,17 @@ async fn report<C: Credentials>(
     }
 }
 
-async fn say_goodbye(writer: &mut WriteHalf<Stream>) -> SessionEnd {
+/// The hub closes once it has read this. What is unread when a connection is
+/// closed may be lost, so the agent does not close first.
+async fn say_goodbye(writer: &mut WriteHalf<Stream>, connection: &Connection) -> SessionEnd {
     let message = ToHub::Leaving { reason: "the agent was told to stop".to_owned() };
+    let goodbye = async {
+        if write_message(writer, &message).await.is_ok() {
+            connection.closed().await;
+        }
+    };
     // The agent leaves whether or not the hub can still be told.
-    timeout(LEAVE_DEADLINE, write_message(writer, &message)).await.ok();
+    timeout(LEAVE_DEADLINE, goodbye).await.ok();
     SessionEnd::Left
 }
 

@@ -112,12 +112,9 @@ async fn the_engines_state_is_reported_when_it_changes() {
     let engine = fake.engine();
     let mut hub = Hub::welcome(engine).await;
     assert_eq!(hub.hello.engine, EngineStatus::Unknown);
-    let stop = CancellationToken::new();
-    let watching = Arc::clone(&hub.engine);
-    let watcher = tokio::task::spawn({
-        let stop = stop.clone();
-        async move { watching.watch(stop).await }
-    });
+    let engine = Arc::clone(&hub.engine);
+    let mut watching = tokio::task::JoinSet::new();
+    watching.spawn(async move { engine.watch(CancellationToken::new()).await });
     let told: ToHub = read_message(&mut hub.control).await.unwrap();
     let facts = EngineFacts {
         version: "26.1.5".to_owned(),
@@ -128,8 +125,6 @@ async fn the_engines_state_is_reported_when_it_changes() {
         arch: "amd64".to_owned(),
     };
     assert_eq!(told, ToHub::Engine(EngineStatus::Running(facts)));
-    stop.cancel();
-    watcher.await.unwrap();
 }
 
 #[tokio::test]
