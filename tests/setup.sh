@@ -34,7 +34,7 @@ main() {
     test)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
-        nginx:nginx-light haproxy:haproxy docker-registry:docker-registry "$(postgres_program):postgresql"
+        nginx:nginx-light haproxy:haproxy docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql"
       install_optional podman:podman
       unpack_newer_engine
       print_table
@@ -42,7 +42,7 @@ main() {
     demo)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables busybox:busybox-static
-      has docker || install_missing docker:docker.io
+      install_missing docker:docker-cli
       ;;
     lint)
       lock_machine
@@ -157,7 +157,7 @@ unpack_newer_engine() {
   has apt-get || die "apt-get is missing: the second Docker engine cannot be fetched"
   work=$testbed/fetch
   rm -rf "$work" "$newer"
-  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/sources" "$work/debs" "$work/root"
+  mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$work/sources" "$work/debs" "$work/tree"
   newer_source >"$work/sources/newer.sources"
   [ -s "$work/sources/newer.sources" ] || die "no Debian source found below /etc/apt to derive $newer_suite from"
   say "fetching Docker 26 from $newer_suite into $newer"
@@ -165,13 +165,13 @@ unpack_newer_engine() {
   # shellcheck disable=SC2086 # a list of package names
   (cd "$work/debs" && private_apt download $newer_packages) || die "the packages of $newer_suite cannot be had"
   for deb in "$work"/debs/*.deb; do
-    dpkg -x "$deb" "$work/root"
+    dpkg -x "$deb" "$work/tree"
   done
   mkdir -p "$newer/bin" "$newer/cli-plugins"
   for program in usr/sbin/dockerd usr/sbin/docker-proxy usr/bin/docker usr/bin/containerd usr/bin/containerd-shim-runc-v2; do
-    mv "$work/root/$program" "$newer/bin/"
+    mv "$work/tree/$program" "$newer/bin/"
   done
-  mv "$work/root/usr/libexec/docker/cli-plugins/"* "$newer/cli-plugins/"
+  mv "$work/tree/usr/libexec/docker/cli-plugins/"* "$newer/cli-plugins/"
   rm -rf "$work"
   "$newer/bin/dockerd" --version >/dev/null || die "the unpacked engine does not run on this machine"
   : >"$newer/complete"

@@ -25,7 +25,7 @@ pub use self::registry::Registry;
 pub use self::tls::EngineCertificates;
 use crate::network::{namespace_file, wrap_in};
 use crate::places;
-use crate::process::{Output, Process, run, run_with_input, signal_process};
+use crate::process::{Output, Process, freeze_process, run, run_with_input, signal_process};
 use crate::wait;
 
 /// How long an engine may take to answer after its start.
@@ -152,7 +152,10 @@ impl TestEngine {
     /// When it does not start or is running already.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the engine is running already");
+        // Ending the namespaces is a reboot for the engine, and what it keeps
+        // of running processes does not survive one: their ids come again.
         let _none_on_the_first_start = std::fs::remove_file(self.folder.path().join("pid"));
+        let _none_on_the_first_start = std::fs::remove_dir_all(self.folder.path().join("exec"));
         self.process = Some(Process::start("dockerd", &self.command(), &self.folder.path().join("dockerd.log")));
         wait::until_true("an engine to answer", START_DEADLINE, || {
             let ended = self.process.as_mut().and_then(Process::ended);
@@ -183,7 +186,7 @@ impl TestEngine {
     /// Stops its process with SIGSTOP: it accepts connections and answers
     /// nothing.
     pub fn hang(&self) {
-        signal_process(self.dockerd(), Signal::STOP);
+        freeze_process(self.dockerd());
     }
 
     /// Lets it go on after [`hang`](Self::hang).

@@ -34,6 +34,16 @@ pub fn installed(program: &str) -> PathBuf {
     found.unwrap_or_else(|| panic!("{program} is not installed: run tests/setup.sh first"))
 }
 
+/// The library that gives a program another wall clock.
+///
+/// # Panics
+/// When it is not installed: the sentence names the command that installs it.
+pub fn clock_library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    files.find(|file| file.exists()).unwrap_or_else(|| panic!("faketime is not installed: run tests/setup.sh first"))
+}
+
 /// The root of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace")

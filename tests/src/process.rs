@@ -110,6 +110,21 @@ pub fn signal_process(id: Pid, signal: Signal) {
     let _gone_already_is_fine = kill_process(id, signal);
 }
 
+/// Stops the process with this id by SIGSTOP and waits until each of its
+/// threads stands still.
+///
+/// # Panics
+/// When it does not stop, or has ended.
+pub fn freeze_process(id: Pid) {
+    signal_process(id, Signal::STOP);
+    let tasks = format!("/proc/{}/task", id.as_raw_nonzero());
+    wait::until_true("a process to stand still", KILL_DEADLINE, || {
+        let threads = std::fs::read_dir(&tasks).expect("the process runs").flatten();
+        let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+    });
+}
+
 /// What a command that has ended printed.
 #[derive(Clone, Debug)]
 pub struct Output {
@@ -321,6 +336,18 @@ fn shell_line(command: &Command) -> String {
 fn last_lines(text: &str, count: usize) -> String {
     let lines = text.lines().collect::<Vec<_>>();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// The environment in which a program sees the wall clock at another time:
+/// `+30d` for later, `@1970-01-02 00:00:00` for a fixed start. Its monotonic
+/// clock stays true.
+///
+/// # Panics
+/// When the library for it is not installed.
+pub fn wall_clock_at(time: &str) -> Vec<(String, String)> {
+    let library = crate::places::clock_library().display().to_string();
+    let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", time), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 /// Writes a file that only its owner may read.

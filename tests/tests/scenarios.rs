@@ -2,6 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "all of it is tests, also what a test calls")]
 
 mod scenarios {
+    mod bad_input;
+    mod docker_cli;
     mod engines;
+    mod enrollment;
+    mod faults;
     mod networks;
+    mod proxies;
+    mod two_hosts;
+    mod worlds;
+
+    /// How long something may take that takes a moment.
+    const SOON: std::time::Duration = std::time::Duration::from_secs(15);
 }

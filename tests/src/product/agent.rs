@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::hub::{Hub, copy_folder};
 use crate::network::{namespace_file, wrap_in};
 use crate::places;
-use crate::process::{Output, Process, run, write_private};
+use crate::process::{Output, Process, freeze_process, run, write_private};
 use crate::wait;
 
 /// How long an enrollment may take.
@@ -177,7 +177,7 @@ impl Agent {
     /// # Panics
     /// When it does not run.
     pub fn hang(&self) {
-        self.process.as_ref().expect("the agent runs").signal(Signal::STOP);
+        freeze_process(self.process.as_ref().expect("the agent runs").id());
     }
 
     /// Lets it go on after [`hang`](Self::hang).
@@ -217,6 +217,14 @@ impl Agent {
     /// Everything it has logged while it ran.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_id(&self) -> i32 {
+        self.process.as_ref().expect("the agent runs").id().as_raw_nonzero().get()
     }
 
     /// Its resident memory in bytes.

@@ -1,6 +1,6 @@
 //! A running hub with an administrator.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -157,14 +157,20 @@ impl Hub {
         &mut self.options
     }
 
-    /// Where it listens, TCP and UDP.
-    pub const fn address(&self) -> SocketAddr {
-        self.options.listen
+    /// Where it is reached on this machine, TCP and UDP.
+    pub fn address(&self) -> SocketAddr {
+        let listen = self.options.listen;
+        if listen.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], listen.port())) } else { listen }
     }
 
-    /// Its URL for agents.
+    /// Its URL for agents on this machine.
     pub fn url(&self) -> String {
-        format!("https://{}", self.options.listen)
+        format!("https://{}", self.address())
+    }
+
+    /// Its URL for agents that reach this machine at `host`.
+    pub fn url_at(&self, host: IpAddr) -> String {
+        format!("https://{}", SocketAddr::new(host, self.options.listen.port()))
     }
 
     /// Its data folder.
