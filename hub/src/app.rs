@@ -9,6 +9,7 @@ use crate::clock::{Clock, Random, SystemClock};
 use crate::config::{DataDir, StorageOptions};
 use crate::db::Db;
 use crate::identity::Identity;
+use crate::identity::users::passwords::HashCost;
 use crate::vault::{KeyCost, MasterKey, MasterKeyOrigin, Vault};
 
 /// What handlers take: `State<AppState>`.
@@ -37,14 +38,21 @@ impl App {
     /// the one that was used before.
     pub async fn build(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<AppState> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let random = Random::default();
         let url = options.database(data_dir);
         let db = Db::open(&url).await.with_context(|| format!("Failed to open the database {url}"))?;
         db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
-        let master = master_key(data_dir, options, &random)?;
+        let master = master_key(data_dir, options, &Random::default())?;
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
-        let identity = Arc::new(Identity::new(db.clone(), clock.clone()));
-        Ok(Arc::new(Self { db, clock, random, vault, identity }))
+        Self::assemble(db, vault, clock, HashCost::Production).await
+    }
+
+    /// Builds the services on an open database and vault.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn assemble(db: Db, vault: Vault, clock: Arc<dyn Clock>, cost: HashCost) -> anyhow::Result<AppState> {
+        let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
+        Ok(Arc::new(Self { db, clock, random: Random::default(), vault, identity }))
     }
 }
 

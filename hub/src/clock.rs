@@ -82,6 +82,7 @@ pub trait Clock: Debug + Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock that everything else takes the time from")]
     fn now(&self) -> Timestamp {
         OffsetDateTime::now_utc().into()
     }

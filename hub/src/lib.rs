@@ -8,6 +8,7 @@
 //! doors and [`lifecycle`] closes them.
 
 pub mod app;
+pub mod background;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -21,4 +22,6 @@ pub mod ops;
 pub mod router;
 pub mod server;
 pub mod settings;
+#[cfg(test)]
+mod testing;
 pub mod vault;

@@ -15,7 +15,7 @@ use crate::app::AppState;
 use crate::error::ApiError;
 use crate::http::{JSON_BODY_MAX, RouteRecord, Routes, frame};
 use crate::openapi::{self, ApiDocument};
-use crate::ops;
+use crate::{identity, ops};
 
 /// The router that serves all doors of the hub.
 pub fn build(app: AppState) -> Router {
@@ -39,6 +39,9 @@ pub fn records(app: &AppState) -> Vec<RouteRecord> {
 fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> {
     let routes = Routes::new(ApiDocument::openapi(), app.identity.clone());
 
+    // Who may come in.
+    let routes = identity::routes(routes);
+
     // The hub itself.
     let routes = ops::health::routes(routes);
     openapi::routes(routes, document.clone())
@@ -53,3 +56,6 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
     ApiError::internal(anyhow::anyhow!("panic: {}", text.unwrap_or_default())).into_response()
 }
+
+#[cfg(test)]
+mod tests;

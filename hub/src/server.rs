@@ -7,6 +7,7 @@ mod tls;
 mod tuning;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,6 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{DataDir, ListenOptions};
 use crate::lifecycle::Lifecycle;
 
 pub use self::tls::{ServerCertificate, load_certificate};
@@ -42,6 +42,17 @@ pub struct Server {
     doors: Doors,
 }
 
+/// Where the doors are.
+#[derive(Debug)]
+pub struct DoorPlan {
+    /// Address and port of the TCP door.
+    pub address: SocketAddr,
+    /// What it shows to those who speak TLS.
+    pub certificate: ServerCertificate,
+    /// Path of the Unix socket.
+    pub socket: PathBuf,
+}
+
 /// What every connection shares.
 #[derive(Clone)]
 struct Doors {
@@ -63,16 +74,11 @@ impl Server {
     ///
     /// # Errors
     /// When the port or the socket is taken, or the certificate cannot be used.
-    pub fn bind(
-        options: &ListenOptions,
-        data_dir: &DataDir,
-        router: Router,
-        lifecycle: Lifecycle,
-    ) -> anyhow::Result<Self> {
-        let tls = tls::acceptor(load_certificate(options, &data_dir.tls())?)?;
-        let tcp = tuning::listen(options.listen, BACKLOG)
-            .with_context(|| format!("Failed to listen on {}", options.listen))?;
-        let local = local::listen(&data_dir.socket())?;
+    pub fn bind(plan: DoorPlan, router: Router, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let tls = tls::acceptor(plan.certificate)?;
+        let tcp =
+            tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
+        let local = local::listen(&plan.socket)?;
         let doors = Doors {
             router,
             tls,

@@ -1,5 +1,7 @@
 //! What the hub's log looks like. It goes to standard error.
 
+use std::io::IsTerminal;
+
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +32,10 @@ impl LoggingOptions {
     /// When the filter cannot be read.
     pub fn start(&self) -> anyhow::Result<()> {
         let filter: EnvFilter = self.log_level.parse()?;
-        let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal());
         match self.log_format {
             LogFormat::Text => log.init(),
             LogFormat::Json => log.json().flatten_event(true).init(),

@@ -16,6 +16,7 @@ use time::{Duration, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
+use crate::clock::Timestamp;
 use crate::config::ListenOptions;
 
 /// How long a self-signed certificate is valid. Some browsers refuse longer.
@@ -35,10 +36,14 @@ pub struct ServerCertificate {
 ///
 /// # Errors
 /// When a file cannot be read, written or used.
-pub fn load_certificate(options: &ListenOptions, directory: &Path) -> anyhow::Result<ServerCertificate> {
+pub fn load_certificate(
+    options: &ListenOptions,
+    directory: &Path,
+    now: Timestamp,
+) -> anyhow::Result<ServerCertificate> {
     match (&options.tls_cert, &options.tls_key) {
         (Some(certificate), Some(key)) => read(certificate, key),
-        (None, None) => self_signed(directory, OffsetDateTime::now_utc()),
+        (None, None) => self_signed(directory, now.as_datetime()),
         (Some(_), None) | (None, Some(_)) => bail!("--tls-cert and --tls-key belong together"),
     }
 }
@@ -128,7 +133,7 @@ mod tests {
     #[test]
     fn a_self_signed_certificate_stays_until_it_soon_ends() {
         let directory = tempfile::tempdir().unwrap();
-        let now = OffsetDateTime::now_utc();
+        let now = time::macros::datetime!(2026-05-04 0:00 UTC);
         let first = self_signed(directory.path(), now).unwrap();
         let later = self_signed(directory.path(), now + Duration::days(700)).unwrap();
         assert_eq!(first.chain, later.chain);
