@@ -1,1 +1,27 @@
-//! The library behind the hub binary.
+//! The Windflow hub: it keeps the sessions of all agents, and serves the API,
+//! the console and the Docker gateway over them.
+//!
+//! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
+//! are what everything stands on; [`http`] has the ground rules of every route;
+//! the features are [`identity`] and [`ops`]. [`router`] lists every route,
+//! [`background`] every job, and [`app`] what they share. [`server`] opens the
+//! doors and [`lifecycle`] closes them.
+
+pub mod app;
+pub mod background;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod error;
+pub mod http;
+pub mod identity;
+pub mod lifecycle;
+pub mod openapi;
+pub mod ops;
+pub mod router;
+pub mod server;
+pub mod settings;
+#[cfg(test)]
+mod testing;
+pub mod vault;

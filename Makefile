@@ -1,0 +1,52 @@
+# `make help` lists the targets. Everything else is in the tools they call.
+
+CARGO ?= cargo
+SCRIPTS := install.sh tests/setup.sh tests/demo.sh .ci/run
+FUZZ_SECONDS ?= 60
+
+.PHONY: help build run demo test check e2e bench fuzz clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-7s %s\n", $$1, $$2 }'
+
+build: ## Build the hub and the agent for use: target/release
+	$(CARGO) build --locked --release --package windflow-hub --package windflow-agent
+
+run: ## Run a hub on 127.0.0.1:8443 with its data in target/hub
+	$(CARGO) run --locked --package windflow-hub -- serve --data-dir target/hub --listen 127.0.0.1:8443
+
+demo: ## Build all and show a hub with one agent until Ctrl-C
+	@tests/demo.sh
+
+test: ## Install what the tests need and run all of them
+	tests/setup.sh
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+
+check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
+	tests/setup.sh lint
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
+	$(CARGO) test --locked --quiet --package windflow-tests --test tidy
+	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny
+	$(CARGO) deny --locked check bans licenses sources
+	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
+	else echo 'check: SKIPPED advisories, their database cannot be reached from here'; fi
+	shellcheck $(SCRIPTS)
+
+e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them down
+	tests/setup.sh
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --package windflow-tests --test scenarios -- $(NAME)
+
+bench: build ## Measure speed and size beside the direct socket
+	tests/setup.sh
+	$(CARGO) bench --locked --package windflow-tests
+
+fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
+	@for target in $$(cd protocol && cargo +nightly fuzz list); do \
+	  (cd protocol && cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; done
+
+clean: ## Remove everything that was built, the unpacked engine included
+	$(CARGO) clean

@@ -1,0 +1,132 @@
+//! The command lines of `windflow-agent`: a contract that scripts rely on.
+//! Standard output carries what was asked for, everything else goes to
+//! standard error.
+
+mod doctor;
+mod enroll;
+mod run;
+mod status;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::prelude::*;
+
+use crate::link::{ProxyRules, TransportChoice};
+
+/// Carries this host's Docker engine to a Windflow hub.
+#[derive(Debug, Parser)]
+#[command(name = "windflow-agent", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// How to write the log, to standard error.
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    log_format: LogFormat,
+    /// How much to log: error, warn, info, debug or trace.
+    #[arg(long, global = true, default_value = "info", env = "WINDFLOW_LOG")]
+    log_level: Targets,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done
+  1  failed for another reason
+  2  the command line was wrong
+  3  the hub refused
+  4  the hub could not be reached in time
+  5  the hub is not the one that the token or the state directory names
+  6  the state directory: enrolled already, not enrolled yet, copied, or in use";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Exchange a token for an identity.
+    Enroll(enroll::EnrollArgs),
+    /// Connect to the hub and stay connected.
+    Run(run::RunArgs),
+    /// Show what the running agent says of itself.
+    Status(status::StatusArgs),
+    /// Look for what keeps this agent from working.
+    Doctor(doctor::DoctorArgs),
+}
+
+/// How the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed for another reason.
+    Failure = 1,
+    /// The hub refused.
+    Refused = 3,
+    /// The hub could not be reached in time.
+    Unreachable = 4,
+    /// Another hub answered.
+    Distrust = 5,
+    /// The state directory is not as it should be.
+    StateDir = 6,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Does what the command line says.
+pub async fn execute(cli: Cli) -> Exit {
+    start_log(&cli);
+    match cli.command {
+        Command::Enroll(args) => enroll::enroll(args).await,
+        Command::Run(args) => run::run(args).await,
+        Command::Status(args) => status::status(args).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
+    }
+}
+
+#[derive(Debug, Args)]
+struct StateDirArg {
+    /// The folder in which the agent keeps everything.
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/windflow-agent")]
+    state_dir: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Lines for people.
+    Text,
+    /// JSON for programs.
+    Json,
+}
+
+fn start_log(cli: &Cli) {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let registry = tracing_subscriber::registry();
+    let level = cli.log_level.clone();
+    let started = match cli.log_format {
+        LogFormat::Text => registry.with(lines.with_ansi(false).with_filter(level)).try_init(),
+        LogFormat::Json => registry.with(lines.json().with_filter(level)).try_init(),
+    };
+    // Fails only where a test has one already.
+    started.ok();
+}
+
+fn transport(text: &str) -> Result<TransportChoice, String> {
+    text.parse()
+}
+
+/// What the environment says of proxies.
+#[expect(clippy::disallowed_methods, reason = "the command line is this binary's configuration")]
+fn proxies_of_environment() -> ProxyRules {
+    ProxyRules::from_variables(|name| std::env::var(name).ok())
+}

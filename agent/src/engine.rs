@@ -1,0 +1,111 @@
+//! The Docker engine that an agent stands for: where it is, how to reach it,
+//! and how it is doing. Everything that talks to the engine connects here.
+
+mod address;
+mod connect;
+mod probe;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+use windflow_protocol::message::control::EngineStatus;
+
+pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
+pub use connect::EngineStream;
+
+/// An engine must accept a connection, TLS included, within this.
+pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// An engine must answer a probe within this, or it counts as unresponsive.
+pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// A running engine is asked this often.
+pub const PROBE_EVERY: Duration = Duration::from_secs(10);
+/// An engine that did not answer is asked again after this.
+pub const PROBE_AGAIN: Duration = Duration::from_secs(1);
+
+/// One engine, shared by everything that uses it.
+#[derive(Debug)]
+pub struct Engine {
+    address: EngineAddress,
+    status: watch::Sender<EngineStatus>,
+    /// A connection was refused: worth a look before the next regular probe.
+    suspected: Notify,
+}
+
+impl Engine {
+    /// The engine at `address`, not asked yet.
+    pub fn new(address: EngineAddress) -> Self {
+        Self { address, status: watch::Sender::new(EngineStatus::Unknown), suspected: Notify::new() }
+    }
+
+    /// Connects within [`CONNECT_DEADLINE`].
+    ///
+    /// # Errors
+    /// Why nothing could be reached at the engine's address.
+    pub async fn connect(&self) -> io::Result<EngineStream> {
+        let attempt = tokio::time::timeout(CONNECT_DEADLINE, connect::connect(&self.address));
+        let connected = attempt.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        if connected.is_err() {
+            self.suspected.notify_one();
+        }
+        connected
+    }
+
+    /// How the engine was when it was last asked.
+    pub fn status(&self) -> EngineStatus {
+        self.status.borrow().clone()
+    }
+
+    /// Follows the status; wakes when it changes, not each time it is asked.
+    pub fn subscribe(&self) -> watch::Receiver<EngineStatus> {
+        self.status.subscribe()
+    }
+
+    /// Asks the engine again and again until `stop`: every [`PROBE_EVERY`]
+    /// while it runs, every [`PROBE_AGAIN`] while it does not. Without this
+    /// task the status stays unknown.
+    pub async fn watch(&self, stop: CancellationToken) {
+        // The loop has no end of its own.
+        stop.run_until_cancelled(self.watch_forever()).await;
+    }
+
+    /// Asks the engine now.
+    pub async fn ask(&self) -> EngineStatus {
+        let found = probe::probe(&self.address, &self.status()).await;
+        self.settle(found.clone());
+        found
+    }
+
+    async fn watch_forever(&self) {
+        loop {
+            let found = self.ask().await;
+            let wait = if matches!(found, EngineStatus::Running(_)) { PROBE_EVERY } else { PROBE_AGAIN };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.suspected.notified() => tokio::time::sleep(PROBE_AGAIN.min(wait) / 4).await,
+            }
+        }
+    }
+
+    fn settle(&self, found: EngineStatus) {
+        let changed = self.status.send_if_modified(|status| {
+            let changed = *status != found;
+            *status = found.clone();
+            changed
+        });
+        if changed {
+            tracing::info!(engine.address = %self.address, engine.status = %describe(&found), "engine status changed");
+        }
+    }
+}
+
+/// A status in a few words, for logs and `status`.
+pub fn describe(status: &EngineStatus) -> String {
+    match status {
+        EngineStatus::Unknown => "unknown".to_owned(),
+        EngineStatus::Absent => "absent".to_owned(),
+        EngineStatus::Unresponsive => "unresponsive".to_owned(),
+        EngineStatus::Running(facts) => format!("running {}", facts.version),
+    }
+}

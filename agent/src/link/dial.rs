@@ -1,0 +1,109 @@
+//! One dial over one transport, from DNS to the authenticated end.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use windflow_protocol::tls::{ClientTls, TlsError};
+use windflow_protocol::transport::{TransportKind, quic, websocket};
+
+use super::outer::OuterTls;
+use super::proxy::{self, ProxyRules};
+use super::{HubUrl, Io, LinkError, Outer, TlsSource, tcp};
+
+/// An authenticated connection.
+pub(super) enum Dialed {
+    /// The tunnel's TLS session inside a WebSocket.
+    WebSocket(Box<dyn Io>),
+    /// QUIC, with the socket it uses.
+    Quic(quinn::Endpoint, quinn::Connection),
+}
+
+impl Dialed {
+    pub(super) const fn kind(&self) -> TransportKind {
+        match self {
+            Self::WebSocket(_) => TransportKind::WebSocket,
+            Self::Quic(..) => TransportKind::Quic,
+        }
+    }
+}
+
+/// Knows how to get out of this host.
+#[derive(Debug)]
+pub(super) struct Dialer {
+    proxies: ProxyRules,
+    outer: OuterTls,
+}
+
+impl Dialer {
+    pub(super) fn new(proxies: ProxyRules) -> Self {
+        Self { proxies, outer: OuterTls::default() }
+    }
+
+    pub(super) async fn dial(
+        &self,
+        hub: &HubUrl,
+        kind: TransportKind,
+        tls: &impl TlsSource,
+    ) -> Result<Dialed, LinkError> {
+        let tls = tls()?;
+        match kind {
+            TransportKind::Quic => dial_quic(hub, &tls).await,
+            TransportKind::WebSocket | TransportKind::Memory => self.dial_websocket(hub, &tls).await,
+        }
+    }
+
+    async fn dial_websocket(&self, hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
+        let outer = self.reach(hub).await?;
+        let uri = format!("ws://{}{}{}", hub.authority(), hub.base, websocket::PATH);
+        let uri = uri.parse().map_err(|_| LinkError::NoAddress)?;
+        let socket = websocket::connect(outer, &uri, http::HeaderMap::new()).await?;
+        Ok(Dialed::WebSocket(Box::new(tls.handshake(socket).await?)))
+    }
+
+    /// The byte stream on which the hub, or what stands before it, speaks HTTP.
+    async fn reach(&self, hub: &HubUrl) -> Result<Box<dyn Io>, LinkError> {
+        let tcp = match self.proxies.proxy_for(hub) {
+            None => tcp::connect(&hub.host, hub.port).await?,
+            Some(proxy) => {
+                let mut tcp = tcp::connect(&proxy.host, proxy.port).await?;
+                proxy::connect(&mut tcp, proxy, hub).await?;
+                tcp
+            }
+        };
+        match hub.outer {
+            Outer::Plain => Ok(Box::new(tcp)),
+            Outer::Tls => Ok(Box::new(self.outer.connect(tcp, &hub.host).await?)),
+        }
+    }
+}
+
+/// A path that carries UDP answers within this.
+const QUIC_ANSWER: Duration = Duration::from_secs(5);
+
+async fn dial_quic(hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
+    let mut last = LinkError::NoAddress;
+    for address in tcp::resolve(&hub.host, hub.port).await? {
+        let endpoint = match quinn::Endpoint::client(any_port(address)) {
+            Ok(endpoint) => endpoint,
+            Err(source) => {
+                last = LinkError::Tcp { target: address.to_string(), source };
+                continue;
+            }
+        };
+        let silent = || LinkError::Udp { target: hub.authority() };
+        match tokio::time::timeout(QUIC_ANSWER, quic::connect(&endpoint, address, tls)).await {
+            Ok(Ok(connection)) => return Ok(Dialed::Quic(endpoint, connection)),
+            Ok(Err(TlsError::Handshake(error))) if error.kind() == std::io::ErrorKind::TimedOut => last = silent(),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => last = silent(),
+        }
+    }
+    Err(last)
+}
+
+fn any_port(target: SocketAddr) -> SocketAddr {
+    match target {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}

@@ -1,0 +1,45 @@
+//! `windflow-hub serve`: builds the hub, opens its doors and waits for its end.
+
+use crate::app::App;
+use crate::background;
+use crate::config::{DataDir, ServeOptions};
+use crate::lifecycle::Lifecycle;
+use crate::router;
+use crate::server::{DoorPlan, Server, load_certificate};
+
+/// Runs the hub until it is told to stop.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<()> {
+    options.logging.start()?;
+    data_dir.create()?;
+    let _lock = data_dir.lock()?;
+    let lifecycle = Lifecycle::default();
+    let app = App::build(data_dir, &options.storage).await?;
+    let certificate = load_certificate(&options.listen, &data_dir.tls(), app.clock.now())?;
+    let plan = DoorPlan { address: options.listen.listen, certificate, socket: data_dir.socket() };
+    let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone())?;
+    tracing::info!(address = %server.address()?, database = app.db.engine(), "hub is listening");
+    server.serve();
+    background::start(&app, &lifecycle);
+    if let Some(code) = app.identity.issue_setup_code() {
+        show_setup_code(&code);
+    }
+    let ended = lifecycle.run().await?;
+    app.db.close().await;
+    tracing::info!(?ended, "hub has stopped");
+    Ok(())
+}
+
+/// Goes to the terminal beside the log, so that no collector of logs keeps it
+/// as a record of its own.
+fn show_setup_code(code: &str) {
+    eprintln!();
+    eprintln!("  This hub has no user yet. Set it up with this code, valid for 15 minutes:");
+    eprintln!();
+    eprintln!("      {code}");
+    eprintln!();
+    eprintln!("  or run: windflow-hub user add NAME --role administrator --password-stdin");
+    eprintln!();
+}

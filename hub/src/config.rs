@@ -1,0 +1,31 @@
+//! What the hub was told at start: one struct per concern, parsed and checked
+//! once, then passed down. Nothing reads the environment later.
+
+mod engine;
+mod listen;
+mod logging;
+mod storage;
+
+use clap::Args;
+
+pub use self::engine::{EngineAddress, EngineOptions};
+pub use self::listen::ListenOptions;
+pub use self::logging::{LogFormat, LoggingOptions};
+pub use self::storage::{DataDir, StorageOptions};
+
+/// Everything `windflow-hub serve` can be told beside the data directory.
+#[derive(Args, Clone, Debug)]
+pub struct ServeOptions {
+    /// Where the database and the master key are.
+    #[command(flatten)]
+    pub storage: StorageOptions,
+    /// Where the hub listens, and with which certificate.
+    #[command(flatten)]
+    pub listen: ListenOptions,
+    /// The Docker engine of this machine.
+    #[command(flatten)]
+    pub engine: EngineOptions,
+    /// What the log looks like.
+    #[command(flatten)]
+    pub logging: LoggingOptions,
+}

@@ -1,0 +1,202 @@
+//! The database: SQLite or PostgreSQL behind one [`Db`] and one [`Tx`].
+//!
+//! Stores take `&mut Tx` and write one SQL text for both engines with
+//! [`on_tx!`](crate::on_tx). Dropping a [`Tx`] rolls it back. What must differ
+//! between the engines is a function in [`dialect`].
+
+pub mod dialect;
+mod error;
+mod timestamp;
+mod url;
+
+#[cfg(test)]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+
+pub use self::error::DbError;
+pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
+
+/// Connections that may read a SQLite database at once.
+const SQLITE_READERS: u32 = 4;
+/// Connections to a PostgreSQL server.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a SQLite connection waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a caller waits for a connection before it is told that the
+/// database is busy.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection beyond the first is closed after being idle for this long.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../migrations/postgres");
+
+/// An open database. Cloning it shares the connections.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// A SQLite file: one connection writes, several read.
+    Sqlite {
+        /// The only connection that may write.
+        writer: SqlitePool,
+        /// Connections that cannot write.
+        readers: SqlitePool,
+    },
+    /// A PostgreSQL server.
+    Postgres(PgPool),
+}
+
+/// A transaction on either engine. It is undone unless it is committed.
+#[derive(Debug)]
+pub enum Tx {
+    /// On SQLite.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// On PostgreSQL.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Runs `$body` on the transaction `$tx` with `$c` as the connection, whichever
+/// engine it is on. The body is compiled once for each, so both arms must give
+/// the same type.
+///
+/// ```ignore
+/// let users: i64 = on_tx!(tx, |c| sqlx::query_scalar("SELECT COUNT(*) FROM users").fetch_one(c).await)?;
+/// ```
+#[macro_export]
+macro_rules! on_tx {
+    ($tx:expr, |$c:ident| $body:expr) => {
+        match $tx {
+            $crate::db::Tx::Sqlite(inner) => {
+                let $c = &mut **inner;
+                $body
+            }
+            $crate::db::Tx::Postgres(inner) => {
+                let $c = &mut **inner;
+                $body
+            }
+        }
+    };
+}
+
+impl Db {
+    /// Connects, and creates a SQLite file that does not exist yet. The schema
+    /// is left alone; see [`Db::migrate`].
+    ///
+    /// # Errors
+    /// When the file or the server cannot be reached.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, DbError> {
+        match url {
+            DatabaseUrl::Sqlite(path) => open_sqlite(path).await,
+            DatabaseUrl::Postgres(options) => {
+                let pool = pool_options(POSTGRES_CONNECTIONS).connect_with((**options).clone()).await?;
+                Ok(Self::Postgres(pool))
+            }
+        }
+    }
+
+    /// Brings the schema to this version of the hub.
+    ///
+    /// # Errors
+    /// When a migration fails, or the database was written by a newer hub.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        match self {
+            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await,
+            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
+        }
+    }
+
+    /// Starts a transaction that may write. On SQLite it waits until it is the
+    /// only one, so that it cannot fail half-way for another's sake.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or none can be made.
+    pub async fn write(&self) -> Result<Tx, DbError> {
+        match self {
+            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// Starts a transaction that sees one moment of the database and cannot
+    /// change it.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or none can be made.
+    pub async fn read(&self) -> Result<Tx, DbError> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Postgres(pool) => {
+                let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+                Ok(Tx::Postgres(pool.begin_with(snapshot).await?))
+            }
+        }
+    }
+
+    /// Asks the database for nothing, to see that it answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        let mut tx = self.read().await?;
+        let one: i64 = on_tx!(&mut tx, |c| sqlx::query_scalar("SELECT CAST(1 AS BIGINT)").fetch_one(c).await)?;
+        debug_assert_eq!(one, 1);
+        Ok(())
+    }
+
+    /// The engine's name, for logs and reports.
+    pub fn engine(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Waits for running transactions and closes every connection.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+async fn open_sqlite(path: &std::path::Path) -> Result<Db, DbError> {
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT);
+    let writer = pool_options(1).connect_with(options.clone()).await?;
+    let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
+    Ok(Db::Sqlite { writer, readers })
+}
+
+fn pool_options<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
+    PoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT).idle_timeout(IDLE_TIMEOUT)
+}
+
+impl Tx {
+    /// Makes what was done last.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn commit(self) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}

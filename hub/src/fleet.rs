@@ -1,0 +1,112 @@
+//! The fleet: environments, the agents that carry them, and how a host joins.
+//!
+//! [`Fleet`] is the one service; each folder adds its part to it.
+//! `gatekeeper` answers what the tunnel asks, `attached` runs the agents of
+//! the engines that the hub reaches by itself.
+
+pub mod agents;
+pub mod attached;
+pub mod authority;
+pub mod enrollment;
+pub mod environments;
+mod gatekeeper;
+
+use std::sync::Arc;
+
+use windflow_protocol::ids::HubId;
+
+use self::agents::TicketKey;
+use self::authority::{Authority, AuthorityError};
+use self::enrollment::{Limiter, Pepper};
+use crate::clock::{Clock, Random};
+use crate::db::{Db, DbError};
+use crate::settings::{self, SealedSettingError};
+use crate::tunnel::Registry;
+use crate::vault::Vault;
+
+const HUB_ID: &str = "fleet.hub_id";
+const AUTHORITY_KEY: &str = "fleet.authority.key";
+const AUTHORITY_CERTIFICATE: &str = "fleet.authority.certificate";
+const PEPPER: &str = "fleet.enrollment.pepper";
+const TICKET_KEY: &str = "fleet.ticket.key";
+
+/// What the fleet stands on.
+#[derive(Clone, Debug)]
+pub struct Foundation {
+    /// The database.
+    pub db: Db,
+    /// Seals what must not be read.
+    pub vault: Arc<Vault>,
+    /// The hub's clock.
+    pub clock: Arc<dyn Clock>,
+    /// The random source.
+    pub random: Random,
+    /// Where sessions are held.
+    pub sessions: Registry,
+}
+
+/// Why the fleet could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// A sealed key does not open.
+    #[error(transparent)]
+    Sealed(#[from] SealedSettingError),
+    /// The certificate authority cannot be used.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// The stored id of the hub is not an id.
+    #[error("the stored id of this hub is damaged: restore the database from a backup")]
+    HubId,
+}
+
+/// The fleet's service.
+#[derive(Debug)]
+pub struct Fleet {
+    base: Foundation,
+    authority: Authority,
+    pepper: Pepper,
+    tickets: TicketKey,
+    limiter: Limiter,
+}
+
+impl Fleet {
+    /// Loads the fleet's keys; the first time, makes them.
+    ///
+    /// # Errors
+    /// [`LoadError`].
+    pub async fn load(base: Foundation) -> Result<Self, LoadError> {
+        let now = base.clock.now();
+        let fresh = Authority::generate(HubId::generate())?;
+        let mut tx = base.db.write().await?;
+        let hub = settings::get_or_insert(&mut tx, HUB_ID, fresh.hub().0.as_bytes(), now).await?;
+        let hub = HubId(uuid::Uuid::from_slice(&hub).map_err(|_| LoadError::HubId)?);
+        let key = settings::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
+        let certificate =
+            settings::get_or_insert(&mut tx, AUTHORITY_CERTIFICATE, fresh.certificate(), now).await?;
+        let secret = base.random.bytes::<32>();
+        let pepper = settings::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
+        let secret = base.random.bytes::<32>();
+        let tickets = settings::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
+        tx.commit().await?;
+        Ok(Self {
+            authority: Authority::load(hub, &key, certificate)?,
+            pepper: Pepper::new(&pepper),
+            tickets: TicketKey::new(&tickets),
+            limiter: Limiter::default(),
+            base,
+        })
+    }
+
+    /// The certificate authority.
+    pub const fn authority(&self) -> &Authority {
+        &self.authority
+    }
+
+    /// Where sessions are held.
+    pub const fn sessions(&self) -> &Registry {
+        &self.base.sessions
+    }
+}

@@ -1,0 +1,17 @@
+//! Agents: the identities of hosts that dialled out and enrolled.
+
+mod model;
+mod routes;
+mod service;
+mod store;
+mod ticket;
+
+pub use model::{Agent, AgentState};
+pub use service::RenameError;
+pub use ticket::TicketKey;
+pub(super) use model::{AgentRow, NewAgent, TicketVerdict};
+pub(super) use store::{
+    find, find_by_key, hand_out_ticket, insert, insert_certificate, mark_connected, mark_forgiven, note_refused_ticket,
+    promote_ticket, replace_key,
+};
+pub(super) use ticket::FIRST_TICKET;

@@ -1,0 +1,13 @@
+//! Enrollment: tokens that operators carry to new hosts, and what a host gets
+//! for one.
+
+mod limiter;
+mod model;
+mod routes;
+mod service;
+mod store;
+
+pub use limiter::Limiter;
+pub use model::{Approval, EnrollmentTokenView, InvalidToken, MintedToken, NewEnrollmentToken, Pepper};
+pub use service::{IssueError, MintError};
+pub(super) use store::revoke_replacements;

@@ -1,0 +1,217 @@
+//! What an environment is.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use windflow_protocol::ids::EnvironmentId;
+
+use crate::clock::Timestamp;
+
+/// Longest name of an environment, in characters.
+const NAME_MAX: usize = 63;
+
+/// Labels that an operator set.
+pub type Labels = BTreeMap<String, String>;
+
+/// A name for people: 1 to 63 of `a-z A-Z 0-9 . _ -`, starting with a letter
+/// or digit, unique without regard to case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(transparent)]
+pub struct EnvironmentName(String);
+
+/// The text cannot be a name.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a name has 1 to 63 letters, digits, dots, dashes or underscores and starts with a letter or digit")]
+pub struct InvalidName;
+
+impl EnvironmentName {
+    /// Takes a valid name as it is.
+    ///
+    /// # Errors
+    /// [`InvalidName`] for anything else.
+    pub fn parse(text: &str) -> Result<Self, InvalidName> {
+        let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let valid = starts && text.len() <= NAME_MAX && text.chars().all(allowed);
+        valid.then(|| Self(text.to_owned())).ok_or(InvalidName)
+    }
+
+    /// Makes a name of whatever a host calls itself.
+    pub fn from_hostname(hostname: &str) -> Self {
+        let kept: String = hostname.chars().filter(|&c| allowed(c)).take(NAME_MAX).collect();
+        let name = kept.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+        Self(if name.is_empty() { "host".to_owned() } else { name.to_owned() })
+    }
+
+    /// The same name with a number behind it, for when it is taken.
+    pub fn numbered(&self, number: u32) -> Self {
+        let suffix = format!("-{number}");
+        let kept: String = self.0.chars().take(NAME_MAX - suffix.len()).collect();
+        Self(kept + &suffix)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for EnvironmentName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for EnvironmentName {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+fn allowed(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// How an environment is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentKind {
+    /// The engine of the hub's own host.
+    Local,
+    /// An engine that listens on TCP.
+    Tcp,
+    /// An engine behind an agent that dials out.
+    Edge,
+}
+
+impl EnvironmentKind {
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Tcp => "tcp",
+            Self::Edge => "edge",
+        }
+    }
+
+    /// The kind with this name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Local, Self::Tcp, Self::Edge].into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+/// Whether an environment can be used now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvironmentState {
+    /// A session stands.
+    Online,
+    /// There is no session.
+    Offline,
+    /// Its agent waits for an administrator's approval.
+    Pending,
+    /// Its agent's identity may have been copied; it is limited to a heartbeat.
+    Quarantined,
+    /// Its agent was revoked.
+    Revoked,
+}
+
+/// An environment as the API shows it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Environment {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: EnvironmentId,
+    /// Its name.
+    pub name: EnvironmentName,
+    /// How it is reached.
+    pub kind: EnvironmentKind,
+    /// Whether it can be used now.
+    pub state: EnvironmentState,
+    /// What carries its session: `memory`, `websocket` or `quic`.
+    pub transport: Option<&'static str>,
+    /// Last measured round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
+    /// How its engine is: `running`, `unresponsive`, `absent` or `unknown`.
+    pub engine: Option<&'static str>,
+    /// Its engine's version, as last seen.
+    pub engine_version: Option<String>,
+    /// Its agent's version, as last seen.
+    pub agent_version: Option<String>,
+    /// When it was last online.
+    pub last_seen: Option<Timestamp>,
+    /// The engine's address, where the hub dials it.
+    pub address: Option<String>,
+    /// Whether the hub reaches it without TLS over a network.
+    pub insecure: bool,
+    /// Labels.
+    pub labels: Labels,
+}
+
+/// An engine the hub is asked to dial.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTcpEnvironment {
+    /// Its name.
+    pub name: EnvironmentName,
+    /// `tcp://host:port`.
+    pub address: String,
+    /// The certificate authority that signed the engine's certificate, PEM.
+    pub ca: Option<String>,
+    /// The client certificate the engine accepts, PEM.
+    pub certificate: Option<String>,
+    /// Its private key, PEM. Stored sealed, never shown again.
+    #[schema(value_type = Option<String>, write_only)]
+    pub key: Option<secrecy::SecretString>,
+    /// Whether to go without TLS beyond this host. Whoever sees the network
+    /// then owns the engine.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+/// Where an attached agent finds its engine.
+#[derive(Clone, Debug)]
+pub enum EngineTarget {
+    /// The socket of the hub's own host.
+    Local,
+    /// TCP, with or without TLS.
+    Tcp {
+        /// `tcp://host:port`.
+        address: String,
+        /// The TLS material; `None` where there is no TLS.
+        tls: Option<TcpTls>,
+    },
+}
+
+/// TLS material for an engine on TCP.
+#[derive(Clone, Debug)]
+pub struct TcpTls {
+    /// The authority that signed the engine's certificate, PEM.
+    pub authority: String,
+    /// The client certificate, PEM.
+    pub certificate: String,
+    /// Its key, PEM.
+    pub key: secrecy::SecretString,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_gets_a_valid_name() {
+        for (hostname, name) in [("web-1", "web-1"), ("_x", "x"), ("", "host"), ("ä/é", "host"), ("a b", "ab")] {
+            assert_eq!(EnvironmentName::from_hostname(hostname).as_str(), name);
+        }
+        let long = EnvironmentName::from_hostname(&"a".repeat(100)).numbered(2);
+        assert_eq!(EnvironmentName::parse(long.as_str()), Ok(long));
+    }
+
+    #[test]
+    fn names_that_are_paths_or_options_are_refused() {
+        for wrong in ["", "-x", ".x", "a/b", "a b", "é", &"a".repeat(64)] {
+            assert_eq!(EnvironmentName::parse(wrong), Err(InvalidName), "{wrong:?}");
+        }
+    }
+}

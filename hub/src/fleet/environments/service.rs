@@ -1,0 +1,227 @@
+//! Which environments there are, and how they are now.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::control::EngineStatus;
+use windflow_protocol::message::hello::Standing;
+
+use super::model::{
+    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
+};
+use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
+use crate::db::DbError;
+use crate::fleet::Fleet;
+use crate::fleet::agents::AgentState;
+use crate::identity::audit::{self, Action, Actor, Entry};
+use crate::tunnel::Session;
+
+/// The environment that is the hub's own host.
+const LOCAL_NAME: &str = "local";
+
+/// Why an environment was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// Its name belongs to another.
+    #[error("an environment of this name exists already: choose another name")]
+    NameTaken,
+    /// Its address is not one.
+    #[error("the address must look like tcp://host:2376")]
+    Address,
+    /// TLS needs all three parts.
+    #[error("TLS needs all of the authority, the certificate and the key")]
+    PartialTls,
+    /// The certificates or the key cannot be read.
+    #[error("{0}")]
+    Tls(String),
+    /// It would go over a network in the clear.
+    #[error(
+        "tcp:// without TLS gives whoever sees the network full control of the host: \
+         add the TLS certificates, or say that it is meant to be insecure"
+    )]
+    Insecure,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
+impl Fleet {
+    /// Every environment with its present state, by name; `name` narrows it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_environments(&self, name: Option<&str>) -> Result<Vec<Environment>, DbError> {
+        let rows = store::list(&mut self.base.db.read().await?, name).await?;
+        Ok(rows.into_iter().map(|row| self.present(row)).collect())
+    }
+
+    /// One environment with its present state.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find_environment(&self, id: EnvironmentId) -> Result<Option<Environment>, DbError> {
+        let row = store::find(&mut self.base.db.read().await?, id).await?;
+        Ok(row.map(|row| self.present(row)))
+    }
+
+    /// Adds an engine that the hub dials.
+    ///
+    /// # Errors
+    /// [`AddError`].
+    pub async fn add_environment(&self, new: NewTcpEnvironment, by: &Actor) -> Result<EnvironmentId, AddError> {
+        let tls = tls_of(&new)?;
+        let insecure = tls.is_none() && !is_loopback(&new.address)?;
+        if insecure && !new.insecure {
+            return Err(AddError::Insecure);
+        }
+        let target = EngineTarget::Tcp { address: new.address, tls };
+        self.insert_environment(EnvironmentKind::Tcp, new.name, target, insecure, by).await
+    }
+
+    /// The environment of the hub's own host, added when it is not there yet.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ensure_local(&self) -> Result<EnvironmentId, DbError> {
+        let rows = store::list_attached(&mut self.base.db.read().await?).await?;
+        if let Some(local) = rows.iter().find(|row| row.kind == EnvironmentKind::Local.as_str()) {
+            return Ok(local.id());
+        }
+        let wanted = EnvironmentName::from_hostname(LOCAL_NAME);
+        for number in 1.. {
+            let name = if number == 1 { wanted.clone() } else { wanted.numbered(number) };
+            let local = EnvironmentKind::Local;
+            match self.insert_environment(local, name, EngineTarget::Local, false, &Actor::System).await {
+                Ok(id) => return Ok(id),
+                Err(AddError::Db(error)) => return Err(error),
+                Err(_) => {}
+            }
+        }
+        unreachable!("a name that is not taken is found")
+    }
+
+    async fn insert_environment(
+        &self,
+        kind: EnvironmentKind,
+        name: EnvironmentName,
+        target: EngineTarget,
+        insecure: bool,
+        by: &Actor,
+    ) -> Result<EnvironmentId, AddError> {
+        let now = self.base.clock.now();
+        let id = EnvironmentId::generate();
+        let mut tx = self.base.db.write().await?;
+        if store::name_taken(&mut tx, &name).await? {
+            return Err(AddError::NameTaken);
+        }
+        let entry = Entry::new(by, Action::EnvironmentAdd, &id.to_string()).detail(name.as_str());
+        let new = NewEnvironment { id, name, kind, target, insecure, labels: Labels::new(), created_at: now };
+        store::insert(&mut tx, &self.base.vault, &new).await?;
+        audit::record(&mut tx, entry, now).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Removes an environment, its agent's identity and its session. Nothing
+    /// on its host is touched. Whether there was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn remove_environment(&self, id: EnvironmentId, by: &Actor) -> Result<bool, DbError> {
+        let mut tx = self.base.db.write().await?;
+        let removed = store::delete(&mut tx, id).await?;
+        if removed {
+            let entry = Entry::new(by, Action::EnvironmentRemove, &id.to_string());
+            audit::record(&mut tx, entry, self.base.clock.now()).await?;
+        }
+        tx.commit().await?;
+        self.base.sessions.close(id, "the environment was removed");
+        Ok(removed)
+    }
+
+    /// The environments that the hub reaches by itself.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_attached(&self) -> Result<Vec<EnvironmentId>, DbError> {
+        let rows = store::list_attached(&mut self.base.db.read().await?).await?;
+        Ok(rows.iter().map(EnvironmentRow::id).collect())
+    }
+
+    /// Where the engine of an attached environment is, its key opened.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn engine_target(&self, id: EnvironmentId) -> Result<EngineTarget, StoreError> {
+        let mut tx = self.base.db.read().await?;
+        store::get_target(&mut tx, &self.base.vault, id).await
+    }
+
+    fn present(&self, row: EnvironmentRow) -> Environment {
+        let session = self.base.sessions.of(row.id()).ok();
+        let session = session.as_deref();
+        let revoked = row.agent_state.as_deref().is_some_and(|state| AgentState::parse(state) == AgentState::Revoked);
+        let live_engine = session.and_then(Session::engine_facts).map(|facts| facts.version);
+        Environment {
+            id: row.id(),
+            kind: EnvironmentKind::parse(&row.kind).unwrap_or(EnvironmentKind::Edge),
+            state: if revoked { EnvironmentState::Revoked } else { state_of(session, row.agent_state.as_deref()) },
+            transport: session.map(|session| session.transport().as_str()),
+            rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            engine: session.map(|session| engine_word(&session.engine().borrow())),
+            engine_version: live_engine.or(row.engine_version),
+            agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
+            last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
+            name: EnvironmentName::from_hostname(&row.name),
+            address: row.address,
+            insecure: row.insecure,
+            labels: row.labels.0,
+        }
+    }
+}
+
+fn state_of(session: Option<&Session>, agent_state: Option<&str>) -> EnvironmentState {
+    match session.map(Session::standing) {
+        Some(Standing::Active) => EnvironmentState::Online,
+        Some(Standing::PendingApproval) => EnvironmentState::Pending,
+        Some(Standing::Quarantined) => EnvironmentState::Quarantined,
+        None if agent_state == Some(AgentState::Pending.as_str()) => EnvironmentState::Pending,
+        None => EnvironmentState::Offline,
+    }
+}
+
+const fn engine_word(status: &EngineStatus) -> &'static str {
+    match status {
+        EngineStatus::Unknown => "unknown",
+        EngineStatus::Absent => "absent",
+        EngineStatus::Unresponsive => "unresponsive",
+        EngineStatus::Running(_) => "running",
+    }
+}
+
+fn tls_of(new: &NewTcpEnvironment) -> Result<Option<TcpTls>, AddError> {
+    match (&new.ca, &new.certificate, &new.key) {
+        (None, None, None) => Ok(None),
+        (Some(authority), Some(certificate), Some(key)) => {
+            let tls = TcpTls { authority: authority.clone(), certificate: certificate.clone(), key: key.clone() };
+            crate::fleet::attached::engine_tls(&tls).map_err(|error| AddError::Tls(error.to_string()))?;
+            Ok(Some(tls))
+        }
+        _ => Err(AddError::PartialTls),
+    }
+}
+
+fn is_loopback(address: &str) -> Result<bool, AddError> {
+    let url = Url::parse(address).map_err(|_| AddError::Address)?;
+    let plain = url.scheme() == "tcp" && url.port().is_some() && matches!(url.path(), "" | "/");
+    if !plain || url.username() != "" || url.query().is_some() {
+        return Err(AddError::Address);
+    }
+    match url.host() {
+        Some(Host::Domain(name)) => Ok(name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())),
+        Some(Host::Ipv4(ip)) => Ok(ip.is_loopback()),
+        Some(Host::Ipv6(ip)) => Ok(ip.is_loopback()),
+        None => Err(AddError::Address),
+    }
+}

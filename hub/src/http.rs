@@ -1,0 +1,24 @@
+//! The HTTP ground rules, the same for every route: who calls, who may call,
+//! where a browser's request came from, what an error looks like, how long a
+//! list may be. Knows no feature.
+
+mod access;
+mod authentication;
+pub mod cookie;
+mod envelope;
+mod extract;
+mod origin;
+mod page;
+mod peer;
+mod principal;
+
+pub use self::access::{Access, RouteRecord, Routes};
+pub use self::authentication::{Authenticate, Caller, Credential};
+pub use self::envelope::{RequestId, frame};
+pub use self::extract::{Json, Path, Query};
+pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page};
+pub use self::peer::{Peer, Scheme};
+pub use self::principal::{CredentialUsed, Principal, Role, SignedInUser, UserId};
+
+/// Largest JSON request body, in bytes.
+pub const JSON_BODY_MAX: usize = 1024 * 1024;

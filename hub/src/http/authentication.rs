@@ -1,0 +1,180 @@
+//! Who calls: the gate in front of every route.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use futures_util::future::BoxFuture;
+use zeroize::Zeroizing;
+
+use super::access::Access;
+use super::cookie;
+use super::envelope::RequestId;
+use super::origin::{self, MissingOrigin};
+use super::peer::{Peer, Scheme};
+use super::principal::{Principal, Role, SignedInUser};
+use crate::error::ApiError;
+
+/// Query keys under which programs tend to send credentials. A URL ends up in
+/// logs and histories, so they are refused even where they would be right.
+const CREDENTIAL_KEYS: [&str; 6] = ["token", "access_token", "api_key", "apikey", "authorization", "jwt"];
+/// What the hub's own credentials start with.
+const CREDENTIAL_PREFIXES: [&str; 2] = ["wfa1_", "wfe1_"];
+
+/// What a caller sent to prove who they are.
+#[derive(Debug)]
+pub enum Credential {
+    /// The secret of a cookie session.
+    Session(Zeroizing<String>),
+    /// The text of an API token.
+    ApiToken(Zeroizing<String>),
+}
+
+/// Recognises callers. Implemented by the feature that owns users.
+pub trait Authenticate: Send + Sync {
+    /// Whose credential it is; `None` if it is nobody's, or no longer valid.
+    fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Result<Option<SignedInUser>, ApiError>>;
+
+    /// Whether the hub still waits for its first user.
+    fn setup_is_open(&self) -> bool;
+}
+
+/// Who calls and from where. Handlers take it as an argument; what they do is
+/// recorded under it.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who it is. A public route looks at no credential, so it is `None` there.
+    pub principal: Option<Principal>,
+    /// The address, where there is one.
+    pub address: Option<IpAddr>,
+    /// The scheme the caller used.
+    pub scheme: Scheme,
+    /// The id of this request.
+    pub request_id: RequestId,
+}
+
+impl Caller {
+    /// The user, where the route lets only users through.
+    ///
+    /// # Errors
+    /// 403 for a caller on the Unix socket, who is no user.
+    pub fn require_user(&self) -> Result<&SignedInUser, ApiError> {
+        self.principal.as_ref().and_then(Principal::user).ok_or_else(|| {
+            ApiError::forbidden("user_required", "This works only for a signed-in user, not over the local socket.")
+        })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a route was added without its gate")))
+    }
+}
+
+/// What stands in front of one route.
+#[derive(Clone)]
+pub struct Gate {
+    pub(super) access: Access,
+    pub(super) authenticate: Arc<dyn Authenticate>,
+}
+
+/// Lets a request through to its handler if the route's access allows it.
+pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> Result<Response, ApiError> {
+    let (mut parts, body) = request.into_parts();
+    let peer = *parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal(anyhow::anyhow!("no peer")))?;
+    refuse_credentials_in_query(&parts)?;
+    let principal = match gate.access {
+        Access::Public | Access::SetupOnly | Access::Agent => {
+            check_anonymous(&gate, &parts, peer)?;
+            None
+        }
+        Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
+        Access::LoopbackOrSignedIn | Access::SignedIn => Some(recognise(&gate, &parts, peer).await?),
+        Access::Administrator => Some(require_administrator(recognise(&gate, &parts, peer).await?)?),
+    };
+    let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    let caller = Caller { principal, address: peer.address(), scheme: peer.scheme(), request_id };
+    parts.extensions.insert(caller);
+    Ok(next.run(Request::from_parts(parts, body)).await)
+}
+
+fn refuse_credentials_in_query(parts: &Parts) -> Result<(), ApiError> {
+    let query = parts.uri.query().unwrap_or_default();
+    let found = url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| {
+        CREDENTIAL_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known))
+            || CREDENTIAL_PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+    });
+    if found {
+        let message = "A credential in the URL is never accepted. Send an API token as `Authorization: Bearer wfa1_…`.";
+        return Err(ApiError::unauthorized(message));
+    }
+    Ok(())
+}
+
+fn check_anonymous(gate: &Gate, parts: &Parts, peer: Peer) -> Result<(), ApiError> {
+    if gate.access == Access::SetupOnly && !gate.authenticate.setup_is_open() {
+        return Err(ApiError::conflict("already_set_up", "This hub has its first user. Sign in instead."));
+    }
+    if gate.access != Access::Agent && origin::needs_check(parts) {
+        origin::check(parts, peer, MissingOrigin::Accepted)?;
+    }
+    Ok(())
+}
+
+/// A reverse proxy on this machine connects from loopback too, but says for
+/// whom; and a page that rebinds its name to loopback has a foreign host.
+fn is_program_on_this_machine(headers: &HeaderMap, peer: Peer) -> bool {
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let host = headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let direct = host.is_some_and(|host| {
+        let name = host.host().trim_matches(['[', ']']);
+        name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    });
+    peer.is_loopback() && direct && !forwarded.iter().any(|name| headers.contains_key(*name))
+}
+
+async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, ApiError> {
+    if let Peer::Local { .. } = peer {
+        return Ok(Principal::LocalRoot);
+    }
+    let credential = find_credential(&parts.headers, peer.scheme())?;
+    if matches!(credential, Credential::Session(_)) && origin::needs_check(parts) {
+        origin::check(parts, peer, MissingOrigin::Refused)?;
+    }
+    let user = gate.authenticate.authenticate(&credential).await?;
+    user.map(Principal::User).ok_or_else(|| {
+        ApiError::unauthorized(
+            "The credential is not valid, has expired or was revoked. Sign in again or use another token.",
+        )
+    })
+}
+
+fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, ApiError> {
+    if let Some(value) = headers.get(header::AUTHORIZATION) {
+        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
+        return match token {
+            Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
+                Ok(Credential::ApiToken(Zeroizing::new(token.trim().to_owned())))
+            }
+            Some(_) | None => Err(ApiError::unauthorized("Send an API token as `Authorization: Bearer wfa1_…`.")),
+        };
+    }
+    cookie::find(headers, scheme)
+        .map(Credential::Session)
+        .ok_or_else(|| ApiError::unauthorized("Sign in, or send an API token as `Authorization: Bearer wfa1_…`."))
+}
+
+fn require_administrator(principal: Principal) -> Result<Principal, ApiError> {
+    match principal.role() {
+        Role::Administrator => Ok(principal),
+        Role::Viewer => Err(ApiError::forbidden("administrator_required", "Only an administrator may do this.")),
+    }
+}

@@ -1,0 +1,107 @@
+//! Users, and every way in which they prove who they are: password and cookie
+//! session, API token, setup code. What they do is recorded in [`audit`].
+
+pub mod audit;
+pub mod sessions;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod users;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ring::digest::{SHA256, digest};
+
+use self::sessions::throttle::Throttle;
+use self::users::passwords::{HashCost, Passwords};
+use self::users::setup::Setup;
+use crate::app::AppState;
+use crate::clock::{Clock, Random, Timestamp};
+use crate::db::{Db, DbError};
+use crate::error::ApiError;
+use crate::http::{Authenticate, Credential, Routes, SignedInUser};
+
+/// How long a record of what was done is kept.
+const AUDIT_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+/// How long an API token is listed after it ended.
+const ENDED_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// Users and their credentials.
+#[derive(Debug)]
+pub struct Identity {
+    db: Db,
+    clock: Arc<dyn Clock>,
+    random: Random,
+    passwords: Passwords,
+    throttle: Throttle,
+    setup: Setup,
+}
+
+impl Identity {
+    /// The identities in `db`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn open(db: Db, clock: Arc<dyn Clock>, cost: HashCost) -> Result<Self, DbError> {
+        let random = Random::default();
+        let passwords = Passwords::new(cost, random.clone());
+        let setup = Setup::default();
+        let mut tx = db.read().await?;
+        if users::any(&mut tx).await? {
+            setup.close();
+        }
+        drop(tx);
+        Ok(Self { db, clock, random, passwords, throttle: Throttle::default(), setup })
+    }
+
+    /// Deletes what is over: sessions, API tokens that ended long ago, old
+    /// records. How many rows went.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_expired(&self) -> Result<u64, DbError> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        let sessions = sessions::delete_expired(&mut tx, now).await?;
+        let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
+        let records = audit::delete_before(&mut tx, now - AUDIT_LIFE).await?;
+        tx.commit().await?;
+        Ok(sessions + tokens + records)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+impl Authenticate for Identity {
+    fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Result<Option<SignedInUser>, ApiError>> {
+        async move {
+            match credential {
+                Credential::Session(secret) => self.find_session_user(secret).await,
+                Credential::ApiToken(text) => self.find_token_user(text).await,
+            }
+        }
+        .boxed()
+    }
+
+    fn setup_is_open(&self) -> bool {
+        self.setup.is_open()
+    }
+}
+
+/// Adds the routes of users, sessions, API tokens and the audit list.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    let routes = users::routes(routes);
+    let routes = sessions::routes(routes);
+    let routes = tokens::routes(routes);
+    audit::routes(routes)
+}
+
+/// What is stored of a secret that is random enough to need no slow hash.
+fn hash_secret(secret: &[u8]) -> [u8; 32] {
+    digest(&SHA256, secret).as_ref().try_into().expect("SHA-256 has 32 bytes")
+}

@@ -1,0 +1,406 @@
+//! Who did what to what, written in the transaction that does it: what is not
+//! recorded has not happened.
+
+use std::net::IpAddr;
+
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use sqlx::types::Json as SqlJson;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use windflow_protocol::ids::{AgentId, EnvironmentId};
+
+use crate::app::AppState;
+use crate::clock::Timestamp;
+use crate::db::{DbError, Tx};
+use crate::error::ApiResult;
+use crate::http::{Access, Caller, Json, Page, Principal, Query, Routes};
+use crate::on_tx;
+
+/// Who acts.
+#[derive(Clone, Debug)]
+pub enum Actor {
+    /// Whoever made a request.
+    Caller(Caller),
+    /// An enrolled agent.
+    Agent(AgentId),
+    /// The hub itself.
+    System,
+    /// Someone who did not prove who they are.
+    Nobody,
+}
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self::Caller(caller.clone())
+    }
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
+        /// What was done. The name's first part is the kind of its target.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Action {
+            /// The name in the database and the API.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// The first user was made with the setup code.
+    SetupComplete => "user.setup",
+    /// A user was made.
+    UserCreate => "user.create",
+    /// A user may no longer sign in.
+    UserDisable => "user.disable",
+    /// A user may sign in again.
+    UserEnable => "user.enable",
+    /// A password was replaced.
+    PasswordReset => "user.reset_password",
+    /// Someone signed in, or was refused.
+    SignIn => "user.sign_in",
+    /// Someone signed out.
+    SignOut => "user.sign_out",
+    /// A cookie session was ended by someone.
+    SessionRevoke => "session.revoke",
+    /// An API token was made.
+    ApiTokenCreate => "api_token.create",
+    /// An API token was revoked.
+    ApiTokenRevoke => "api_token.revoke",
+    /// An enrollment token was made.
+    TokenCreate => "enrollment_token.create",
+    /// An enrollment token was revoked.
+    TokenRevoke => "enrollment_token.revoke",
+    /// A host was enrolled, or refused.
+    Enroll => "enrollment_token.use",
+    /// A host asked again for an enrollment whose answer was lost.
+    EnrollRetry => "enrollment_token.use_again",
+    /// A waiting or quarantined agent was let in.
+    AgentApprove => "agent.approve",
+    /// An agent got another name.
+    AgentRename => "agent.rename",
+    /// An agent lost its identity.
+    AgentRevoke => "agent.revoke",
+    /// A second agent came with an identity that is in use.
+    AgentDuplicate => "agent.duplicate",
+    /// An agent was set aside since its ticket was old.
+    AgentQuarantine => "agent.quarantine",
+    /// An agent's old ticket was accepted once.
+    AgentTicketForgiven => "agent.ticket_forgiven",
+    /// An agent's ticket was newer than the hub's: the hub's data is old.
+    AgentAhead => "agent.ahead",
+    /// An expired certificate was renewed.
+    CertificateRecover => "agent.certificate_recover",
+    /// An environment was added.
+    EnvironmentAdd => "environment.add",
+    /// An environment was removed.
+    EnvironmentRemove => "environment.remove",
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused.
+    Denied,
+}
+
+impl Outcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Denied => "denied",
+        }
+    }
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    actor: Actor,
+    action: Action,
+    target: String,
+    outcome: Outcome,
+    address: Option<IpAddr>,
+    environment: Option<EnvironmentId>,
+    details: Map<String, Value>,
+}
+
+impl Entry {
+    /// `actor` did `action` to `target`, and it was done.
+    pub fn new(actor: &Actor, action: Action, target: &str) -> Self {
+        Self {
+            actor: actor.clone(),
+            action,
+            target: target.to_owned(),
+            outcome: Outcome::Done,
+            address: None,
+            environment: None,
+            details: Map::new(),
+        }
+    }
+
+    /// With a sentence or a name that says more. Never a secret.
+    #[must_use]
+    pub fn detail(self, text: &str) -> Self {
+        self.fact("detail", json!(text))
+    }
+
+    /// With a named fact. Never a secret.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: Value) -> Self {
+        self.details.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With the address it came from, where the actor does not know it.
+    #[must_use]
+    pub fn from(self, address: IpAddr) -> Self {
+        Self { address: Some(address), ..self }
+    }
+
+    /// With the environment it happened in.
+    #[must_use]
+    pub fn environment(self, environment: EnvironmentId) -> Self {
+        Self { environment: Some(environment), ..self }
+    }
+
+    /// With how it ended.
+    #[must_use]
+    pub fn outcome(self, outcome: Outcome) -> Self {
+        Self { outcome, ..self }
+    }
+}
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes.add(Access::Administrator, routes!(list_audit))
+}
+
+/// Writes `entry` in the transaction of what it records.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record(tx: &mut Tx, entry: Entry, now: Timestamp) -> Result<(), DbError> {
+    let actor = Described::of(&entry.actor);
+    let address = entry.address.or(actor.address).map(|address| address.to_string());
+    let kind = entry.action.as_str().split('.').next();
+    let sql = "INSERT INTO audit (id, at, actor_kind, actor_id, actor_name, credential, action, outcome,
+                                  target_kind, target_id, environment_id, address, request_id, details)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    on_tx!(tx, |c| {
+        sqlx::query(sql)
+            .bind(Uuid::now_v7())
+            .bind(now)
+            .bind(actor.kind)
+            .bind(&actor.id)
+            .bind(&actor.name)
+            .bind(&actor.credential)
+            .bind(entry.action.as_str())
+            .bind(entry.outcome.as_str())
+            .bind(kind)
+            .bind(&entry.target)
+            .bind(entry.environment.map(|environment| environment.0))
+            .bind(&address)
+            .bind(&actor.request_id)
+            .bind(SqlJson(&entry.details))
+            .execute(c)
+            .await
+            .map(drop)
+    })?;
+    Ok(())
+}
+
+/// An actor as it stands in a row.
+#[derive(Default)]
+struct Described {
+    kind: &'static str,
+    id: Option<String>,
+    name: String,
+    credential: Option<String>,
+    address: Option<IpAddr>,
+    request_id: Option<String>,
+}
+
+impl Described {
+    fn of(actor: &Actor) -> Self {
+        match actor {
+            Actor::Caller(caller) => Self::of_caller(caller),
+            Actor::Agent(id) => Self { kind: "agent", id: Some(id.to_string()), ..Self::default() },
+            Actor::System => Self { kind: "system", ..Self::default() },
+            Actor::Nobody => Self { kind: "nobody", ..Self::default() },
+        }
+    }
+
+    fn of_caller(caller: &Caller) -> Self {
+        let of_request = Self {
+            kind: "nobody",
+            address: caller.address,
+            request_id: Some(caller.request_id.to_string()),
+            ..Self::default()
+        };
+        match &caller.principal {
+            Some(Principal::User(user)) => Self {
+                kind: "user",
+                id: Some(user.id.to_string()),
+                name: user.name.clone(),
+                credential: Some(user.credential.to_string()),
+                ..of_request
+            },
+            Some(Principal::LocalRoot) => Self { kind: "local", name: "root".to_owned(), ..of_request },
+            None => of_request,
+        }
+    }
+}
+
+/// Which records to list.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// Most records to return, 50 unless given.
+    limit: Option<u32>,
+    /// Only records older than this one: `next` of the page before.
+    cursor: Option<Uuid>,
+    /// Only this action, such as `user.sign_in`.
+    action: Option<String>,
+    /// Only what was done to this target.
+    target_id: Option<String>,
+    /// Only what this actor did.
+    actor_id: Option<String>,
+}
+
+/// One record.
+#[derive(Debug, Serialize, Deserialize, sqlx::FromRow, utoipa::ToSchema)]
+pub struct AuditRecord {
+    /// The record.
+    pub id: Uuid,
+    /// When it happened.
+    pub at: Timestamp,
+    /// `user`, `local`, `agent`, `system` or `nobody`.
+    pub actor_kind: String,
+    /// The user or agent.
+    pub actor_id: Option<String>,
+    /// The user's name at that time.
+    pub actor_name: String,
+    /// By what the user was recognised.
+    pub credential: Option<String>,
+    /// What was done.
+    pub action: String,
+    /// `done` or `denied`.
+    pub outcome: String,
+    /// The kind of what it was done to.
+    pub target_kind: Option<String>,
+    /// What it was done to.
+    pub target_id: Option<String>,
+    /// The environment it happened in.
+    pub environment_id: Option<Uuid>,
+    /// Where the request came from.
+    pub address: Option<String>,
+    /// The request, as it stands in the log.
+    pub request_id: Option<String>,
+    /// What else there is to say.
+    #[schema(value_type = Object)]
+    pub details: SqlJson<Map<String, Value>>,
+}
+
+/// Records, newest first.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct AuditList {
+    /// The records of this page.
+    pub items: Vec<AuditRecord>,
+    /// The cursor of the next page, if there may be one.
+    pub next: Option<Uuid>,
+}
+
+/// Lists what was done, newest first.
+#[utoipa::path(get, path = "/api/v1/audit", tag = "identity", params(AuditQuery),
+    responses((status = 200, description = "One page of records", body = AuditList)))]
+async fn list_audit(State(app): State<AppState>, Query(query): Query<AuditQuery>) -> ApiResult<Json<AuditList>> {
+    let page = Page::new(query.limit, None)?;
+    let mut tx = app.db.read().await?;
+    let items = list(&mut tx, &query, page.limit).await?;
+    let full = items.len() as i64 == page.limit;
+    let next = items.last().filter(|_| full).map(|record| record.id);
+    Ok(Json(AuditList { items, next }))
+}
+
+async fn list(tx: &mut Tx, query: &AuditQuery, limit: i64) -> Result<Vec<AuditRecord>, DbError> {
+    let sql = "SELECT id, at, actor_kind, actor_id, actor_name, credential, action, outcome,
+                      target_kind, target_id, environment_id, address, request_id, details
+               FROM audit
+               WHERE ($1 IS NULL OR id < $1) AND ($2 IS NULL OR action = $2)
+                 AND ($3 IS NULL OR target_id = $3) AND ($4 IS NULL OR actor_id = $4)
+               ORDER BY id DESC LIMIT $5";
+    let records = on_tx!(tx, |c| {
+        sqlx::query_as(sql)
+            .bind(query.cursor)
+            .bind(&query.action)
+            .bind(&query.target_id)
+            .bind(&query.actor_id)
+            .bind(limit)
+            .fetch_all(c)
+            .await
+    })?;
+    Ok(records)
+}
+
+/// Deletes the records before `moment`.
+pub(super) async fn delete_before(tx: &mut Tx, moment: Timestamp) -> Result<u64, DbError> {
+    let sql = "DELETE FROM audit WHERE at < $1";
+    Ok(on_tx!(tx, |c| sqlx::query(sql).bind(moment).execute(c).await.map(|done| done.rows_affected()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::on_both_engines;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000).unwrap()
+    }
+
+    on_both_engines! {
+        async fn records_are_listed_newest_first_and_page_by_page(db) {
+            let mut tx = db.write().await.unwrap();
+            for (second, target) in ["a", "b", "c"].into_iter().enumerate() {
+                let entry = Entry::new(&Actor::System, Action::AgentApprove, target).detail("why");
+                record(&mut tx, entry, at(second as i64)).await.unwrap();
+            }
+            let first = list(&mut tx, &AuditQuery::default(), 2).await.unwrap();
+            let targets = |records: &[AuditRecord]| records.iter().map(|r| r.target_id.clone().unwrap()).collect::<Vec<_>>();
+            assert_eq!(targets(&first), ["c", "b"]);
+            assert_eq!(first[0].details.0["detail"], "why");
+            assert_eq!(first[0].target_kind.as_deref(), Some("agent"));
+            let query = AuditQuery { cursor: Some(first[1].id), ..AuditQuery::default() };
+            assert_eq!(targets(&list(&mut tx, &query, 2).await.unwrap()), ["a"]);
+        }
+
+        async fn records_are_filtered_and_old_ones_deleted(db) {
+            let mut tx = db.write().await.unwrap();
+            let agent = AgentId::generate();
+            let refused = Entry::new(&Actor::Nobody, Action::Enroll, "t").outcome(Outcome::Denied);
+            record(&mut tx, refused.from([192, 0, 2, 1].into()), at(1)).await.unwrap();
+            record(&mut tx, Entry::new(&Actor::Agent(agent), Action::EnrollRetry, "t"), at(2)).await.unwrap();
+            let by_agent = AuditQuery { actor_id: Some(agent.to_string()), ..AuditQuery::default() };
+            assert_eq!(list(&mut tx, &by_agent, 10).await.unwrap().len(), 1);
+            let uses = AuditQuery { action: Some("enrollment_token.use".into()), ..AuditQuery::default() };
+            let uses = list(&mut tx, &uses, 10).await.unwrap();
+            assert_eq!((uses[0].outcome.as_str(), uses[0].address.as_deref()), ("denied", Some("192.0.2.1")));
+
+            assert_eq!(delete_before(&mut tx, at(2)).await.unwrap(), 1);
+            assert_eq!(list(&mut tx, &AuditQuery::default(), 10).await.unwrap().len(), 1);
+        }
+    }
+}

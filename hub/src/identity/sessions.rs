@@ -1,0 +1,191 @@
+//! Cookie sessions: what a browser has after its user gave a password.
+
+mod routes;
+mod store;
+pub mod throttle;
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, header};
+use axum::response::AppendHeaders;
+use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
+use windflow_protocol::token::base32;
+use zeroize::Zeroizing;
+
+pub(super) use self::routes::routes;
+pub use self::store::{Session, SessionFilter};
+pub(super) use self::store::{delete_expired, delete_of_user};
+use super::audit::{self, Action, Actor, Entry, Outcome};
+use super::users::{self, User};
+use super::{Identity, hash_secret};
+use crate::clock::Timestamp;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Caller, CredentialUsed, List, Page, Principal, Role, Scheme, SignedInUser, UserId, cookie};
+
+/// How long a session lasts, whatever is done with it.
+pub const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Random bytes in a session's secret.
+const SECRET_BYTES: usize = 32;
+/// Characters of a browser's name that are kept.
+const USER_AGENT_MAX: usize = 256;
+
+/// A new session's secret, on its way to the browser.
+#[derive(Debug)]
+pub struct SessionCookie(SecretString);
+
+impl SessionCookie {
+    /// The header that gives it to the browser.
+    pub fn into_header(self, scheme: Scheme) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 1]> {
+        AppendHeaders([(header::SET_COOKIE, cookie::set(scheme, self.0.expose_secret(), SESSION_LIFE))])
+    }
+}
+
+/// What someone who signs in says.
+#[derive(Debug)]
+pub struct SignIn {
+    /// Their name.
+    pub name: String,
+    /// Their password.
+    pub password: SecretString,
+    /// What they sign in with.
+    pub browser: Browser,
+}
+
+/// What is known of the browser that gets a session.
+#[derive(Debug)]
+pub struct Browser {
+    /// The secret of the session it had until now, which ends.
+    pub replaces: Option<Zeroizing<String>>,
+    /// What it calls itself.
+    pub user_agent: String,
+}
+
+impl Browser {
+    /// What a request tells of its browser.
+    pub fn of(headers: &HeaderMap, scheme: Scheme) -> Self {
+        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let user_agent = user_agent.chars().take(USER_AGENT_MAX).collect();
+        Self { replaces: cookie::find(headers, scheme), user_agent }
+    }
+}
+
+impl Identity {
+    /// Starts a session for whoever knows the password.
+    ///
+    /// # Errors
+    /// 401 when name and password do not belong together, 429 after too many
+    /// attempts. Both say nothing about whether the user exists.
+    pub async fn sign_in(&self, request: SignIn, caller: &Caller) -> ApiResult<(User, SessionCookie)> {
+        let now = self.now();
+        self.throttle.begin(&request.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let known = users::find_for_sign_in(&mut self.db.read().await?, &request.name).await?;
+        let (user, hash) = known.unzip();
+        let matches = self.passwords.verify(request.password, hash).await?;
+        let Some(user) = user.filter(|_| matches) else {
+            self.record_refusal(&request.name, caller, now).await?;
+            return Err(ApiError::unauthorized("The name and the password do not belong together."));
+        };
+        self.throttle.forgive(&request.name, caller.address, now);
+        let cookie = self.start_session(&user, caller, request.browser).await?;
+        Ok((user, cookie))
+    }
+
+    /// Starts a session for a user who proved who they are. The one that the
+    /// browser had ends, so that nobody can have planted it there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn start_session(&self, user: &User, caller: &Caller, browser: Browser) -> ApiResult<SessionCookie> {
+        let now = self.now();
+        let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
+        let secret = Zeroizing::new(base32().encode(bytes.as_slice()));
+        let session = Session {
+            id: Uuid::now_v7(),
+            user_id: user.id,
+            user_name: user.name.clone(),
+            address: caller.address.map(|address| address.to_string()),
+            user_agent: browser.user_agent,
+            created_at: now,
+            expires_at: now + SESSION_LIFE,
+        };
+        let actor = as_user(caller, user, &session);
+        let mut tx = self.db.write().await?;
+        if let Some(secret) = browser.replaces {
+            store::delete_by_hash(&mut tx, &hash_secret(secret.as_bytes())).await?;
+        }
+        store::insert(&mut tx, &session, &hash_secret(secret.as_bytes())).await?;
+        audit::record(&mut tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
+        tx.commit().await?;
+        Ok(SessionCookie(secret.as_str().into()))
+    }
+
+    /// Ends the caller's own session.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sign_out(&self, session: Uuid, user: UserId, by: &Actor) -> ApiResult<()> {
+        let mut tx = self.db.write().await?;
+        store::delete(&mut tx, session).await?;
+        audit::record(&mut tx, Entry::new(by, Action::SignOut, &user.to_string()), self.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Ends a session, if it is one that `caller` may end: their own, or any
+    /// for an administrator.
+    ///
+    /// # Errors
+    /// 404 when there is no such session for this caller.
+    pub async fn revoke_session(&self, id: Uuid, caller: &Caller) -> ApiResult<()> {
+        let mut tx = self.db.write().await?;
+        let session = store::find(&mut tx, id).await?.filter(|session| may_see(caller, session.user_id));
+        let session = session.ok_or_else(|| ApiError::not_found("session"))?;
+        store::delete(&mut tx, id).await?;
+        let entry = Entry::new(&caller.into(), Action::SessionRevoke, &id.to_string()).detail(&session.user_name);
+        audit::record(&mut tx, entry, self.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// One page of the running sessions that match.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_sessions(&self, filter: &SessionFilter, page: Page) -> ApiResult<List<Session>> {
+        let now = self.now();
+        let mut tx = self.db.read().await?;
+        let items = store::list(&mut tx, filter, page, now).await?;
+        let total = store::count(&mut tx, filter, now).await?;
+        Ok(List { items, total })
+    }
+
+    /// Whose session has this secret.
+    pub(super) async fn find_session_user(&self, secret: &str) -> ApiResult<Option<SignedInUser>> {
+        let mut tx = self.db.read().await?;
+        let found = store::find_user(&mut tx, &hash_secret(secret.as_bytes()), self.now()).await?;
+        Ok(found.map(|(session, user)| signed_in(&user, CredentialUsed::Session(session))))
+    }
+
+    async fn record_refusal(&self, name: &str, caller: &Caller, now: Timestamp) -> ApiResult<()> {
+        let name: String = name.chars().take(64).collect();
+        let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
+        let mut tx = self.db.write().await?;
+        audit::record(&mut tx, entry, now).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// Whether `caller` may see and end the credentials of `user`.
+pub(super) fn may_see(caller: &Caller, user: UserId) -> bool {
+    caller.principal.as_ref().is_some_and(|principal| {
+        principal.role() == Role::Administrator || principal.user().is_some_and(|own| own.id == user)
+    })
+}
+
+pub(super) fn signed_in(user: &User, credential: CredentialUsed) -> SignedInUser {
+    SignedInUser { id: user.id, name: user.name.clone(), role: user.role, credential }
+}
+
+fn as_user(caller: &Caller, user: &User, session: &Session) -> Actor {
+    let principal = Principal::User(signed_in(user, CredentialUsed::Session(session.id)));
+    Actor::Caller(Caller { principal: Some(principal), ..caller.clone() })
+}

@@ -1,0 +1,140 @@
+//! The routes of signing in and out.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::{Browser, Session, SessionFilter, SignIn, User};
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{
+    Access, Caller, CredentialUsed, Json, List, Page, Path, Principal, Query, Role, Routes, UserId, cookie,
+};
+use crate::identity::audit::Actor;
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::Public, routes!(sign_in))
+        .add(Access::SignedIn, routes!(sign_out))
+        .add(Access::SignedIn, routes!(get_me))
+        .add(Access::SignedIn, routes!(list_sessions))
+        .add(Access::SignedIn, routes!(revoke_session))
+}
+
+/// A name and its password.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SignInRequest {
+    /// The user's name.
+    name: String,
+    /// The user's password.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// Who the caller is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct MeResponse {
+    /// `user`, or `local` on the Unix socket.
+    kind: &'static str,
+    /// The user.
+    id: Option<UserId>,
+    /// Their name.
+    name: String,
+    /// What they may do.
+    role: Role,
+    /// By what they were recognised.
+    credential: Option<String>,
+}
+
+/// Which sessions to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListSessionsQuery {
+    /// Only those of this user. Others than administrators see their own only.
+    user: Option<UserId>,
+    /// Most sessions to return, 50 unless given.
+    limit: Option<u32>,
+    /// Sessions to skip.
+    offset: Option<u32>,
+}
+
+/// Signs a browser in. The answer sets a cookie.
+#[utoipa::path(post, path = "/api/v1/session", tag = "identity", request_body = SignInRequest, responses(
+    (status = 200, description = "The user who is signed in now", body = User),
+    (status = 401, description = "The name and the password do not belong together"),
+    (status = 429, description = "Too many attempts"),
+))]
+async fn sign_in(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<SignInRequest>,
+) -> ApiResult<Response> {
+    let browser = Browser::of(&headers, caller.scheme);
+    let request = SignIn { name: request.name, password: request.password, browser };
+    let (user, cookie) = app.identity.sign_in(request, &caller).await?;
+    Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
+}
+
+/// Ends the caller's session.
+#[utoipa::path(delete, path = "/api/v1/session", tag = "identity", responses(
+    (status = 204, description = "The session is over"),
+    (status = 400, description = "The caller has no session"),
+))]
+async fn sign_out(State(app): State<AppState>, caller: Caller) -> ApiResult<Response> {
+    let user = caller.require_user()?;
+    let CredentialUsed::Session(session) = &user.credential else {
+        return Err(ApiError::bad_request("no_session", "An API token is not signed in; revoke it instead."));
+    };
+    app.identity.sign_out(*session, user.id, &Actor::from(&caller)).await?;
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie::clear(caller.scheme))]).into_response())
+}
+
+/// Says who the caller is.
+#[utoipa::path(get, path = "/api/v1/me", tag = "identity",
+    responses((status = 200, description = "The caller", body = MeResponse)))]
+async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
+    let me = match &caller.principal {
+        Some(Principal::User(user)) => MeResponse {
+            kind: "user",
+            id: Some(user.id),
+            name: user.name.clone(),
+            role: user.role,
+            credential: Some(user.credential.to_string()),
+        },
+        Some(Principal::LocalRoot) | None => {
+            MeResponse { kind: "local", id: None, name: "root".to_owned(), role: Role::Administrator, credential: None }
+        }
+    };
+    Ok(Json(me))
+}
+
+/// Lists running sessions, newest first.
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "identity", params(ListSessionsQuery),
+    responses((status = 200, description = "One page of sessions", body = List<Session>)))]
+async fn list_sessions(
+    State(app): State<AppState>,
+    caller: Caller,
+    Query(query): Query<ListSessionsQuery>,
+) -> ApiResult<Json<List<Session>>> {
+    let page = Page::new(query.limit, query.offset)?;
+    let user = crate::identity::tokens::visible_owner(&caller, query.user);
+    Ok(Json(app.identity.list_sessions(&SessionFilter { user }, page).await?))
+}
+
+/// Ends a session: one's own, or any for administrators.
+#[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "identity", params(("id" = Uuid, Path)), responses(
+    (status = 204, description = "The session is over"),
+    (status = 404, description = "There is no such session"),
+))]
+async fn revoke_session(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
+    app.identity.revoke_session(id, &caller).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,228 @@
+//! API tokens: what programs send instead of a password.
+//!
+//! ```text
+//! wfa1_<id>_<secret>_<crc>      lowercase Crockford base32 fields
+//!      10   32       7          characters
+//! ```
+
+mod routes;
+mod store;
+
+use std::time::Duration;
+
+use subtle::ConstantTimeEq;
+use windflow_protocol::token::{TokenId, base32, checksum};
+use zeroize::Zeroizing;
+
+pub(super) use self::routes::routes;
+pub(super) use self::store::delete_ended_before;
+pub use self::store::{ApiToken, ApiTokenFilter};
+use super::audit::{self, Action, Entry};
+use super::sessions::{may_see, signed_in};
+use super::users::{self, User};
+use super::{Identity, hash_secret};
+use crate::clock::Timestamp;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Caller, CredentialUsed, List, Page, Principal, Role, SignedInUser, UserId};
+
+/// What every API token starts with; secret scanners look for it.
+pub const PREFIX: &str = "wfa1";
+/// How long a token is valid unless its maker says otherwise.
+pub const LIFE_DEFAULT: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// The longest life of a token.
+pub const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+/// The last use is written at most this often.
+const LAST_USE_EVERY: Duration = Duration::from_secs(10 * 60);
+const SECRET_BYTES: usize = 20;
+const NAME_MAX: usize = 64;
+
+/// A token to be made.
+#[derive(Debug)]
+pub struct NewApiToken {
+    /// What it is for.
+    pub name: String,
+    /// Whose it is; the caller's where it is `None`.
+    pub user: Option<String>,
+    /// How long it is valid.
+    pub life: Duration,
+}
+
+impl Identity {
+    /// Makes a token. Its text is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// 400 for a name or life out of bounds, 403 for another user's token, 404
+    /// when there is no such user.
+    pub async fn create_api_token(
+        &self,
+        new: NewApiToken,
+        caller: &Caller,
+    ) -> ApiResult<(ApiToken, Zeroizing<String>)> {
+        check(&new)?;
+        let now = self.now();
+        let id = TokenId::from_random(u64::from_le_bytes(self.random.bytes()));
+        let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
+        let mut tx = self.db.write().await?;
+        let owner = owner(&mut tx, new.user.as_deref(), caller).await?;
+        let token = ApiToken {
+            id: id.to_string(),
+            user_id: owner.id,
+            user_name: owner.name,
+            name: new.name,
+            created_at: now,
+            expires_at: now + new.life,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        store::insert(&mut tx, &token, &hash_secret(bytes.as_slice())).await?;
+        let entry = Entry::new(&caller.into(), Action::ApiTokenCreate, id.as_str()).detail(&token.name);
+        audit::record(&mut tx, entry.fact("user", token.user_name.as_str().into()), now).await?;
+        tx.commit().await?;
+        Ok((token, render(&id, bytes.as_slice())))
+    }
+
+    /// Ends a token, if it is one that `caller` may end: their own, or any for
+    /// an administrator.
+    ///
+    /// # Errors
+    /// 404 when there is no such token for this caller.
+    pub async fn revoke_api_token(&self, id: &str, caller: &Caller) -> ApiResult<ApiToken> {
+        let now = self.now();
+        let mut tx = self.db.write().await?;
+        let token = store::find(&mut tx, id).await?.filter(|token| may_see(caller, token.user_id));
+        let token = token.ok_or_else(|| ApiError::not_found("API token"))?;
+        if token.revoked_at.is_some() {
+            return Ok(token);
+        }
+        store::revoke(&mut tx, id, now).await?;
+        let entry = Entry::new(&caller.into(), Action::ApiTokenRevoke, id).detail(&token.name);
+        audit::record(&mut tx, entry, now).await?;
+        tx.commit().await?;
+        Ok(ApiToken { revoked_at: Some(now), ..token })
+    }
+
+    /// One page of the tokens that match.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_api_tokens(&self, filter: &ApiTokenFilter, page: Page) -> ApiResult<List<ApiToken>> {
+        let mut tx = self.db.read().await?;
+        let items = store::list(&mut tx, filter, page).await?;
+        let total = store::count(&mut tx, filter).await?;
+        Ok(List { items, total })
+    }
+
+    /// Whose token this text is.
+    pub(super) async fn find_token_user(&self, text: &str) -> ApiResult<Option<SignedInUser>> {
+        let Some((id, secret)) = parse(text) else {
+            return Ok(None);
+        };
+        let now = self.now();
+        let found = store::find_user(&mut self.db.read().await?, id.as_str(), now).await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        if !bool::from(hash_secret(&secret).as_slice().ct_eq(&found.secret_hash)) {
+            return Ok(None);
+        }
+        if found.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_EVERY) {
+            self.note_use(id.as_str(), now).await;
+        }
+        Ok(Some(signed_in(&found.user, CredentialUsed::ApiToken(id.to_string()))))
+    }
+
+    /// Writes when a token was used. It failing is no reason to refuse the
+    /// request.
+    async fn note_use(&self, id: &str, now: Timestamp) {
+        let noted = async {
+            let mut tx = self.db.write().await?;
+            store::set_last_used(&mut tx, id, now).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, api_token.id = id, "the last use of an API token was not noted");
+        }
+    }
+}
+
+/// Whose credentials a caller sees when they ask for those of `asked`:
+/// administrators anyone's, others their own.
+pub(super) fn visible_owner(caller: &Caller, asked: Option<UserId>) -> Option<UserId> {
+    match &caller.principal {
+        Some(principal) if principal.role() == Role::Administrator => asked,
+        Some(Principal::User(user)) => Some(user.id),
+        Some(Principal::LocalRoot) | None => asked,
+    }
+}
+
+/// The user whom the new token will stand for. Only the operator on this
+/// machine may make one for someone else: it is a way to act as them.
+async fn owner(tx: &mut crate::db::Tx, named: Option<&str>, caller: &Caller) -> ApiResult<User> {
+    let own = caller.principal.as_ref().and_then(Principal::user).map(|user| user.name.clone());
+    let name = match (named, own) {
+        (Some(named), Some(own)) if !named.eq_ignore_ascii_case(&own) => {
+            let message = "You can make API tokens only for yourself.";
+            return Err(ApiError::forbidden("not_your_user", message));
+        }
+        (_, Some(own)) => own,
+        (Some(named), None) => named.to_owned(),
+        (None, None) => return Err(ApiError::bad_request("user_required", "Say whose the token is: `user`.")),
+    };
+    let user = users::find_by_name(tx, &name).await?.ok_or_else(|| ApiError::not_found("user"))?;
+    match user.disabled_at {
+        None => Ok(user),
+        Some(_) => Err(ApiError::conflict("user_disabled", "The user is disabled.")),
+    }
+}
+
+fn check(new: &NewApiToken) -> ApiResult<()> {
+    let length = new.name.chars().count();
+    if length == 0 || length > NAME_MAX || new.name.chars().any(char::is_control) {
+        let message = format!("The token's name must have 1 to {NAME_MAX} printable characters.");
+        return Err(ApiError::bad_request("invalid_name", message));
+    }
+    if new.life.is_zero() || new.life > LIFE_MAX {
+        let message = format!("A token is valid for 1 to {} seconds.", LIFE_MAX.as_secs());
+        return Err(ApiError::bad_request("invalid_life", message));
+    }
+    Ok(())
+}
+
+fn render(id: &TokenId, secret: &[u8]) -> Zeroizing<String> {
+    let secret = Zeroizing::new(base32().encode(secret));
+    let body = Zeroizing::new(format!("{PREFIX}_{id}_{}", *secret));
+    Zeroizing::new(format!("{}_{}", *body, checksum(&body)))
+}
+
+fn parse(text: &str) -> Option<(TokenId, Zeroizing<Vec<u8>>)> {
+    let (body, crc) = text.rsplit_once('_')?;
+    let fields: Vec<&str> = body.split('_').collect();
+    let [PREFIX, id, secret] = fields[..] else {
+        return None;
+    };
+    if checksum(body) != crc {
+        return None;
+    }
+    let secret = Zeroizing::new(base32().decode(secret.as_bytes()).ok()?);
+    (secret.len() == SECRET_BYTES).then_some((TokenId::parse(id).ok()?, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_text_and_every_change_is_caught() {
+        let id = TokenId::from_random(42);
+        let text = render(&id, &[7; SECRET_BYTES]);
+        let (parsed, secret) = parse(&text).unwrap();
+        assert_eq!((parsed, secret.as_slice()), (id, &[7; SECRET_BYTES][..]));
+        for i in 0..text.len() {
+            for replacement in ["0", "z", "_", "u", "é", ""] {
+                let mut changed = text.to_string();
+                changed.replace_range(i..=i, replacement);
+                assert!(changed == *text || parse(&changed).is_none(), "position {i} as {replacement:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! API tokens in the database.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::db::{DbError, Tx};
+use crate::http::{Page, UserId};
+use crate::identity::users::User;
+use crate::on_tx;
+
+/// One token. Its secret is not part of it.
+#[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow, utoipa::ToSchema)]
+pub struct ApiToken {
+    /// The public part of the token.
+    pub id: String,
+    /// Whose it is.
+    #[sqlx(try_from = "Uuid")]
+    pub user_id: UserId,
+    /// Their name.
+    pub user_name: String,
+    /// What it is for.
+    pub name: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ends.
+    pub expires_at: Timestamp,
+    /// When it was used last, to within ten minutes.
+    pub last_used_at: Option<Timestamp>,
+    /// Since when it is revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Which tokens to list.
+#[derive(Clone, Debug, Default)]
+pub struct ApiTokenFilter {
+    /// Only those of this user.
+    pub user: Option<UserId>,
+    /// Only those of this name.
+    pub name: Option<String>,
+}
+
+/// A token as it is needed to recognise its user.
+#[derive(sqlx::FromRow)]
+pub struct TokenUser {
+    pub secret_hash: Vec<u8>,
+    pub last_used_at: Option<Timestamp>,
+    #[sqlx(flatten)]
+    pub user: User,
+}
+
+pub async fn insert(tx: &mut Tx, token: &ApiToken, secret_hash: &[u8]) -> Result<(), DbError> {
+    let sql = "INSERT INTO api_tokens (id, user_id, name, secret_hash, created_at, expires_at)
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    on_tx!(tx, |c| {
+        sqlx::query(sql)
+            .bind(&token.id)
+            .bind(token.user_id.0)
+            .bind(&token.name)
+            .bind(secret_hash)
+            .bind(token.created_at)
+            .bind(token.expires_at)
+            .execute(c)
+            .await
+            .map(drop)
+    })?;
+    Ok(())
+}
+
+/// The token of this id with its user, if both are still good.
+pub async fn find_user(tx: &mut Tx, id: &str, now: Timestamp) -> Result<Option<TokenUser>, DbError> {
+    let sql = "SELECT t.secret_hash, t.last_used_at, u.id, u.name, u.role, u.created_at, u.updated_at, u.disabled_at
+               FROM api_tokens t JOIN users u ON u.id = t.user_id
+               WHERE t.id = $1 AND t.expires_at > $2 AND t.revoked_at IS NULL AND u.disabled_at IS NULL";
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).bind(now).fetch_optional(c).await)?)
+}
+
+pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<ApiToken>, DbError> {
+    let sql =
+        "SELECT t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+               FROM api_tokens t JOIN users u ON u.id = t.user_id WHERE t.id = $1";
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
+}
+
+pub async fn list(tx: &mut Tx, filter: &ApiTokenFilter, page: Page) -> Result<Vec<ApiToken>, DbError> {
+    let sql =
+        "SELECT t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+               FROM api_tokens t JOIN users u ON u.id = t.user_id
+               WHERE ($1 IS NULL OR t.user_id = $1) AND ($2 IS NULL OR t.name = $2)
+               ORDER BY t.created_at DESC, t.id LIMIT $3 OFFSET $4";
+    let user = filter.user.map(|user| user.0);
+    let tokens = on_tx!(tx, |c| {
+        sqlx::query_as(sql).bind(user).bind(&filter.name).bind(page.limit).bind(page.offset).fetch_all(c).await
+    })?;
+    Ok(tokens)
+}
+
+pub async fn count(tx: &mut Tx, filter: &ApiTokenFilter) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM api_tokens WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR name = $2)";
+    let user = filter.user.map(|user| user.0);
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user).bind(&filter.name).fetch_one(c).await)?)
+}
+
+pub async fn set_last_used(tx: &mut Tx, id: &str, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE api_tokens SET last_used_at = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+pub async fn revoke(tx: &mut Tx, id: &str, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE api_tokens SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// Deletes the tokens that ended before `moment`.
+pub async fn delete_ended_before(tx: &mut Tx, moment: Timestamp) -> Result<u64, DbError> {
+    let sql = "DELETE FROM api_tokens WHERE expires_at < $1 OR revoked_at < $1";
+    Ok(on_tx!(tx, |c| sqlx::query(sql).bind(moment).execute(c).await.map(|done| done.rows_affected()))?)
+}

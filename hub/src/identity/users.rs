@@ -1,0 +1,213 @@
+//! Users: who may sign in, and as what.
+
+pub mod passwords;
+mod routes;
+pub mod setup;
+mod store;
+
+use std::str::FromStr;
+
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+pub(super) use self::routes::routes;
+pub(super) use self::store::any;
+pub use self::store::{User, UserFilter};
+use super::Identity;
+use super::audit::{self, Action, Actor, Entry};
+use super::sessions;
+use crate::db::dialect::{Exclusive, lock_exclusive};
+use crate::db::{DbError, Tx};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Caller, List, Page, Role, UserId};
+
+/// A user's name: 1 to 64 letters, digits and `._@-`, starting with a letter
+/// or digit. Two that differ only in case are the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserName(String);
+
+impl UserName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for UserName {
+    type Err = ApiError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@-".contains(&byte);
+        let starts_well = text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric());
+        if starts_well && text.len() <= 64 && text.bytes().all(allowed) {
+            return Ok(Self(text.to_owned()));
+        }
+        let message = "A user's name has 1 to 64 letters, digits and ._@- and starts with a letter or digit.";
+        Err(ApiError::bad_request("invalid_name", message))
+    }
+}
+
+/// A user to be made.
+#[derive(Debug)]
+pub struct NewUser {
+    /// Their name.
+    pub name: UserName,
+    /// What they may do.
+    pub role: Role,
+    /// Their password, not checked yet.
+    pub password: SecretString,
+}
+
+impl Identity {
+    /// A new setup code while there is no user, to be shown to whoever started
+    /// the hub. Codes from before are no longer valid.
+    pub fn issue_setup_code(&self) -> Option<Zeroizing<String>> {
+        self.setup.is_open().then(|| self.setup.issue(&self.random, self.now()))
+    }
+
+    /// Makes the first user, an administrator, for whoever has the setup code.
+    ///
+    /// # Errors
+    /// 403 for a wrong or old code, 400 for a weak password, 409 when there is
+    /// a user.
+    pub async fn complete_setup(&self, code: &str, new: NewUser, caller: &Caller) -> ApiResult<User> {
+        let now = self.now();
+        self.throttle.begin("setup", caller.address, now).map_err(ApiError::too_many_requests)?;
+        check_password(&new.password, &new.name)?;
+        let hash = self.passwords.hash(new.password).await?;
+        if !self.setup.redeem(code, now) {
+            let message = "The setup code is wrong or older than 15 minutes. Restart the hub for a new one.";
+            return Err(ApiError::forbidden("wrong_setup_code", message));
+        }
+        let mut tx = self.db.write().await?;
+        lock_exclusive(&mut tx, Exclusive::Administrators).await?;
+        if any(&mut tx).await? {
+            return Err(ApiError::conflict("already_set_up", "This hub has its first user. Sign in instead."));
+        }
+        let user = User::new(&new.name, Role::Administrator, now);
+        store::insert(&mut tx, &user, &hash).await?;
+        audit::record(&mut tx, Entry::new(&caller.into(), Action::SetupComplete, &user.id.to_string()), now).await?;
+        tx.commit().await?;
+        self.setup.close();
+        self.throttle.forgive("setup", caller.address, now);
+        Ok(user)
+    }
+
+    /// Makes a user.
+    ///
+    /// # Errors
+    /// 400 for a weak password, 409 for a name that is taken.
+    pub async fn create_user(&self, new: NewUser, by: &Actor) -> ApiResult<User> {
+        check_password(&new.password, &new.name)?;
+        let hash = self.passwords.hash(new.password).await?;
+        let now = self.now();
+        let user = User::new(&new.name, new.role, now);
+        let mut tx = self.db.write().await?;
+        match store::insert(&mut tx, &user, &hash).await {
+            Err(DbError::Duplicate(_)) => return Err(ApiError::conflict("name_taken", "A user of this name exists.")),
+            inserted => inserted?,
+        }
+        let entry = Entry::new(by, Action::UserCreate, &user.id.to_string()).detail(&user.name);
+        audit::record(&mut tx, entry.fact("role", user.role.as_str().into()), now).await?;
+        tx.commit().await?;
+        self.setup.close();
+        Ok(user)
+    }
+
+    /// Replaces a password and ends the user's cookie sessions. API tokens
+    /// stay.
+    ///
+    /// # Errors
+    /// 404 when there is no such user, 400 for a weak password.
+    pub async fn reset_password(&self, id: UserId, password: SecretString, by: &Actor) -> ApiResult<User> {
+        let user = self.get_user(id).await?;
+        check_password(&password, &user.name.parse()?)?;
+        let hash = self.passwords.hash(password).await?;
+        let now = self.now();
+        let mut tx = self.db.write().await?;
+        store::set_password(&mut tx, id, &hash, now).await?;
+        sessions::delete_of_user(&mut tx, id).await?;
+        audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).detail(&user.name), now).await?;
+        tx.commit().await?;
+        self.get_user(id).await
+    }
+
+    /// Shuts a user out, from their next request on.
+    ///
+    /// # Errors
+    /// 404 when there is no such user, 409 for the last administrator.
+    pub async fn disable_user(&self, id: UserId, by: &Actor) -> ApiResult<User> {
+        let now = self.now();
+        let mut tx = self.db.write().await?;
+        lock_exclusive(&mut tx, Exclusive::Administrators).await?;
+        let user = found(store::find(&mut tx, id).await?)?;
+        if user.disabled_at.is_some() {
+            return Ok(user);
+        }
+        if user.role == Role::Administrator && store::count_active_administrators(&mut tx).await? == 1 {
+            let message = "This is the last active administrator. Make another one first.";
+            return Err(ApiError::conflict("last_administrator", message));
+        }
+        store::set_disabled(&mut tx, id, Some(now), now).await?;
+        sessions::delete_of_user(&mut tx, id).await?;
+        audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).detail(&user.name), now).await?;
+        tx.commit().await?;
+        self.get_user(id).await
+    }
+
+    /// Lets a disabled user in again.
+    ///
+    /// # Errors
+    /// 404 when there is no such user.
+    pub async fn enable_user(&self, id: UserId, by: &Actor) -> ApiResult<User> {
+        let now = self.now();
+        let mut tx = self.db.write().await?;
+        let user = found(store::find(&mut tx, id).await?)?;
+        store::set_disabled(&mut tx, id, None, now).await?;
+        audit::record(&mut tx, Entry::new(by, Action::UserEnable, &id.to_string()).detail(&user.name), now).await?;
+        tx.commit().await?;
+        self.get_user(id).await
+    }
+
+    /// One user.
+    ///
+    /// # Errors
+    /// 404 when there is none of this id.
+    pub async fn get_user(&self, id: UserId) -> ApiResult<User> {
+        found(store::find(&mut self.db.read().await?, id).await?)
+    }
+
+    /// One page of the users that match.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn list_users(&self, filter: &UserFilter, page: Page) -> ApiResult<List<User>> {
+        let mut tx = self.db.read().await?;
+        let items = store::list(&mut tx, filter, page).await?;
+        let total = store::count(&mut tx, filter).await?;
+        Ok(List { items, total })
+    }
+}
+
+/// The user of this name and the hash of their password, unless disabled.
+pub(super) async fn find_for_sign_in(tx: &mut Tx, name: &str) -> Result<Option<(User, String)>, DbError> {
+    let Some(user) = store::find_by_name(tx, name).await?.filter(|user| user.disabled_at.is_none()) else {
+        return Ok(None);
+    };
+    let hash = store::get_password_hash(tx, user.id).await?;
+    Ok(Some((user, hash)))
+}
+
+/// The user of this name.
+pub(super) async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
+    store::find_by_name(tx, name).await
+}
+
+fn found(user: Option<User>) -> ApiResult<User> {
+    user.ok_or_else(|| ApiError::not_found("user"))
+}
+
+fn check_password(password: &SecretString, name: &UserName) -> ApiResult<()> {
+    passwords::check_strength(password, name.as_str())
+        .map_err(|weak| ApiError::bad_request("weak_password", weak.to_string()))
+}

@@ -1,0 +1,262 @@
+//! Passwords: which are good enough, and how they are kept.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{Error as HashError, PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use crate::clock::Random;
+use crate::error::{ApiError, ApiResult};
+
+/// Fewest characters of a password.
+pub const LENGTH_MIN: usize = 12;
+/// Most characters of a password.
+pub const LENGTH_MAX: usize = 128;
+/// Passwords hashed at once; each takes 19 MiB and a core.
+const HASHES_MAX: usize = 2;
+/// How long a caller waits for its turn to be hashed.
+const TURN_DEADLINE: Duration = Duration::from_secs(10);
+/// What is common: the head of the frequency list of the zxcvbn project (MIT),
+/// its long entries, and words that lie near here.
+const COMMON: &str = include_str!("common_passwords.txt");
+/// A password must have this much left when a common word is taken out of it.
+const REST_MIN: usize = 6;
+
+/// Why a password is not good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WeakPassword {
+    /// Fewer than [`LENGTH_MIN`] characters.
+    #[error("The password must have at least {LENGTH_MIN} characters.")]
+    Short,
+    /// More than [`LENGTH_MAX`] characters.
+    #[error("The password must have at most {LENGTH_MAX} characters.")]
+    Long,
+    /// On the list of common ones, or little more than one of them.
+    #[error("The password is a common one or little more than a common word. Choose several unrelated words.")]
+    Common,
+    /// A few characters, over and over.
+    #[error("The password repeats itself. Choose several unrelated words.")]
+    Repetitive,
+    /// The user's name with little else.
+    #[error("The password is little more than the user's name.")]
+    Name,
+}
+
+/// Checks a new password. There are no rules on the kinds of characters.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn check_strength(password: &SecretString, user: &str) -> Result<(), WeakPassword> {
+    let password = password.expose_secret();
+    let length = password.chars().count();
+    if length < LENGTH_MIN {
+        return Err(WeakPassword::Short);
+    }
+    if length > LENGTH_MAX {
+        return Err(WeakPassword::Long);
+    }
+    let lower = password.to_lowercase();
+    if lower.chars().collect::<HashSet<_>>().len() < 5 || is_periodic(&lower) {
+        return Err(WeakPassword::Repetitive);
+    }
+    let letters = undisguise(&lower);
+    let user = user.to_lowercase();
+    if user.len() >= 3 && lower.contains(&user) && lower.replace(&user, "").chars().count() < REST_MIN {
+        return Err(WeakPassword::Name);
+    }
+    if COMMON.lines().any(|word| is_little_more_than(&lower, word) || is_little_more_than(&letters, word)) {
+        return Err(WeakPassword::Common);
+    }
+    Ok(())
+}
+
+/// Whether the text is one unit repeated, such as `abcabcabcabc`.
+fn is_periodic(text: &str) -> bool {
+    let characters: Vec<char> = text.chars().collect();
+    (1..=characters.len() / 2).any(|period| characters.iter().zip(&characters[period..]).all(|(a, b)| a == b))
+}
+
+/// Undoes the usual exchange of letters for digits and signs.
+fn undisguise(text: &str) -> String {
+    let original = |character| match character {
+        '0' => 'o',
+        '1' | '!' => 'i',
+        '3' => 'e',
+        '4' | '@' => 'a',
+        '5' | '$' => 's',
+        '7' => 't',
+        other => other,
+    };
+    text.chars().map(original).collect()
+}
+
+fn is_little_more_than(password: &str, word: &str) -> bool {
+    if word.len() < 5 || !password.contains(word) {
+        return false;
+    }
+    let rest = password.replacen(word, "", 1);
+    let rest = rest.trim_matches(|character: char| !character.is_alphabetic());
+    rest.chars().count() < REST_MIN
+}
+
+/// What one hash costs.
+#[derive(Clone, Copy, Debug)]
+pub enum HashCost {
+    /// 19 MiB, two passes.
+    Production,
+    /// As little as possible, for tests.
+    Cheap,
+}
+
+/// Hashes passwords with argon2id, a few at a time and off the async threads.
+/// The parameters stand in each hash.
+#[derive(Clone, Debug)]
+pub struct Passwords {
+    cost: HashCost,
+    random: Random,
+    turns: Arc<Semaphore>,
+    nobody: Arc<OnceLock<String>>,
+}
+
+impl Passwords {
+    /// Hashes at `cost`.
+    pub fn new(cost: HashCost, random: Random) -> Self {
+        Self { cost, random, turns: Arc::new(Semaphore::new(HASHES_MAX)), nobody: Arc::default() }
+    }
+
+    /// The hash to keep.
+    ///
+    /// # Errors
+    /// 503 when too many others wait to be hashed.
+    pub async fn hash(&self, password: SecretString) -> ApiResult<String> {
+        let this = self.clone();
+        self.in_turn(move || this.hash_now(&password)).await
+    }
+
+    /// Whether `password` has the hash `stored`. Without a hash the answer is
+    /// no, after the same time, so that the time does not tell who has one.
+    ///
+    /// # Errors
+    /// 503 when too many others wait to be hashed.
+    pub async fn verify(&self, password: SecretString, stored: Option<String>) -> ApiResult<bool> {
+        let this = self.clone();
+        self.in_turn(move || {
+            let known = stored.is_some();
+            let stored = stored.map_or_else(|| this.hash_of_nobody(), Ok)?;
+            let stored = PasswordHash::new(&stored).map_err(|error| anyhow!("a stored password hash: {error}"))?;
+            match Argon2::default().verify_password(password.expose_secret().as_bytes(), &stored) {
+                Ok(()) => Ok(known),
+                Err(HashError::PasswordInvalid) => Ok(false),
+                Err(error) => Err(anyhow!("verifying a password: {error}")),
+            }
+        })
+        .await
+    }
+
+    async fn in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> ApiResult<T> {
+        let turn = tokio::time::timeout(TURN_DEADLINE, self.turns.clone().acquire_owned()).await;
+        let Ok(Ok(turn)) = turn else {
+            return Err(ApiError::unavailable("busy", "Too many people are signing in at the moment. Try again."));
+        };
+        // The permit goes with the work, which goes on when the caller is gone.
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(turn);
+            result
+        });
+        Ok(done.await.context("Hashing a password ended early")??)
+    }
+
+    fn hash_now(&self, password: &SecretString) -> anyhow::Result<String> {
+        let (memory, passes) = match self.cost {
+            HashCost::Production => (19 * 1024, 2),
+            HashCost::Cheap => (8, 1),
+        };
+        let params = Params::new(memory, passes, 1, None).map_err(|error| anyhow!("argon2 parameters: {error}"))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let salt: [u8; 16] = self.random.bytes();
+        let hash = argon2.hash_password_with_salt(password.expose_secret().as_bytes(), &salt);
+        Ok(hash.map_err(|error| anyhow!("hashing a password: {error}"))?.to_string())
+    }
+
+    fn hash_of_nobody(&self) -> anyhow::Result<String> {
+        if let Some(hash) = self.nobody.get() {
+            return Ok(hash.clone());
+        }
+        let secret: [u8; 16] = self.random.bytes();
+        let hash = self.hash_now(&SecretString::from(data_encoding::HEXLOWER.encode(&secret)))?;
+        Ok(self.nobody.get_or_init(|| hash).clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strength(password: &str) -> Result<(), WeakPassword> {
+        check_strength(&SecretString::from(password), "margaret")
+    }
+
+    #[test]
+    fn length_is_counted_in_characters_and_bounded_at_both_ends() {
+        assert_eq!(strength("ключ-замок!"), Err(WeakPassword::Short));
+        assert_eq!(strength("ключ-замок-шт"), Ok(()));
+        assert_eq!(strength(&format!("river lamp {}", "é".repeat(LENGTH_MAX))), Err(WeakPassword::Long));
+    }
+
+    #[test]
+    fn common_passwords_are_refused_in_every_usual_disguise() {
+        for password in [
+            "password1234",
+            "P@ssw0rd!2024",
+            "Administrator1!",
+            "iloveyou12345",
+            "qwertyuiop123",
+            "1qaz2wsx3edc",
+            "windflow2026!",
+        ] {
+            assert_eq!(strength(password), Err(WeakPassword::Common), "{password}");
+        }
+    }
+
+    #[test]
+    fn repetition_and_the_own_name_are_refused() {
+        assert_eq!(strength("aaaaaaaaaaaa"), Err(WeakPassword::Repetitive));
+        assert_eq!(strength("river7river7river7"), Err(WeakPassword::Repetitive));
+        assert_eq!(strength("Margaret-2026"), Err(WeakPassword::Name));
+    }
+
+    #[test]
+    fn unrelated_words_and_random_characters_are_good() {
+        for password in
+            ["correct staple river 9", "lamp-orchard-seven-quilt", "x9#Lq2!vT8@w", "margaret likes grey herons"]
+        {
+            assert_eq!(strength(password), Ok(()), "{password}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_matches_and_nobody_has_none() {
+        let passwords = Passwords::new(HashCost::Cheap, Random::default());
+        let hash = passwords.hash("lamp-orchard".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{hash}");
+        assert!(passwords.verify("lamp-orchard".into(), Some(hash.clone())).await.unwrap());
+        assert!(!passwords.verify("lamp-orcharD".into(), Some(hash)).await.unwrap());
+        assert!(!passwords.verify("lamp-orchard".into(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_hash_is_an_error_and_not_a_refusal() {
+        let passwords = Passwords::new(HashCost::Cheap, Random::default());
+        assert!(passwords.verify("lamp-orchard".into(), Some("damaged".into())).await.is_err());
+    }
+}

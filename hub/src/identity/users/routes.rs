@@ -1,0 +1,162 @@
+//! The routes of users and of the first setup.
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa_axum::routes;
+
+use super::{NewUser, User, UserFilter};
+use crate::app::AppState;
+use crate::error::ApiResult;
+use crate::http::{Access, Caller, Json, List, Page, Path, Query, Role, Routes, UserId};
+use crate::identity::audit::Actor;
+use crate::identity::sessions::Browser;
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::SetupOnly, routes!(create_first_user))
+        .add(Access::Administrator, routes!(list_users, create_user))
+        .add(Access::Administrator, routes!(get_user))
+        .add(Access::Administrator, routes!(reset_password))
+        .add(Access::Administrator, routes!(disable_user))
+        .add(Access::Administrator, routes!(enable_user))
+}
+
+/// The first user, and the code that allows it.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SetupRequest {
+    /// The code that the hub printed when it started.
+    code: String,
+    /// The administrator's name.
+    name: String,
+    /// At least 12 characters.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// A new user.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct CreateUserRequest {
+    /// Their name.
+    name: String,
+    /// What they may do.
+    role: Role,
+    /// At least 12 characters.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// A new password.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ResetPasswordRequest {
+    /// At least 12 characters.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+/// Which users to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListUsersQuery {
+    /// Only the one of this name.
+    name: Option<String>,
+    /// Only those of this role.
+    role: Option<Role>,
+    /// Most users to return, 50 unless given.
+    limit: Option<u32>,
+    /// Users to skip.
+    offset: Option<u32>,
+}
+
+/// Makes the first user, an administrator, and signs them in.
+#[utoipa::path(post, path = "/api/v1/setup", tag = "identity", request_body = SetupRequest, responses(
+    (status = 201, description = "The hub is set up", body = User),
+    (status = 403, description = "The code is wrong or too old"),
+    (status = 409, description = "There is a user already"),
+))]
+async fn create_first_user(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<SetupRequest>,
+) -> ApiResult<Response> {
+    let name = request.name.parse()?;
+    let new = NewUser { name, role: Role::Administrator, password: request.password };
+    let user = app.identity.complete_setup(&request.code, new, &caller).await?;
+    let cookie = app.identity.start_session(&user, &caller, Browser::of(&headers, caller.scheme)).await?;
+    Ok((StatusCode::CREATED, cookie.into_header(caller.scheme), Json(user)).into_response())
+}
+
+/// Lists users by name.
+#[utoipa::path(get, path = "/api/v1/users", tag = "identity", params(ListUsersQuery),
+    responses((status = 200, description = "One page of users", body = List<User>)))]
+async fn list_users(State(app): State<AppState>, Query(query): Query<ListUsersQuery>) -> ApiResult<Json<List<User>>> {
+    let page = Page::new(query.limit, query.offset)?;
+    let filter = UserFilter { name: query.name, role: query.role };
+    Ok(Json(app.identity.list_users(&filter, page).await?))
+}
+
+/// Makes a user.
+#[utoipa::path(post, path = "/api/v1/users", tag = "identity", request_body = CreateUserRequest, responses(
+    (status = 201, description = "The user", body = User),
+    (status = 409, description = "The name is taken"),
+))]
+async fn create_user(
+    State(app): State<AppState>,
+    caller: Caller,
+    Json(request): Json<CreateUserRequest>,
+) -> ApiResult<Response> {
+    let new = NewUser { name: request.name.parse()?, role: request.role, password: request.password };
+    let user = app.identity.create_user(new, &Actor::from(&caller)).await?;
+    Ok((StatusCode::CREATED, Json(user)).into_response())
+}
+
+/// One user.
+#[utoipa::path(get, path = "/api/v1/users/{id}", tag = "identity", params(("id" = UserId, Path)), responses(
+    (status = 200, description = "The user", body = User),
+    (status = 404, description = "There is no such user"),
+))]
+async fn get_user(State(app): State<AppState>, Path(id): Path<UserId>) -> ApiResult<Json<User>> {
+    Ok(Json(app.identity.get_user(id).await?))
+}
+
+/// Replaces a user's password and ends their sessions.
+#[utoipa::path(post, path = "/api/v1/users/{id}/reset-password", tag = "identity", params(("id" = UserId, Path)),
+    request_body = ResetPasswordRequest, responses(
+    (status = 200, description = "The user", body = User),
+    (status = 404, description = "There is no such user"),
+))]
+async fn reset_password(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    Json(request): Json<ResetPasswordRequest>,
+) -> ApiResult<Json<User>> {
+    Ok(Json(app.identity.reset_password(id, request.password, &Actor::from(&caller)).await?))
+}
+
+/// Shuts a user out, from their next request on.
+#[utoipa::path(post, path = "/api/v1/users/{id}/disable", tag = "identity", params(("id" = UserId, Path)), responses(
+    (status = 200, description = "The user", body = User),
+    (status = 404, description = "There is no such user"),
+    (status = 409, description = "The last administrator stays"),
+))]
+async fn disable_user(State(app): State<AppState>, caller: Caller, Path(id): Path<UserId>) -> ApiResult<Json<User>> {
+    Ok(Json(app.identity.disable_user(id, &Actor::from(&caller)).await?))
+}
+
+/// Lets a disabled user in again.
+#[utoipa::path(post, path = "/api/v1/users/{id}/enable", tag = "identity", params(("id" = UserId, Path)), responses(
+    (status = 200, description = "The user", body = User),
+    (status = 404, description = "There is no such user"),
+))]
+async fn enable_user(State(app): State<AppState>, caller: Caller, Path(id): Path<UserId>) -> ApiResult<Json<User>> {
+    Ok(Json(app.identity.enable_user(id, &Actor::from(&caller)).await?))
+}

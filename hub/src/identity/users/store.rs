@@ -1,0 +1,186 @@
+//! Users in the database.
+
+use serde::{Deserialize, Serialize};
+
+use super::UserName;
+use crate::clock::Timestamp;
+use crate::db::{DbError, Tx};
+use crate::http::{Page, Role, UserId};
+use crate::on_tx;
+
+/// One user. The password is not part of it.
+#[derive(Clone, Debug, Serialize, Deserialize, sqlx::FromRow, utoipa::ToSchema)]
+pub struct User {
+    /// The user.
+    #[sqlx(try_from = "uuid::Uuid")]
+    pub id: UserId,
+    /// Their name.
+    pub name: String,
+    /// What they may do.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+    /// When they were made.
+    pub created_at: Timestamp,
+    /// When they or their password changed last.
+    pub updated_at: Timestamp,
+    /// Since when they may not sign in.
+    pub disabled_at: Option<Timestamp>,
+}
+
+impl User {
+    pub(super) fn new(name: &UserName, role: Role, now: Timestamp) -> Self {
+        let name = name.as_str().to_owned();
+        Self { id: UserId::generate(), name, role, created_at: now, updated_at: now, disabled_at: None }
+    }
+}
+
+/// Which users to list.
+#[derive(Clone, Debug, Default)]
+pub struct UserFilter {
+    /// Only the one of this name.
+    pub name: Option<String>,
+    /// Only those of this role.
+    pub role: Option<Role>,
+}
+
+pub async fn any(tx: &mut Tx) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM users";
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
+pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(), DbError> {
+    let sql = "INSERT INTO users (id, name, role, password_hash, created_at, updated_at, disabled_at)
+               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    on_tx!(tx, |c| {
+        sqlx::query(sql)
+            .bind(user.id.0)
+            .bind(&user.name)
+            .bind(user.role.as_str())
+            .bind(password_hash)
+            .bind(user.created_at)
+            .bind(user.updated_at)
+            .bind(user.disabled_at)
+            .execute(c)
+            .await
+            .map(drop)
+    })?;
+    Ok(())
+}
+
+pub async fn find(tx: &mut Tx, id: UserId) -> Result<Option<User>, DbError> {
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users WHERE id = $1";
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_optional(c).await)?)
+}
+
+pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users WHERE LOWER(name) = LOWER($1)";
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_optional(c).await)?)
+}
+
+pub async fn get_password_hash(tx: &mut Tx, id: UserId) -> Result<String, DbError> {
+    let sql = "SELECT password_hash FROM users WHERE id = $1";
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id.0).fetch_one(c).await)?)
+}
+
+pub async fn list(tx: &mut Tx, filter: &UserFilter, page: Page) -> Result<Vec<User>, DbError> {
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users
+               WHERE ($1 IS NULL OR LOWER(name) = LOWER($1)) AND ($2 IS NULL OR role = $2)
+               ORDER BY LOWER(name) LIMIT $3 OFFSET $4";
+    let users = on_tx!(tx, |c| {
+        sqlx::query_as(sql)
+            .bind(&filter.name)
+            .bind(filter.role.map(Role::as_str))
+            .bind(page.limit)
+            .bind(page.offset)
+            .fetch_all(c)
+            .await
+    })?;
+    Ok(users)
+}
+
+pub async fn count(tx: &mut Tx, filter: &UserFilter) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM users
+               WHERE ($1 IS NULL OR LOWER(name) = LOWER($1)) AND ($2 IS NULL OR role = $2)";
+    let role = filter.role.map(Role::as_str);
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(&filter.name).bind(role).fetch_one(c).await)?)
+}
+
+pub async fn count_active_administrators(tx: &mut Tx) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM users WHERE role = $1 AND disabled_at IS NULL";
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(Role::Administrator.as_str()).fetch_one(c).await)?)
+}
+
+pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(hash).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+pub async fn set_disabled(tx: &mut Tx, id: UserId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE users SET disabled_at = $2, updated_at = $3 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(at).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::db::testing::on_both_engines;
+
+    const ALL: Page = Page { limit: 10, offset: 0 };
+
+    fn now() -> Timestamp {
+        time::macros::datetime!(2026-05-04 0:00 UTC).into()
+    }
+
+    fn user(name: &str, role: Role) -> User {
+        User::new(&name.parse().unwrap(), role, now())
+    }
+
+    on_both_engines! {
+        async fn a_user_is_found_by_id_and_by_name_in_any_case(db) {
+            let mut tx = db.write().await.unwrap();
+            assert!(!any(&mut tx).await.unwrap());
+            let ada = user("Ada", Role::Viewer);
+            insert(&mut tx, &ada, "hash").await.unwrap();
+            assert!(any(&mut tx).await.unwrap());
+            let found = find(&mut tx, ada.id).await.unwrap().unwrap();
+            assert_eq!((found.name.as_str(), found.role, found.created_at), ("Ada", Role::Viewer, now()));
+            assert_eq!(find_by_name(&mut tx, "aDA").await.unwrap().unwrap().id, ada.id);
+            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "hash");
+            assert!(find(&mut tx, UserId::generate()).await.unwrap().is_none());
+        }
+
+        async fn a_list_is_sorted_filtered_and_paged(db) {
+            let mut tx = db.write().await.unwrap();
+            for (name, role) in [("bob", Role::Viewer), ("Ada", Role::Administrator), ("carl", Role::Viewer)] {
+                insert(&mut tx, &user(name, role), "").await.unwrap();
+            }
+            let names = |users: Vec<User>| users.into_iter().map(|user| user.name).collect::<Vec<_>>();
+            let everyone = UserFilter::default();
+            assert_eq!(names(list(&mut tx, &everyone, ALL).await.unwrap()), ["Ada", "bob", "carl"]);
+            assert_eq!(names(list(&mut tx, &everyone, Page { limit: 1, offset: 1 }).await.unwrap()), ["bob"]);
+            let viewers = UserFilter { role: Some(Role::Viewer), ..UserFilter::default() };
+            assert_eq!(names(list(&mut tx, &viewers, ALL).await.unwrap()), ["bob", "carl"]);
+            assert_eq!(count(&mut tx, &viewers).await.unwrap(), 2);
+            let by_name = UserFilter { name: Some("ADA".into()), ..UserFilter::default() };
+            assert_eq!(names(list(&mut tx, &by_name, ALL).await.unwrap()), ["Ada"]);
+        }
+
+        async fn disabling_and_passwords_are_updated_with_their_time(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = user("ada", Role::Administrator);
+            insert(&mut tx, &ada, "old").await.unwrap();
+            let later = now() + Duration::from_secs(1);
+            set_password(&mut tx, ada.id, "new", later).await.unwrap();
+            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "new");
+            assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 1);
+            set_disabled(&mut tx, ada.id, Some(later), later).await.unwrap();
+            assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 0);
+            assert_eq!(find(&mut tx, ada.id).await.unwrap().unwrap().disabled_at, Some(later));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The hub looking at itself.
+
+pub mod health;

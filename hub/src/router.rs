@@ -1,0 +1,61 @@
+//! Every route of the hub, on one page.
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+
+use crate::app::AppState;
+use crate::error::ApiError;
+use crate::http::{JSON_BODY_MAX, RouteRecord, Routes, frame};
+use crate::openapi::{self, ApiDocument};
+use crate::{identity, ops};
+
+/// The router that serves all doors of the hub.
+pub fn build(app: AppState) -> Router {
+    let document = Arc::new(OnceLock::new());
+    let (router, openapi, _) = collect(&app, &document).finish();
+    document.get_or_init(|| openapi.to_json().expect("an OpenAPI document is JSON").into());
+    router
+        .fallback(|| async { ApiError::not_found("resource") })
+        .method_not_allowed_fallback(|| async { method_not_allowed() })
+        .layer(DefaultBodyLimit::max(JSON_BODY_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(frame))
+        .with_state(app)
+}
+
+/// The list of all routes with who may call them.
+pub fn records(app: &AppState) -> Vec<RouteRecord> {
+    collect(app, &Arc::default()).finish().2
+}
+
+fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> {
+    let routes = Routes::new(ApiDocument::openapi(), app.identity.clone());
+
+    // Who may come in.
+    let routes = identity::routes(routes);
+
+    // The hub itself.
+    let routes = ops::health::routes(routes);
+    openapi::routes(routes, document.clone())
+}
+
+fn method_not_allowed() -> ApiError {
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "This path does not know the method.")
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    ApiError::internal(anyhow::anyhow!("panic: {}", text.unwrap_or_default())).into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! The ground rules, seen from outside: who gets in where, and what is said to
+//! those who do not.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use serde_json::json;
+
+use super::*;
+use crate::http::Scheme;
+use crate::testing::{Client, PASSWORD, TestHub};
+
+const SNAPSHOT: &str = include_str!("../routes.snapshot");
+
+#[tokio::test]
+async fn every_route_has_its_reviewed_access() {
+    let hub = TestHub::empty().await;
+    let lines: Vec<String> = records(&hub.app).iter().map(|record| format!("{record}\n")).collect();
+    let current = lines.concat();
+    assert_eq!(current, SNAPSHOT, "review the change, then copy the left side into hub/src/routes.snapshot");
+}
+
+#[tokio::test]
+async fn nobody_without_a_credential_learns_anything_from_a_guarded_route() {
+    let hub = TestHub::with_users().await;
+    let guarded = records(&hub.app).into_iter().filter(|r| ["signed in", "administrator"].contains(&r.access));
+    for route in guarded {
+        let (method, path) = sample(&route);
+        let request = Request::builder().method(method.as_str()).uri(&path).header("content-type", "text/plain");
+        let answer = hub.send(&Client::browser(), request, Body::from("not json")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{route}");
+        assert_eq!(answer.code(), "unauthorized", "{route}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_is_refused_wherever_an_administrator_is_required() {
+    let hub = TestHub::with_users().await;
+    let viewer = hub.signed_in("viewer").await;
+    for route in records(&hub.app).into_iter().filter(|route| route.access == "administrator") {
+        let (method, path) = sample(&route);
+        let answer = hub.send(&viewer, Request::builder().method(method.as_str()).uri(&path), Body::empty()).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "administrator_required"), "{route}");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_in_the_query_is_refused_even_beside_a_good_one() {
+    let hub = TestHub::with_users().await;
+    let (program, _) = hub.program_of("admin").await;
+    for query in ["token=x", "access_token=x", "API_KEY=x", "q=wfa1_abc", "q=wfe1_abc", "%74oken=x"] {
+        let answer = hub.get(&program, &format!("/api/v1/users?{query}")).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{query}");
+    }
+    assert_eq!(hub.get(&program, "/api/v1/users?name=token").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_cookie_changes_nothing_from_another_origin() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let user = || json!({ "name": "eve", "role": "administrator", "password": PASSWORD });
+    for client in [
+        admin.clone().without("origin"),
+        admin.clone().with("origin", "null"),
+        admin.clone().with("origin", "https://evil.example"),
+        admin.clone().with("sec-fetch-site", "same-site"),
+    ] {
+        let answer = hub.post(&client, "/api/v1/users", user()).await;
+        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "foreign_origin"));
+        let upgrade = Request::get("/api/v1/me").header("connection", "upgrade").header("upgrade", "websocket");
+        assert_eq!(hub.send(&client, upgrade, Body::empty()).await.code(), "foreign_origin");
+    }
+    assert_eq!(hub.post(&admin, "/api/v1/users", user()).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn nobody_is_signed_in_by_a_page_of_another_origin() {
+    let hub = TestHub::with_users().await;
+    let foreign = Client::browser().with("origin", "https://evil.example");
+    assert_eq!(hub.sign_in(&foreign, "admin", PASSWORD).await.code(), "foreign_origin");
+}
+
+#[tokio::test]
+async fn a_program_needs_no_origin() {
+    let hub = TestHub::with_users().await;
+    let (program, _) = hub.program_of("admin").await;
+    let user = json!({ "name": "bob", "role": "viewer", "password": PASSWORD });
+    assert_eq!(hub.post(&program, "/api/v1/users", user).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn every_error_has_the_same_envelope_and_the_id_of_its_request() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let wrong_json = hub.post(&admin, "/api/v1/users", json!({ "name": 1 })).await;
+    let unknown_field = json!({ "name": "x", "role": "viewer", "password": PASSWORD, "id": "1" });
+    let answers = [
+        (hub.get(&admin, "/nowhere").await, StatusCode::NOT_FOUND, "not_found"),
+        (hub.delete(&admin, "/api/v1/users").await, StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
+        (wrong_json, StatusCode::UNPROCESSABLE_ENTITY, "invalid_body"),
+        (hub.post(&admin, "/api/v1/users", unknown_field).await, StatusCode::UNPROCESSABLE_ENTITY, "invalid_body"),
+        (hub.get(&admin, "/api/v1/users?limit=x").await, StatusCode::BAD_REQUEST, "invalid_query"),
+        (hub.get(&admin, "/api/v1/users?limit=1&limit=2").await, StatusCode::BAD_REQUEST, "invalid_query"),
+        (hub.get(&admin, "/api/v1/users?limit=201").await, StatusCode::BAD_REQUEST, "invalid_limit"),
+        (hub.get(&admin, "/api/v1/users/x").await, StatusCode::BAD_REQUEST, "invalid_path"),
+    ];
+    for (answer, status, code) in answers {
+        assert_eq!((answer.status, answer.code()), (status, code));
+        assert_eq!(answer.body["error"]["request_id"], answer.headers["x-request-id"].to_str().unwrap());
+        assert!(!answer.body["error"]["message"].as_str().unwrap().is_empty());
+        assert_eq!(answer.headers["content-type"], "application/json");
+    }
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_refused() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let answer = hub.post(&admin, "/api/v1/users", json!({ "name": "x".repeat(JSON_BODY_MAX) })).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
+}
+
+#[tokio::test]
+async fn answers_of_the_api_are_not_stored_sniffed_or_framed() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let answer = hub.get(&admin, "/api/v1/me").await;
+    assert_eq!(answer.headers["cache-control"], "no-store");
+    assert_eq!(answer.headers["x-content-type-options"], "nosniff");
+    assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+    assert_eq!(answer.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'");
+    assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000");
+    let plain = admin.at_address("127.0.0.1:1", Scheme::Http);
+    assert!(!hub.get(&plain, "/healthz").await.headers.contains_key("strict-transport-security"));
+}
+
+#[tokio::test]
+async fn the_openapi_document_names_every_documented_handler_once() {
+    let hub = TestHub::empty().await;
+    let document = hub.get(&Client::browser(), "/api/v1/openapi.json").await.body;
+    let operations: Vec<&str> = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values())
+        .filter_map(|operation| operation["operationId"].as_str())
+        .collect();
+    let mut unique = operations.clone();
+    unique.sort_unstable();
+    unique.dedup();
+    assert_eq!(unique.len(), operations.len());
+    assert!(unique.contains(&"create_user"));
+}
+
+#[tokio::test]
+async fn readiness_follows_the_database() {
+    let hub = TestHub::empty().await;
+    assert_eq!(hub.get(&Client::browser(), "/readyz").await.status, StatusCode::OK);
+    hub.app.db.close().await;
+    let answer = hub.get(&Client::browser(), "/readyz").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.body["components"][0], json!({ "name": "database", "status": "degraded" }));
+    assert_eq!(hub.get(&Client::browser(), "/healthz").await.status, StatusCode::OK);
+}
+
+/// A request line that the route answers to.
+fn sample(route: &RouteRecord) -> (String, String) {
+    let method = if route.method == "*" { "GET" } else { &route.method };
+    let filled = |part: &str| if part.starts_with('{') { "1".to_owned() } else { part.to_owned() };
+    (method.to_owned(), route.path.split('/').map(filled).collect::<Vec<_>>().join("/"))
+}

@@ -1,0 +1,161 @@
+//! The hub's doors: one TCP port, on which the first byte tells TLS from plain
+//! HTTP, and one Unix socket in the data directory.
+
+mod connection;
+mod local;
+mod tls;
+mod tuning;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+
+use crate::lifecycle::Lifecycle;
+
+pub use self::tls::{ServerCertificate, load_certificate};
+
+/// Most HTTP connections at once. A connection that became a tunnel or a
+/// terminal counts no longer.
+const CONNECTIONS_MAX: usize = 4096;
+/// Most TLS handshakes at once; they cost processor time.
+const HANDSHAKES_MAX: usize = 64;
+/// The first byte and the TLS handshake must be done within this.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Pause after a failed accept, which usually means that the process has no
+/// file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// The bound doors, not open yet.
+#[derive(Debug)]
+pub struct Server {
+    tcp: TcpListener,
+    local: UnixListener,
+    doors: Doors,
+}
+
+/// Where the doors are.
+#[derive(Debug)]
+pub struct DoorPlan {
+    /// Address and port of the TCP door.
+    pub address: SocketAddr,
+    /// What it shows to those who speak TLS.
+    pub certificate: ServerCertificate,
+    /// Path of the Unix socket.
+    pub socket: PathBuf,
+}
+
+/// What every connection shares.
+#[derive(Clone)]
+struct Doors {
+    router: Router,
+    tls: TlsAcceptor,
+    connections: Arc<Semaphore>,
+    handshakes: Arc<Semaphore>,
+    lifecycle: Lifecycle,
+}
+
+impl std::fmt::Debug for Doors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Doors").field("connections", &self.connections).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds both doors. Requests wait until [`serve`](Self::serve).
+    ///
+    /// # Errors
+    /// When the port or the socket is taken, or the certificate cannot be used.
+    pub fn bind(plan: DoorPlan, router: Router, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let tls = tls::acceptor(plan.certificate)?;
+        let tcp =
+            tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
+        let local = local::listen(&plan.socket)?;
+        let doors = Doors {
+            router,
+            tls,
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            lifecycle,
+        };
+        Ok(Self { tcp, local, doors })
+    }
+
+    /// The address of the TCP port, with the real number where 0 was asked for.
+    ///
+    /// # Errors
+    /// When the system does not know.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// Opens both doors until the hub is asked to finish. Returns at once; the
+    /// work is in the lifecycle's tasks.
+    pub fn serve(self) {
+        let Self { tcp, local, doors } = self;
+        let tasks = doors.lifecycle.tasks.clone();
+        tasks.spawn(accept_tcp(tcp, doors.clone()));
+        tasks.spawn(accept_local(local, doors));
+    }
+}
+
+async fn accept_tcp(listener: TcpListener, doors: Doors) {
+    while let Some(permit) = doors.room().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = doors.lifecycle.soft.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let connection = connection::serve_tcp(stream, address, doors.clone());
+                doors.lifecycle.tasks.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => doors.pause_after(&error).await,
+        }
+    }
+}
+
+async fn accept_local(listener: UnixListener, doors: Doors) {
+    while let Some(permit) = doors.room().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = doors.lifecycle.soft.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let connection = local::serve(stream, doors.clone());
+                doors.lifecycle.tasks.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => doors.pause_after(&error).await,
+        }
+    }
+}
+
+impl Doors {
+    /// Waits until another connection may come in; `None` when the hub closes.
+    async fn room(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+        tokio::select! {
+            permit = self.connections.clone().acquire_owned() => permit.ok(),
+            () = self.lifecycle.soft.cancelled() => None,
+        }
+    }
+
+    async fn pause_after(&self, error: &std::io::Error) {
+        tracing::warn!(%error, "a connection could not be accepted");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}

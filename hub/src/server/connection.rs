@@ -1,0 +1,144 @@
+//! One connection: what it speaks, then HTTP/1.1 on it until either side ends.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
+
+use super::{Doors, HANDSHAKE_DEADLINE, tuning};
+use crate::http::{Peer, Scheme};
+
+/// The head of a request must arrive within this. A kept connection may rest
+/// as long between two requests.
+const HEAD_DEADLINE: Duration = Duration::from_secs(60);
+/// Largest head of a request, and the read buffer of a connection, in bytes.
+const HEAD_MAX: usize = 64 * 1024;
+/// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+/// The one path that anyone may use over plain HTTP, since what travels on it
+/// brings its own TLS.
+pub const TUNNEL_PATH: &str = "/agent/v1/tunnel";
+
+/// Serves one TCP connection to its end.
+pub async fn serve_tcp(stream: TcpStream, address: SocketAddr, doors: Doors) {
+    tuning::tune(&stream);
+    let mut first = [0];
+    let peeked = tokio::time::timeout(HANDSHAKE_DEADLINE, stream.peek(&mut first)).await;
+    match peeked {
+        Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => serve_tls(stream, address, doors).await,
+        Ok(Ok(1)) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Http }, doors).await,
+        // Nothing came: a port scan, a health probe or a link that went away.
+        Ok(Ok(_) | Err(_)) | Err(_) => {}
+    }
+}
+
+async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
+    let handshake = async {
+        let _permit = doors.handshakes.acquire().await.ok()?;
+        Some(doors.tls.accept(stream).await)
+    };
+    match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake).await {
+        Ok(Some(Ok(stream))) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
+        Ok(Some(Err(error))) => tracing::debug!(%address, %error, "TLS handshake failed"),
+        Ok(None) | Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+    }
+}
+
+/// Serves HTTP/1.1 on `stream`. When the hub is asked to finish, the request
+/// that runs is answered and the connection closed.
+pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, doors: Doors) {
+    let router = doors.router.clone();
+    let service = service_fn(move |request| answer(router.clone(), peer, request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = doors.lifecycle.soft.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = doors.lifecycle.hard.cancelled() => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(?peer, %error, "connection ended early");
+    }
+}
+
+async fn answer(
+    router: axum::Router,
+    peer: Peer,
+    mut request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    if let Some(redirect) = redirect_to_tls(&request, peer) {
+        return Ok(redirect);
+    }
+    request.extensions_mut().insert(peer);
+    router.oneshot(request).await
+}
+
+/// Plain HTTP is served to this machine alone; others are sent to TLS on the
+/// same port.
+fn redirect_to_tls<B>(request: &Request<B>, peer: Peer) -> Option<Response<Body>> {
+    let plain = matches!(peer, Peer::Tcp { scheme: Scheme::Http, .. });
+    if !plain || peer.is_loopback() || request.uri().path() == TUNNEL_PATH {
+        return None;
+    }
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let target = host.and_then(|host| HeaderValue::from_str(&format!("https://{host}{path}")).ok());
+    let Some(target) = target else {
+        return Some(StatusCode::BAD_REQUEST.into_response());
+    };
+    Some(
+        (
+            StatusCode::PERMANENT_REDIRECT,
+            [(header::LOCATION, target), (header::CONNECTION, HeaderValue::from_static("close"))],
+        )
+            .into_response(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(path: &str) -> Request<()> {
+        Request::get(path).header("host", "hub.example:8443").body(()).unwrap()
+    }
+
+    fn peer(address: &str, scheme: Scheme) -> Peer {
+        Peer::Tcp { address: address.parse().unwrap(), scheme }
+    }
+
+    #[test]
+    fn plain_http_from_elsewhere_is_sent_to_tls() {
+        let answer = redirect_to_tls(&request("/a?b=c"), peer("192.0.2.1:9", Scheme::Http)).unwrap();
+        assert_eq!(answer.status(), StatusCode::PERMANENT_REDIRECT);
+        assert_eq!(answer.headers()["location"], "https://hub.example:8443/a?b=c");
+    }
+
+    #[test]
+    fn tls_this_machine_and_the_tunnel_are_served() {
+        assert!(redirect_to_tls(&request("/"), peer("192.0.2.1:9", Scheme::Https)).is_none());
+        assert!(redirect_to_tls(&request("/"), peer("127.0.0.1:9", Scheme::Http)).is_none());
+        assert!(redirect_to_tls(&request("/"), peer("[::ffff:127.0.0.1]:9", Scheme::Http)).is_none());
+        assert!(redirect_to_tls(&request(TUNNEL_PATH), peer("192.0.2.1:9", Scheme::Http)).is_none());
+    }
+}

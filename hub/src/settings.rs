@@ -1,0 +1,112 @@
+//! Small things the hub remembers by name: its id, its salts, its sealed keys.
+
+use zeroize::Zeroizing;
+
+use crate::clock::Timestamp;
+use crate::db::{DbError, Tx};
+use crate::on_tx;
+use crate::vault::{Place, Vault, VaultError};
+
+/// Why a sealed setting could not be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum SealedSettingError {
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] DbError),
+    /// The stored value is not what this hub sealed there.
+    #[error("the sealed setting {key} cannot be opened")]
+    Sealed {
+        /// Which setting.
+        key: &'static str,
+        /// Why.
+        source: VaultError,
+    },
+}
+
+/// The value stored under `key`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(tx: &mut Tx, key: &str) -> Result<Option<Vec<u8>>, DbError> {
+    let value = on_tx!(tx, |c| {
+        sqlx::query_scalar("SELECT value FROM settings WHERE key = $1").bind(key).fetch_optional(c).await
+    })?;
+    Ok(value)
+}
+
+/// Stores `value` under `key`, replacing what was there.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put(tx: &mut Tx, key: &str, value: &[u8], now: Timestamp) -> Result<(), DbError> {
+    let sql = "INSERT INTO settings (key, value, updated_at) VALUES ($1, $2, $3)
+               ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at";
+    on_tx!(tx, |c| sqlx::query(sql).bind(key).bind(value).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// The value under `key`, which is `fresh` if there was none. Whoever comes
+/// first wins, also on PostgreSQL.
+///
+/// # Errors
+/// When the database fails.
+pub async fn get_or_insert(tx: &mut Tx, key: &str, fresh: &[u8], now: Timestamp) -> Result<Vec<u8>, DbError> {
+    let sql = "INSERT INTO settings (key, value, updated_at) VALUES ($1, $2, $3)
+               ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING value";
+    let value = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(key).bind(fresh).bind(now).fetch_one(c).await)?;
+    Ok(value)
+}
+
+/// The secret sealed under `key`, which is `fresh` if there was none.
+///
+/// # Errors
+/// When the database fails, or the stored value was not sealed by this hub for
+/// this place.
+pub async fn get_or_seal(
+    tx: &mut Tx,
+    vault: &Vault,
+    key: &'static str,
+    fresh: &[u8],
+    now: Timestamp,
+) -> Result<Zeroizing<Vec<u8>>, SealedSettingError> {
+    let place = Place { table: "settings", row: key, column: "value" };
+    let sealed = get_or_insert(tx, key, &vault.seal(&place, fresh), now).await?;
+    vault.open(&place, &sealed).map_err(|source| SealedSettingError::Sealed { key, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::on_both_engines;
+
+    fn now() -> Timestamp {
+        Timestamp::from_micros(1_000_000).unwrap()
+    }
+
+    on_both_engines! {
+        async fn the_last_value_put_is_found(db) {
+            let mut tx = db.write().await.unwrap();
+            put(&mut tx, "a", b"one", now()).await.unwrap();
+            put(&mut tx, "a", b"two", now()).await.unwrap();
+            assert_eq!(find(&mut tx, "a").await.unwrap().as_deref(), Some(&b"two"[..]));
+            assert_eq!(find(&mut tx, "b").await.unwrap(), None);
+        }
+
+        async fn the_first_value_inserted_stays(db) {
+            let mut tx = db.write().await.unwrap();
+            assert_eq!(get_or_insert(&mut tx, "a", b"one", now()).await.unwrap(), b"one");
+            assert_eq!(get_or_insert(&mut tx, "a", b"two", now()).await.unwrap(), b"one");
+        }
+
+        async fn a_sealed_setting_is_unreadable_in_the_table_and_stays_the_first(db) {
+            let vault = Vault::for_tests();
+            let mut tx = db.write().await.unwrap();
+            for fresh in [b"first secret", b"other secret"] {
+                let opened = get_or_seal(&mut tx, &vault, "k", fresh, now()).await.unwrap();
+                assert_eq!(*opened, b"first secret");
+            }
+            let stored = find(&mut tx, "k").await.unwrap().unwrap();
+            assert!(!stored.windows(5).any(|window| window == b"first"));
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! The whole hub in a test: the real router on a database of its own, with a
+//! clock that the test moves.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::app::{App, AppState};
+use crate::clock::ManualClock;
+use crate::db::testing::TestDb;
+use crate::http::{Peer, Scheme};
+use crate::identity::users::passwords::HashCost;
+use crate::router;
+use crate::vault::Vault;
+
+/// A password that is good enough.
+pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
+
+/// A hub without doors: requests go straight to its router.
+pub struct TestHub {
+    pub app: AppState,
+    pub clock: Arc<ManualClock>,
+    router: Router,
+    _db: TestDb,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The code of the error envelope.
+    pub fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+
+    /// The session cookie that the answer sets, as a browser would send it.
+    pub fn cookie(&self) -> String {
+        let cookie = self.headers[header::SET_COOKIE].to_str().unwrap();
+        cookie.split(';').next().unwrap().to_owned()
+    }
+}
+
+/// Who sends a request, and how.
+#[derive(Clone, Debug)]
+pub struct Client {
+    peer: Peer,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Client {
+    /// A browser on another machine that has the console open.
+    pub fn browser() -> Self {
+        let peer = Peer::Tcp { address: "192.0.2.1:4000".parse().unwrap(), scheme: Scheme::Https };
+        Self { peer, headers: vec![("host", "hub.example:8443".into()), ("origin", "https://hub.example:8443".into())] }
+    }
+
+    /// The command line on the Unix socket.
+    pub fn local() -> Self {
+        Self { peer: Peer::Local { uid: 0 }, headers: vec![("host", "localhost".into())] }
+    }
+
+    /// A program on another machine with an API token.
+    pub fn program(token: &str) -> Self {
+        Self::browser().without("origin").with("authorization", &format!("Bearer {token}"))
+    }
+
+    pub fn at_address(self, address: &str, scheme: Scheme) -> Self {
+        Self { peer: Peer::Tcp { address: address.parse().unwrap(), scheme }, ..self }
+    }
+
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub fn without(mut self, name: &'static str) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self
+    }
+}
+
+impl TestHub {
+    /// A hub without users.
+    pub async fn empty() -> Self {
+        let db = TestDb::sqlite().await;
+        let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
+        let app = App::assemble(db.db.clone(), Vault::for_tests(), clock.clone(), HashCost::Cheap).await.unwrap();
+        Self { router: router::build(app.clone()), app, clock, _db: db }
+    }
+
+    /// A hub with the users `admin` and `viewer`, who have the same password.
+    pub async fn with_users() -> Self {
+        let hub = Self::empty().await;
+        for (name, role) in [("admin", "administrator"), ("viewer", "viewer")] {
+            let user = json!({ "name": name, "role": role, "password": PASSWORD });
+            let answer = hub.post(&Client::local(), "/api/v1/users", user).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        }
+        hub
+    }
+
+    /// A browser in which `name` is signed in.
+    pub async fn signed_in(&self, name: &str) -> Client {
+        let answer = self.sign_in(&Client::browser(), name, PASSWORD).await;
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        Client::browser().with("cookie", &answer.cookie())
+    }
+
+    pub async fn sign_in(&self, client: &Client, name: &str, password: &str) -> Answer {
+        self.post(client, "/api/v1/session", json!({ "name": name, "password": password })).await
+    }
+
+    /// A program with a fresh API token of `name`, and the token's id.
+    pub async fn program_of(&self, name: &str) -> (Client, String) {
+        let request = json!({ "name": "test", "user": name });
+        let answer = self.post(&Client::local(), "/api/v1/api-tokens", request).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        let text = |field: &str| answer.body[field].as_str().unwrap().to_owned();
+        (Client::program(&text("token")), text("id"))
+    }
+
+    pub async fn get(&self, client: &Client, path: &str) -> Answer {
+        self.send(client, Request::get(path), Body::empty()).await
+    }
+
+    pub async fn post(&self, client: &Client, path: &str, body: Value) -> Answer {
+        let request = Request::post(path).header("content-type", "application/json");
+        self.send(client, request, Body::from(body.to_string())).await
+    }
+
+    pub async fn delete(&self, client: &Client, path: &str) -> Answer {
+        self.send(client, Request::delete(path), Body::empty()).await
+    }
+
+    pub async fn send(&self, client: &Client, request: axum::http::request::Builder, body: Body) -> Answer {
+        let mut request = request.extension(client.peer);
+        for (name, value) in &client.headers {
+            request = request.header(*name, value);
+        }
+        let response = self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned().into());
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}

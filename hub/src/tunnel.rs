@@ -1,0 +1,22 @@
+//! Sessions: one live connection for each environment, however it is reached.
+//!
+//! [`admission`] turns an authenticated connection into a [`Session`]: hello,
+//! the decision of a [`Gatekeeper`], welcome. [`registry`] holds the sessions
+//! by environment, and [`session`] opens streams on one. [`listener`] brings
+//! the edge agents' connections in. Nothing here knows a feature or the
+//! database; what must be decided is asked of the [`Gatekeeper`].
+//!
+//! An adapter for agents of another protocol fits at the edge: it speaks the
+//! agent's side of the in-memory transport and is admitted like any other
+//! connection.
+
+pub mod admission;
+pub mod gatekeeper;
+pub mod listener;
+pub mod registry;
+pub mod session;
+
+pub use admission::{Arrival, admit};
+pub use gatekeeper::{Admitted, Gatekeeper, Identity};
+pub use registry::Registry;
+pub use session::{Session, StreamError};

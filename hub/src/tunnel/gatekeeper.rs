@@ -1,0 +1,64 @@
+//! What the tunnel asks of the fleet: who may enroll, who may have a session,
+//! and what to remember of it.
+
+use std::net::IpAddr;
+
+use windflow_protocol::ids::{AgentId, EnvironmentId};
+use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
+use windflow_protocol::message::hello::{Hello, Rejected, Standing, Ticket};
+use windflow_protocol::tls::PeerCertificate;
+
+use super::session::{Session, SessionFacts};
+
+/// Whose connection it is, as far as the transport proved it.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// An agent in this process, for a local or TCP engine.
+    Attached(EnvironmentId),
+    /// An agent that proved its key in TLS.
+    Edge(PeerCertificate),
+}
+
+/// The fleet's consent to a session.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The environment the session is for.
+    pub environment: EnvironmentId,
+    /// The agent, where there is an enrolled one.
+    pub agent: Option<AgentId>,
+    /// How far the session may go.
+    pub standing: Standing,
+    /// The generation the hub knows.
+    pub generation: u64,
+    /// The ticket for the agent's next hello.
+    pub ticket: Ticket,
+}
+
+/// Decides what the tunnel must not decide. Implemented by the fleet.
+pub trait Gatekeeper: Send + Sync + 'static {
+    /// Exchanges a token for an identity. Never fails: a refusal is a reply.
+    fn enroll(&self, request: EnrollRequest, from: IpAddr) -> impl Future<Output = EnrollReply> + Send;
+
+    /// Exchanges a certificate, expired or not, for a fresh one.
+    fn renew(&self, peer: PeerCertificate, request: RenewRequest) -> impl Future<Output = RenewReply> + Send;
+
+    /// Exchanges a certificate for a fresh one on a live session. `None` where
+    /// the request is not for the session's own key.
+    fn renew_live(&self, agent: AgentId, csr: Vec<u8>) -> impl Future<Output = Option<Certificate>> + Send;
+
+    /// Decides on a session, from the proven identity and the hello. A new
+    /// ticket is stored as pending.
+    fn admit(&self, identity: &Identity, hello: &Hello) -> impl Future<Output = Result<Admitted, Rejected>> + Send;
+
+    /// The agent has stored the ticket.
+    fn acknowledged(&self, agent: AgentId, ticket: Ticket) -> impl Future<Output = ()> + Send;
+
+    /// The session stands in the registry.
+    fn connected(&self, session: &Session) -> impl Future<Output = ()> + Send;
+
+    /// The session has left the registry.
+    fn disconnected(&self, session: &Session) -> impl Future<Output = ()> + Send;
+
+    /// Two live agents claim one identity and the second was turned away.
+    fn duplicate(&self, session: &Session, refused: &SessionFacts) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,205 @@
+//! Where edge agents come in: TLS, then what the connection is for.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use windflow_protocol::codec::{CodecError, read_message, write_message};
+use windflow_protocol::identity::Purpose;
+use windflow_protocol::limits::{CONNECT_DEADLINE, EXCHANGE_DEADLINE};
+use windflow_protocol::message::enroll::{EnrollRequest, RenewRequest};
+use windflow_protocol::tls::{self, Peer, PeerCertificate, TlsError};
+use windflow_protocol::transport::{Connection, Side, TransportKind, quic};
+
+use super::admission::{Arrival, admit};
+use super::gatekeeper::{Gatekeeper, Identity};
+use super::registry::Registry;
+use crate::clock::Clock;
+
+/// Handshakes under way at once; the next ones wait within their deadline.
+const HANDSHAKES_MAX: usize = 256;
+
+/// Takes connections of edge agents, however they travel. Clones share it.
+#[derive(Debug)]
+pub struct Listener<G> {
+    inner: Arc<Inner<G>>,
+}
+
+#[derive(Debug)]
+struct Inner<G> {
+    tls: Arc<ServerConfig>,
+    registry: Registry,
+    gatekeeper: Arc<G>,
+    clock: Arc<dyn Clock>,
+    tracker: TaskTracker,
+    handshakes: Semaphore,
+}
+
+impl<G> Clone for Listener<G> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+/// What a listener needs of the rest of the hub.
+#[derive(Debug)]
+pub struct Parts<G> {
+    /// The tunnel's own TLS, for both transports.
+    pub tls: Arc<ServerConfig>,
+    /// Where sessions are held.
+    pub registry: Registry,
+    /// Who decides.
+    pub gatekeeper: Arc<G>,
+    /// The hub's clock.
+    pub clock: Arc<dyn Clock>,
+    /// Where the connections' tasks run.
+    pub tracker: TaskTracker,
+}
+
+/// Why a connection did not get as far as being admitted.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Exchange(#[from] CodecError),
+    #[error("took longer than its deadline")]
+    Deadline(#[from] tokio::time::error::Elapsed),
+    #[error("no certificate was shown")]
+    NoCertificate,
+    #[error("QUIC: {0}")]
+    Quic(String),
+}
+
+impl<G: Gatekeeper> Listener<G> {
+    /// A listener with no connection yet.
+    pub fn new(parts: Parts<G>) -> Self {
+        let Parts { tls, registry, gatekeeper, clock, tracker } = parts;
+        let handshakes = Semaphore::new(HANDSHAKES_MAX);
+        Self { inner: Arc::new(Inner { tls, registry, gatekeeper, clock, tracker, handshakes }) }
+    }
+
+    /// Takes a connection whose outer layers, a WebSocket's messages, are
+    /// already a byte stream.
+    pub fn take_stream<S>(&self, io: S, from: IpAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let listener = self.clone();
+        self.inner.tracker.spawn(async move {
+            if let Err(failure) = listener.serve_stream(io, from).await {
+                tracing::info!(%from, reason = %failure, "agent connection failed");
+            }
+        });
+    }
+
+    /// Takes QUIC connections until `stop`, then closes the endpoint.
+    pub async fn take_quic(&self, endpoint: quinn::Endpoint, stop: CancellationToken) {
+        while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
+            let from = incoming.remote_address();
+            let listener = self.clone();
+            self.inner.tracker.spawn(async move {
+                if let Err(failure) = listener.serve_quic(incoming, from).await {
+                    tracing::info!(%from, reason = %failure, "agent connection failed");
+                }
+            });
+        }
+        endpoint.close(0u32.into(), b"the hub is shutting down");
+    }
+
+    async fn serve_stream<S>(&self, io: S, from: IpAddr) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (mut stream, peer) = tokio::time::timeout(CONNECT_DEADLINE, async {
+            let _slot = self.inner.handshakes.acquire().await.expect("the semaphore is never closed");
+            tls::hub::accept(io, Arc::clone(&self.inner.tls)).await
+        })
+        .await??;
+        match peer.purpose {
+            Purpose::Session => {
+                let (connection, driver) = Connection::multiplexed(stream, Side::Hub, TransportKind::WebSocket);
+                self.inner.tracker.spawn(driver);
+                self.begin(connection, peer)
+            }
+            Purpose::Enroll | Purpose::Renew => self.exchange(&mut stream, peer, from).await,
+        }
+    }
+
+    async fn serve_quic(&self, incoming: quinn::Incoming, from: SocketAddr) -> Result<(), Failure> {
+        let connection = tokio::time::timeout(CONNECT_DEADLINE, async {
+            let _slot = self.inner.handshakes.acquire().await.expect("the semaphore is never closed");
+            incoming.await.map_err(|error| Failure::Quic(error.to_string()))
+        })
+        .await??;
+        let peer = quic::peer(&connection)?;
+        match peer.purpose {
+            Purpose::Session => self.begin(Connection::quic(connection, Side::Hub), peer),
+            Purpose::Enroll | Purpose::Renew => {
+                let accepted = tokio::time::timeout(EXCHANGE_DEADLINE, quic::accept_exchange(&connection)).await?;
+                let mut stream = accepted.map_err(|error| Failure::Quic(error.to_string()))?;
+                self.exchange(&mut stream, peer, from.ip()).await
+            }
+        }
+    }
+
+    /// The session lives in a task of its own, which does not carry the
+    /// handshake's size for life.
+    fn begin(&self, connection: Connection, peer: Peer) -> Result<(), Failure> {
+        let certificate = peer.certificate.ok_or(Failure::NoCertificate)?;
+        let arrival = Arrival { connection, identity: Identity::Edge(certificate), at: self.inner.clock.now() };
+        let inner = Arc::clone(&self.inner);
+        self.inner.tracker.spawn(async move { admit(arrival, &inner.registry, inner.gatekeeper.as_ref()).await });
+        Ok(())
+    }
+
+    /// One request, one reply, and the agent closes.
+    async fn exchange<S>(&self, stream: &mut S, peer: Peer, from: IpAddr) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        tokio::time::timeout(EXCHANGE_DEADLINE, async {
+            match (peer.purpose, peer.certificate) {
+                (Purpose::Renew, certificate) => self.renew(stream, certificate.ok_or(Failure::NoCertificate)?).await,
+                (Purpose::Enroll | Purpose::Session, _) => self.enroll(stream, from).await,
+            }?;
+            finish(stream).await
+        })
+        .await?
+    }
+
+    async fn enroll<S>(&self, stream: &mut S, from: IpAddr) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let request: EnrollRequest = read_message(stream).await?;
+        let reply = self.inner.gatekeeper.enroll(request, from).await;
+        Ok(write_message(stream, &reply).await?)
+    }
+
+    async fn renew<S>(&self, stream: &mut S, certificate: PeerCertificate) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let request: RenewRequest = read_message(stream).await?;
+        let reply = self.inner.gatekeeper.renew(certificate, request).await;
+        Ok(write_message(stream, &reply).await?)
+    }
+}
+
+/// Ends our direction and waits for the agent to end its own, so that the
+/// reply is not lost with the connection.
+async fn finish<S>(stream: &mut S) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    stream.shutdown().await.map_err(CodecError::from)?;
+    match stream.read_u8().await {
+        Ok(_) | Err(_) => Ok(()),
+    }
+}

@@ -1,0 +1,176 @@
+//! One live session: what is known of it, and the streams opened on it.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use windflow_protocol::capability::Capabilities;
+use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
+use windflow_protocol::message::control::{EngineFacts, EngineStatus, ToAgent};
+use windflow_protocol::message::hello::{HostFacts, Standing};
+use windflow_protocol::message::preamble::{StreamKind, write_preamble};
+use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
+
+use crate::clock::Timestamp;
+
+/// Messages that may wait to be sent to one agent.
+pub const OUTBOX_MAX: usize = 16;
+
+/// How long an agent that is told to leave may take.
+const FAREWELL_DEADLINE: Duration = Duration::from_millis(500);
+
+/// What an agent said of itself when the session began.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The agent's version.
+    pub agent_version: String,
+    /// Where it runs.
+    pub host: HostFacts,
+    /// Random per run of the agent.
+    pub instance: [u8; 16],
+    /// When the session began, by the hub's clock.
+    pub since: Timestamp,
+}
+
+/// One live session. It is in the registry from welcome to close.
+#[derive(Debug)]
+pub struct Session {
+    /// The session's own id.
+    pub id: SessionId,
+    /// The environment it carries.
+    pub environment: EnvironmentId,
+    /// The enrolled agent, where there is one.
+    pub agent: Option<AgentId>,
+    /// What the agent said of itself.
+    pub facts: SessionFacts,
+    /// What both ends can do.
+    pub capabilities: Capabilities,
+    pub(super) connection: Connection,
+    pub(super) standing: watch::Sender<Standing>,
+    pub(super) engine: watch::Sender<EngineStatus>,
+    pub(super) outbox: mpsc::Sender<ToAgent>,
+}
+
+/// Why a stream could not be opened on an environment.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StreamError {
+    /// There is no session.
+    #[error("the environment is offline")]
+    Offline,
+    /// The session is limited to its heartbeat.
+    #[error("the agent waits for approval or is quarantined")]
+    NotActive,
+    /// The agent lacks what the stream needs.
+    #[error("the agent is too old for this: update it")]
+    NotCapable,
+    /// As many streams are open as the session may have.
+    #[error("too many streams are open on the environment: try again")]
+    Busy,
+    /// The session ended while the stream was being opened.
+    #[error("the session ended: {0}")]
+    Ended(String),
+}
+
+impl Session {
+    /// Opens a stream of `kind`. It costs no round trip: the first bytes may be
+    /// written at once.
+    ///
+    /// # Errors
+    /// [`StreamError`], at once.
+    pub async fn open(&self, kind: StreamKind, priority: Priority) -> Result<Stream, StreamError> {
+        if *self.standing.borrow() != Standing::Active {
+            return Err(StreamError::NotActive);
+        }
+        if !self.capabilities.contains(kind.requires()) {
+            return Err(StreamError::NotCapable);
+        }
+        let mut stream = self.connection.open(priority)?;
+        write_preamble(&mut stream, kind).await.map_err(|ended| StreamError::Ended(ended.to_string()))?;
+        Ok(stream)
+    }
+
+    /// How it travels.
+    pub fn transport(&self) -> TransportKind {
+        self.connection.kind()
+    }
+
+    /// The last measured round trip.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.connection.rtt()
+    }
+
+    /// How far the session may go.
+    pub fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// The state of the engine behind it, now and when it changes.
+    pub fn engine(&self) -> watch::Receiver<EngineStatus> {
+        self.engine.subscribe()
+    }
+
+    /// What the engine says of itself, while it runs.
+    pub fn engine_facts(&self) -> Option<EngineFacts> {
+        match &*self.engine.borrow() {
+            EngineStatus::Running(facts) => Some(facts.clone()),
+            EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => None,
+        }
+    }
+
+    /// Lifts the limit to heartbeat only.
+    pub fn approve(&self) {
+        self.standing.send_replace(Standing::Active);
+        self.tell(ToAgent::Approved);
+    }
+
+    /// Queues a message; an agent that takes none loses it, and the session
+    /// ends by its silence.
+    pub fn tell(&self, message: ToAgent) {
+        if self.outbox.try_send(message).is_err() {
+            tracing::debug!(session.id = %self.id, "control message dropped: the agent takes none");
+        }
+    }
+
+    /// Says why the session ends, and ends it within [`FAREWELL_DEADLINE`]
+    /// whether the agent listens or not.
+    pub async fn dismiss(&self, farewell: ToAgent) {
+        self.tell(farewell);
+        if tokio::time::timeout(FAREWELL_DEADLINE, self.ended()).await.is_err() {
+            self.close("dismissed");
+        }
+    }
+
+    /// Ends the session and every stream on it.
+    pub fn close(&self, reason: &str) {
+        self.connection.close(reason);
+    }
+
+    /// Waits until the session has ended.
+    pub async fn ended(&self) -> String {
+        self.connection.closed().await.to_string()
+    }
+
+    /// Whether this session takes an older one's place without asking: it is
+    /// the same run of the same agent, or the older one is quarantined and this
+    /// one is not.
+    pub(super) fn outranks(&self, older: &Self) -> bool {
+        let same_run = older.facts.instance == self.facts.instance;
+        same_run || older.standing() == Standing::Quarantined && self.standing() != Standing::Quarantined
+    }
+
+    /// Whether the other end still answers, asked for at most `deadline`.
+    pub async fn answers_within(&self, deadline: Duration) -> bool {
+        let asked = Instant::now();
+        let answered = matches!(tokio::time::timeout(deadline, self.connection.ping()).await, Ok(Ok(_)));
+        tracing::debug!(session.id = %self.id, answered, after = ?asked.elapsed(), "probed an older session");
+        answered
+    }
+}
+
+impl From<OpenError> for StreamError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::TooManyStreams => Self::Busy,
+            OpenError::Closed(reason) => Self::Ended(reason.to_string()),
+        }
+    }
+}

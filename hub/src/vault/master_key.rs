@@ -1,0 +1,147 @@
+//! The one secret that is not in the database: without it, a copy of the
+//! database gives no other secret away.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use windflow_protocol::token::base32;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::clock::Random;
+
+/// Fewest bytes a master key file may hold, white space at its ends not
+/// counted.
+const LENGTH_MIN: usize = 32;
+/// Most bytes read from a master key file.
+const LENGTH_MAX: usize = 4096;
+
+/// The master key. Does not print, and is wiped when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct MasterKey(Vec<u8>);
+
+/// Why there is no master key.
+#[derive(Debug, thiserror::Error)]
+pub enum MasterKeyError {
+    /// The file cannot be read or written.
+    #[error("cannot use the master key file {path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file's content is no key.
+    #[error("the master key file {0} must hold between {LENGTH_MIN} and {LENGTH_MAX} bytes")]
+    Length(PathBuf),
+    /// Others may read the file.
+    #[error("the master key file {0} can be read by others: run chmod 600 on it")]
+    Readable(PathBuf),
+}
+
+/// Whether a key was there or was just made.
+#[derive(Debug)]
+pub enum Origin {
+    /// The file existed.
+    Found,
+    /// The file was made now and has to be backed up.
+    Generated,
+}
+
+impl MasterKey {
+    /// Reads the key from a file that only its owner (and perhaps a group) may
+    /// read.
+    ///
+    /// # Errors
+    /// When the file is missing, readable by everyone, or no key.
+    pub fn read(path: &Path) -> Result<Self, MasterKeyError> {
+        let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
+        let metadata = std::fs::metadata(path).map_err(io)?;
+        if metadata.mode() & 0o007 != 0 {
+            return Err(MasterKeyError::Readable(path.to_owned()));
+        }
+        if metadata.len() > LENGTH_MAX as u64 {
+            return Err(MasterKeyError::Length(path.to_owned()));
+        }
+        let content = Zeroizing::new(std::fs::read(path).map_err(io)?);
+        let key = content.trim_ascii();
+        if key.len() < LENGTH_MIN {
+            return Err(MasterKeyError::Length(path.to_owned()));
+        }
+        Ok(Self(key.to_vec()))
+    }
+
+    /// Reads the key from `path`, or makes one there (mode 0600) if there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read), or when the file cannot be made.
+    pub fn read_or_generate(path: &Path, random: &Random) -> Result<(Self, Origin), MasterKeyError> {
+        match Self::read(path) {
+            Err(MasterKeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
+                generate(path, random).map_err(io)?;
+                Ok((Self::read(path)?, Origin::Generated))
+            }
+            found => Ok((found?, Origin::Found)),
+        }
+    }
+
+    /// A key from bytes that are already here.
+    #[cfg(test)]
+    pub fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    pub(super) fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MasterKey([redacted])")
+    }
+}
+
+fn generate(path: &Path, random: &Random) -> std::io::Result<()> {
+    let bytes = Zeroizing::new(random.bytes::<32>());
+    let text = Zeroizing::new(base32().encode(bytes.as_slice()));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    writeln!(file, "{}", *text)?;
+    file.sync_all()?;
+    let directory = path.parent().unwrap_or(Path::new("."));
+    std::fs::File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_generated_key_is_private_and_is_found_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("master.key");
+        let (first, origin) = MasterKey::read_or_generate(&path, &Random::default()).unwrap();
+        assert!(matches!(origin, Origin::Generated));
+        assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        let (second, origin) = MasterKey::read_or_generate(&path, &Random::default()).unwrap();
+        assert!(matches!(origin, Origin::Found));
+        assert_eq!(first.expose(), second.expose());
+    }
+
+    #[test]
+    fn a_key_that_everyone_may_read_or_that_is_short_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("master.key");
+        std::fs::write(&path, [b'k'; 40]).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+        assert!(matches!(MasterKey::read(&path), Err(MasterKeyError::Readable(_))));
+        std::fs::write(&path, "short\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        assert!(matches!(MasterKey::read(&path), Err(MasterKeyError::Length(_))));
+    }
+}

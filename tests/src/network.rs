@@ -1,0 +1,13 @@
+//! The networks between hub and agent, with what goes wrong in them.
+
+mod background;
+mod connect_proxy;
+mod namespace;
+pub mod relay;
+mod reverse_proxy;
+
+pub use self::connect_proxy::{ConnectProxy, Credentials};
+pub use self::namespace::{Blocked, Netns};
+pub(crate) use self::namespace::{namespace_file, wrap_in};
+pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};
+pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind};

@@ -1,0 +1,173 @@
+//! Network namespaces: a second host on the same machine.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::process::{Output, run};
+
+/// How long a change to the network may take.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A network namespace, joined to the machine's own network by one link of two
+/// addresses. Dropping it removes both.
+#[derive(Debug)]
+pub struct Netns {
+    name: String,
+    outside: Ipv4Addr,
+    inside: Ipv4Addr,
+}
+
+/// What a namespace's firewall drops without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocked {
+    /// Every datagram.
+    Udp,
+    /// Everything TCP, connections that stand included.
+    Tcp,
+    /// TCP that comes in.
+    IncomingTcp,
+    /// TCP that goes out.
+    OutgoingTcp,
+}
+
+impl Netns {
+    /// Makes a namespace with its link up.
+    ///
+    /// # Panics
+    /// When the machine refuses it: the tests need root.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("wf{}-{number}", std::process::id());
+        let (outside, inside) = random_pair();
+        let namespace = Self { name, outside, inside };
+        namespace.set_up();
+        namespace
+    }
+
+    /// Its name, as `ip netns` knows it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The machine's address as the namespace sees it.
+    pub const fn outside(&self) -> Ipv4Addr {
+        self.outside
+    }
+
+    /// The namespace's address as the machine sees it.
+    pub const fn inside(&self) -> Ipv4Addr {
+        self.inside
+    }
+
+    /// The same command, to be run inside.
+    pub fn wrap(&self, command: &Command) -> Command {
+        wrap_in(&namespace_file(&self.name), command)
+    }
+
+    /// Drops this traffic from now on, without a word to either end.
+    ///
+    /// # Panics
+    /// When the firewall refuses.
+    pub fn block(&self, blocked: Blocked) {
+        for (chain, protocol) in blocked.rules() {
+            self.firewall(["--append", chain, "--protocol", protocol, "--jump", "DROP"]);
+        }
+    }
+
+    /// Lets everything through again.
+    ///
+    /// # Panics
+    /// When the firewall refuses.
+    pub fn unblock(&self) {
+        self.firewall(["--flush"]);
+    }
+
+    fn set_up(&self) {
+        let (name, near, far) = (&*self.name, self.near_end(), self.far_end());
+        ip(&["netns", "add", name]);
+        ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", name]);
+        ip(&["address", "add", &format!("{}/30", self.outside), "dev", &near]);
+        ip(&["link", "set", &near, "up"]);
+        ip(&["-n", name, "address", "add", &format!("{}/30", self.inside), "dev", &far]);
+        ip(&["-n", name, "link", "set", &far, "up"]);
+        ip(&["-n", name, "link", "set", "lo", "up"]);
+        ip(&["-n", name, "route", "add", "default", "via", &self.outside.to_string()]);
+    }
+
+    /// Interface names have 15 characters at most.
+    fn near_end(&self) -> String {
+        self.name.clone()
+    }
+
+    fn far_end(&self) -> String {
+        format!("{}i", self.name)
+    }
+
+    fn firewall<const N: usize>(&self, arguments: [&str; N]) {
+        let mut iptables = Command::new("iptables");
+        run(&mut self.wrap(iptables.arg("--wait").args(arguments)), CHANGE_DEADLINE).succeeded();
+    }
+}
+
+impl Default for Netns {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        // The link goes with either of its ends. An engine that still runs
+        // inside would keep it alive: removing our end does not wait for that.
+        let near = self.near_end();
+        let link = try_ip(&["link", "delete", &near]);
+        let namespace = try_ip(&["netns", "delete", &self.name]);
+        if !std::thread::panicking() {
+            link.succeeded();
+            namespace.succeeded();
+        }
+    }
+}
+
+impl Blocked {
+    const fn rules(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Udp => &[("INPUT", "udp"), ("OUTPUT", "udp")],
+            Self::Tcp => &[("INPUT", "tcp"), ("OUTPUT", "tcp")],
+            Self::IncomingTcp => &[("INPUT", "tcp")],
+            Self::OutgoingTcp => &[("OUTPUT", "tcp")],
+        }
+    }
+}
+
+/// Where the kernel shows the namespace of this name.
+pub(crate) fn namespace_file(name: &str) -> PathBuf {
+    Path::new("/run/netns").join(name)
+}
+
+/// The same command, to be run inside the namespace behind this file.
+pub(crate) fn wrap_in(namespace: &Path, command: &Command) -> Command {
+    let mut inside = Command::new("nsenter");
+    inside.arg(format!("--net={}", namespace.display())).arg(command.get_program()).args(command.get_args());
+    crate::process::copy_surroundings(command, &mut inside);
+    inside
+}
+
+fn ip(arguments: &[&str]) {
+    try_ip(arguments).succeeded();
+}
+
+fn try_ip(arguments: &[&str]) -> Output {
+    run(Command::new("ip").args(arguments), CHANGE_DEADLINE)
+}
+
+/// Two neighbours of a range that is reserved for tests of networks. Which
+/// ones is left to chance: several test runs may share a machine.
+fn random_pair() -> (Ipv4Addr, Ipv4Addr) {
+    let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + (rand::random::<u32>() % (1 << 15)) * 4;
+    (Ipv4Addr::from(base + 1), Ipv4Addr::from(base + 2))
+}

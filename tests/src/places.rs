@@ -1,0 +1,64 @@
+//! Where the programs are that the tests run. The only reader of the
+//! environment in this package.
+
+use std::path::{Path, PathBuf};
+
+/// The folder of Docker 26 as `tests/setup.sh` unpacks it.
+///
+/// # Panics
+/// When it is not there: the sentence names the command that makes it.
+pub fn newer_engine() -> PathBuf {
+    let folder = testbed().join("engine-26");
+    assert!(folder.join("complete").exists(), "Docker 26 is not in {}: run tests/setup.sh first", folder.display());
+    folder
+}
+
+/// A program of this workspace, from the folder that these tests were built
+/// into.
+///
+/// # Panics
+/// When it was not built: the sentence names the command that builds it.
+pub fn built(program: &str) -> PathBuf {
+    let path = build_folder().join(program);
+    assert!(path.exists(), "{} is not there: run `cargo build --workspace --bins` first", path.display());
+    path
+}
+
+/// A program that Debian installs.
+///
+/// # Panics
+/// When it is not there: the sentence names the command that installs it.
+pub fn installed(program: &str) -> PathBuf {
+    let folders = ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let found = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{program} is not installed: run tests/setup.sh first"))
+}
+
+/// The library that gives a program another wall clock.
+///
+/// # Panics
+/// When it is not installed: the sentence names the command that installs it.
+pub fn clock_library() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    files.find(|file| file.exists()).unwrap_or_else(|| panic!("faketime is not installed: run tests/setup.sh first"))
+}
+
+/// The root of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace")
+}
+
+#[expect(clippy::disallowed_methods, reason = "setup.sh reads the same variable")]
+fn testbed() -> PathBuf {
+    match std::env::var_os("WINDFLOW_TESTBED") {
+        Some(folder) => folder.into(),
+        None => build_folder().parent().expect("a profile is a folder of the target folder").join("testbed"),
+    }
+}
+
+fn build_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let profile = test.ancestors().find(|folder| folder.join("deps").is_dir());
+    profile.expect("tests run from cargo's target folder").to_owned()
+}

@@ -1,0 +1,392 @@
+//! Processes that a test starts: each one has its own log, is signalled and
+//! ended by its own id, and never outlives the test.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::wait;
+
+/// How long a process may take to end once it was killed.
+const KILL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A running process. Dropping it kills it and waits for its end.
+#[derive(Debug)]
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` with both outputs appended to the file `log`. It dies
+    /// with the thread that starts it, so that nothing is left behind even
+    /// when the whole test is killed.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(name: &str, command: &Command, log: &Path) -> Self {
+        let output = OpenOptions::new().create(true).append(true).open(log).expect("the test's own folder is writable");
+        let errors = output.try_clone().expect("an open file can be shared");
+        let mut command = tied_to_us(command);
+        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        Self { name: name.to_owned(), child, log: log.to_owned() }
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Sends a signal. A process that has ended already is left alone.
+    pub fn signal(&self, signal: Signal) {
+        signal_process(self.id(), signal);
+    }
+
+    /// Ends it at once and waits for that.
+    pub fn kill(&mut self) {
+        let _gone_already_is_fine = self.child.kill();
+        self.wait_for_end(KILL_DEADLINE);
+    }
+
+    /// Asks it to end and waits for that.
+    ///
+    /// # Panics
+    /// When it still runs after `within`.
+    pub fn terminate(&mut self, within: Duration) -> ExitStatus {
+        self.signal(Signal::TERM);
+        self.wait_for_end(within)
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// When it still runs after `within`.
+    pub fn wait_for_end(&mut self, within: Duration) -> ExitStatus {
+        let what = format!("the end of {}", self.name);
+        wait::until(&what, within, || self.ended())
+    }
+
+    /// How it ended, or `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours can be asked for")
+    }
+
+    /// Everything it has printed so far.
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id().as_raw_nonzero());
+        let status = std::fs::read_to_string(path).unwrap_or_else(|_| panic!("{} has ended", self.name));
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+        kib.map(|kib| kib * 1024).unwrap_or_else(|| panic!("{} has ended", self.name))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if thread::panicking() {
+            eprintln!("--- the end of {}'s log\n{}", self.name, last_lines(&self.log(), 40));
+        }
+    }
+}
+
+/// Sends `signal` to the process with this id, if it still runs.
+pub fn signal_process(id: Pid, signal: Signal) {
+    let _gone_already_is_fine = kill_process(id, signal);
+}
+
+/// Stops the process with this id by SIGSTOP and waits until each of its
+/// threads stands still.
+///
+/// # Panics
+/// When it does not stop, or has ended.
+pub fn freeze_process(id: Pid) {
+    signal_process(id, Signal::STOP);
+    let tasks = format!("/proc/{}/task", id.as_raw_nonzero());
+    wait::until_true("a process to stand still", KILL_DEADLINE, || {
+        let threads = std::fs::read_dir(&tasks).expect("the process runs").flatten();
+        let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+        states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+    });
+}
+
+/// What a command that has ended printed.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Its standard output; bytes that are no text are replaced.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// The standard output without the last line break.
+    ///
+    /// # Panics
+    /// When the command failed; the message is what it said.
+    pub fn succeeded(self) -> String {
+        assert!(self.status.success(), "{}\nstdout: {}\nstderr: {}", self.status, self.stdout, self.stderr);
+        self.stdout.trim_end().to_owned()
+    }
+
+    /// Everything that a command printed which should fail.
+    ///
+    /// # Panics
+    /// When the command succeeded.
+    pub fn failed(self) -> String {
+        assert!(!self.status.success(), "it should have failed, but said: {}", self.stdout);
+        self.stdout + &self.stderr
+    }
+}
+
+/// Runs `command` to its end with nothing to read.
+///
+/// # Panics
+/// When it cannot be started or still runs after `within`; it is killed then.
+pub fn run(command: &mut Command, within: Duration) -> Output {
+    run_with_input(command, &[], within)
+}
+
+/// Runs `command` to its end and lets it read `input`.
+///
+/// # Panics
+/// As [`run`].
+pub fn run_with_input(command: &mut Command, input: &[u8], within: Duration) -> Output {
+    let mut running = Running::start(command);
+    running.write(input);
+    running.finish(within)
+}
+
+/// A command whose input a test writes and whose output it reads while it
+/// runs. Dropping it kills it.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    input: Option<ChildStdin>,
+    stdout: Captured,
+    stderr: Captured,
+    line: String,
+}
+
+impl Running {
+    /// Starts `command`.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start(command: &Command) -> Self {
+        let line = format!("{command:?}");
+        let mut command = tied_to_us(command);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("{line} does not start: {error}"));
+        let input = child.stdin.take();
+        let stdout = Captured::new(child.stdout.take().expect("it was asked for"));
+        let stderr = Captured::new(child.stderr.take().expect("it was asked for"));
+        Self { child, input, stdout, stderr, line }
+    }
+
+    /// Starts `command` on a terminal of its own, as a person would.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn start_on_terminal(command: &Command) -> Self {
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--flush", "--command", &shell_line(command), "/dev/null"]);
+        copy_surroundings(command, &mut terminal);
+        Self::start(&terminal)
+    }
+
+    /// Lets it read `input`. A command that no longer reads is left alone.
+    pub fn write(&mut self, input: &[u8]) {
+        let Some(pipe) = self.input.as_mut() else { return };
+        let _no_longer_reading_is_fine = pipe.write_all(input).and_then(|()| pipe.flush());
+    }
+
+    /// Ends what it can read.
+    pub fn close_input(&mut self) {
+        self.input = None;
+    }
+
+    /// What it has printed so far on its standard output.
+    pub fn stdout(&self) -> String {
+        self.stdout.text()
+    }
+
+    /// Waits until its standard output holds `text`; returns how long it took.
+    ///
+    /// # Panics
+    /// When it does not `within` the given time.
+    pub fn wait_for(&self, text: &str, within: Duration) -> Duration {
+        let started = Instant::now();
+        while !self.stdout.text().contains(text) {
+            let said = || format!("{}{}", self.stdout.text(), self.stderr.text());
+            assert!(started.elapsed() < within, "waited {within:?} for {text:?} from {}; got: {}", self.line, said());
+            thread::sleep(Duration::from_millis(2));
+        }
+        started.elapsed()
+    }
+
+    /// How it ended, or `None` while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child of ours can be asked for")
+    }
+
+    /// The command's process id.
+    pub fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// Closes its input and waits for its end.
+    ///
+    /// # Panics
+    /// When it still runs after `within`.
+    pub fn finish(mut self, within: Duration) -> Output {
+        self.close_input();
+        let what = format!("the end of {}", self.line);
+        let status = wait::until(&what, within, || self.ended());
+        let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
+        Output { status, stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _gone_already_is_fine = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+#[derive(Debug)]
+struct Captured {
+    text: std::sync::Arc<std::sync::Mutex<Vec<u8>>>,
+    reader: Option<thread::JoinHandle<()>>,
+}
+
+impl Captured {
+    fn new(mut pipe: impl Read + Send + 'static) -> Self {
+        let text = std::sync::Arc::default();
+        let into = std::sync::Arc::clone(&text);
+        let reader = thread::spawn(move || copy_into(&mut pipe, &into));
+        Self { text, reader: Some(reader) }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().expect("the reader does not panic")).into_owned()
+    }
+
+    fn finish(&mut self) -> String {
+        if let Some(reader) = self.reader.take() {
+            wait::until_true("the end of a command's output", KILL_DEADLINE, || reader.is_finished());
+            reader.join().expect("the reader does not panic");
+        }
+        self.text()
+    }
+}
+
+fn copy_into(pipe: &mut impl Read, text: &std::sync::Mutex<Vec<u8>>) {
+    let mut chunk = [0; 16 * 1024];
+    while let Ok(read @ 1..) = pipe.read(&mut chunk) {
+        text.lock().expect("nobody panics while holding it").extend_from_slice(&chunk[..read]);
+    }
+}
+
+/// The same command under a wrapper that has the kernel kill it when we die.
+fn tied_to_us(command: &Command) -> Command {
+    let mut tied = Command::new("setpriv");
+    tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
+    copy_surroundings(command, &mut tied);
+    tied
+}
+
+/// Gives `to` the environment and the folder that were set on `from`.
+pub(crate) fn copy_surroundings(from: &Command, to: &mut Command) {
+    for (key, value) in from.get_envs() {
+        match value {
+            Some(value) => to.env(key, value),
+            None => to.env_remove(key),
+        };
+    }
+    if let Some(folder) = from.get_current_dir() {
+        to.current_dir(folder);
+    }
+}
+
+fn shell_line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted = words.map(|word| format!("'{}'", word.to_string_lossy().replace('\'', r"'\''")));
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+fn last_lines(text: &str, count: usize) -> String {
+    let lines = text.lines().collect::<Vec<_>>();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// The environment in which a program sees the wall clock at another time:
+/// `+30d` for later, `@1970-01-02 00:00:00` for a fixed start. Its monotonic
+/// clock stays true.
+///
+/// # Panics
+/// When the library for it is not installed.
+pub fn wall_clock_at(time: &str) -> Vec<(String, String)> {
+    let library = crate::places::clock_library().display().to_string();
+    let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", time), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
+}
+
+/// Writes a file that only its owner may read.
+///
+/// # Panics
+/// When it cannot be written.
+pub fn write_private(path: &Path, content: &str) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = File::options();
+    let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path).expect("the folder is ours");
+    file.write_all(content.as_bytes()).expect("the disk is not full");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_command_reads_its_input_and_both_outputs_are_kept() {
+        let output = run_with_input(Command::new("sh").args(["-c", "cat; echo no >&2; exit 3"]), b"yes", SOON);
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("yes", "no\n"));
+        assert_eq!(output.status.code(), Some(3));
+    }
+
+    #[test]
+    fn a_dropped_process_is_gone() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let process = Process::start("sleep", Command::new("sleep").arg("60"), &folder.path().join("log"));
+        let proc_folder = format!("/proc/{}", process.id().as_raw_nonzero());
+        assert!(Path::new(&proc_folder).exists());
+        drop(process);
+        assert!(!Path::new(&proc_folder).exists());
+    }
+
+    #[test]
+    fn a_command_on_a_terminal_knows_that_it_has_one() {
+        let running = Running::start_on_terminal(Command::new("sh").args(["-c", "test -t 0 && echo it is a terminal"]));
+        running.wait_for("it is a terminal", SOON);
+    }
+}

@@ -1,0 +1,11 @@
+//! The real programs: the hub, agents, and the `docker` command through them.
+//! They are started the way users start them and known by nothing but their
+//! command lines, files and ports.
+
+mod agent;
+mod docker_cli;
+mod hub;
+
+pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
+pub use self::docker_cli::DockerCli;
+pub use self::hub::{Answer, Environment, Hub, HubOptions, contains, copy_folder, count_during};

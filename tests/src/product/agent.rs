@@ -1,0 +1,262 @@
+//! An agent with a state folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use super::hub::{Hub, copy_folder};
+use crate::network::{namespace_file, wrap_in};
+use crate::places;
+use crate::process::{Output, Process, freeze_process, run, write_private};
+use crate::wait;
+
+/// How long an enrollment may take.
+const ENROLL_DEADLINE: Duration = Duration::from_secs(60);
+/// How long an agent may take to end in good order.
+const END_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a new agent may take to come online.
+const ONLINE_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How an agent is started.
+#[derive(Clone, Debug)]
+pub struct AgentOptions {
+    /// The hub's URL as the agent shall dial it.
+    pub hub_url: String,
+    /// `--engine`.
+    pub engine: String,
+    /// `--transport` of `run`.
+    pub transport: String,
+    /// The network namespace it lives in.
+    pub namespace: Option<String>,
+    /// Further environment of the process.
+    pub environment: Vec<(String, String)>,
+}
+
+impl AgentOptions {
+    /// An agent that dials `hub` directly and chooses the transport by itself.
+    pub fn new(hub: &Hub, engine: &str) -> Self {
+        Self {
+            hub_url: hub.url(),
+            engine: engine.to_owned(),
+            transport: "auto".to_owned(),
+            namespace: None,
+            environment: Vec::new(),
+        }
+    }
+
+    /// The same over this transport.
+    #[must_use]
+    pub fn over(mut self, transport: &str) -> Self {
+        transport.clone_into(&mut self.transport);
+        self
+    }
+
+    /// The same through another address of the hub.
+    #[must_use]
+    pub fn through(mut self, url: String) -> Self {
+        self.hub_url = url;
+        self
+    }
+
+    /// The same in a network namespace.
+    #[must_use]
+    pub fn inside(mut self, namespace: &str) -> Self {
+        self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// The same with one more variable in its environment.
+    #[must_use]
+    pub fn with_environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// What `windflow-agent status` says.
+#[derive(Clone, Debug, Deserialize)]
+pub struct AgentStatus {
+    /// `connected`, `connecting`, `refused`, `stopped`, `pending` or
+    /// `quarantined`.
+    pub state: String,
+    /// The transport while it is connected.
+    pub transport: Option<String>,
+    /// The last error, in the agent's own words.
+    #[serde(default)]
+    pub last_error: serde_json::Value,
+}
+
+/// An enrolled agent. Dropping it kills it and removes its state.
+#[derive(Debug)]
+pub struct Agent {
+    name: String,
+    options: AgentOptions,
+    process: Option<Process>,
+    folder: TempDir,
+}
+
+impl Agent {
+    /// Enrolls an agent under `name` with a new token and runs it until it is
+    /// online.
+    ///
+    /// # Panics
+    /// When it does not get there.
+    pub fn online(hub: &Hub, name: &str, options: AgentOptions) -> Self {
+        let mut agent = Self::enrolled(hub, name, options);
+        agent.run();
+        hub.wait_for_state(name, "online", ONLINE_DEADLINE);
+        agent
+    }
+
+    /// Enrolls an agent under `name` with a new token; it does not run yet.
+    ///
+    /// # Panics
+    /// When the hub refuses it.
+    pub fn enrolled(hub: &Hub, name: &str, options: AgentOptions) -> Self {
+        let agent = Self::new(name, options);
+        agent.enroll(&hub.enrollment_token(&["--uses", "1", "--ttl", "1h"])).succeeded();
+        agent
+    }
+
+    /// An agent that has not been enrolled.
+    pub fn new(name: &str, options: AgentOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("windflow-agent-").tempdir().expect("a temporary folder");
+        Self { name: name.to_owned(), options, process: None, folder }
+    }
+
+    /// A second agent with a copy of this one's state, as a cloned machine is.
+    pub fn cloned_machine(&self) -> Self {
+        let clone = Self::new(&self.name, self.options.clone());
+        copy_folder(&self.state_folder(), &clone.state_folder());
+        clone
+    }
+
+    /// Runs `windflow-agent enroll` with this token.
+    ///
+    /// # Panics
+    /// When the command does not end.
+    pub fn enroll(&self, token: &str) -> Output {
+        let token_file = self.folder.path().join("token");
+        write_private(&token_file, token);
+        let command = enroll_command(&self.options, &self.name, &token_file, &self.state_folder());
+        run(&mut self.surround(command), ENROLL_DEADLINE)
+    }
+
+    /// Starts `windflow-agent run`.
+    ///
+    /// # Panics
+    /// When it runs already.
+    pub fn run(&mut self) {
+        assert!(self.process.is_none(), "the agent is running already");
+        let mut command = Command::new(places::built("windflow-agent"));
+        command.arg("run").arg("--state-dir").arg(self.state_folder());
+        command.args(["--engine", &self.options.engine, "--transport", &self.options.transport]);
+        self.process = Some(Process::start("the agent", &self.surround(command), &self.log_file()));
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it with SIGTERM and returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end within 10 seconds.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("the agent runs");
+        process.terminate(END_DEADLINE).code()
+    }
+
+    /// Stops its process with SIGSTOP: the kernel keeps its connections.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang(&self) {
+        freeze_process(self.process.as_ref().expect("the agent runs").id());
+    }
+
+    /// Lets it go on after [`hang`](Self::hang).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn go_on(&self) {
+        self.process.as_ref().expect("the agent runs").signal(Signal::CONT);
+    }
+
+    /// What the next start is started with.
+    pub const fn options_mut(&mut self) -> &mut AgentOptions {
+        &mut self.options
+    }
+
+    /// The name it enrolls under.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What `windflow-agent status` says, if it says something.
+    pub fn status(&self) -> Option<AgentStatus> {
+        let mut command = Command::new(places::built("windflow-agent"));
+        command.arg("status").arg("--state-dir").arg(self.state_folder()).args(["--output", "json"]);
+        serde_json::from_str(&run(&mut command, ENROLL_DEADLINE).stdout).ok()
+    }
+
+    /// Waits until its status is `state`; returns it.
+    ///
+    /// # Panics
+    /// When it is not `within` the given time.
+    pub fn wait_for_status(&self, state: &str, within: Duration) -> AgentStatus {
+        let what = format!("the status of {} to be {state}", self.name);
+        wait::until(&what, within, || self.status().filter(|status| status.state == state))
+    }
+
+    /// Everything it has logged while it ran.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_id(&self) -> i32 {
+        self.process.as_ref().expect("the agent runs").id().as_raw_nonzero().get()
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident_bytes(&self) -> u64 {
+        self.process.as_ref().expect("the agent runs").resident_bytes()
+    }
+
+    /// Where it keeps its identity.
+    pub fn state_folder(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.path().join("agent.log")
+    }
+
+    fn surround(&self, mut command: Command) -> Command {
+        command.envs(self.options.environment.iter().cloned());
+        match &self.options.namespace {
+            Some(namespace) => wrap_in(&namespace_file(namespace), &command),
+            None => command,
+        }
+    }
+}
+
+/// The command `windflow-agent enroll` for these options.
+pub fn enroll_command(options: &AgentOptions, name: &str, token_file: &Path, state_folder: &Path) -> Command {
+    let mut command = Command::new(places::built("windflow-agent"));
+    command.args(["enroll", "--hub", &options.hub_url]).arg("--token-file").arg(token_file);
+    command.arg("--state-dir").arg(state_folder).args(["--name", name]);
+    command
+}

@@ -1,0 +1,348 @@
+//! A running hub with an administrator.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tempfile::TempDir;
+
+use crate::places;
+use crate::process::{Output, Process, run, run_with_input};
+use crate::wait;
+
+/// How long a hub may take from its start to its first answer.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+/// How long a hub may take to end in good order.
+const END_DEADLINE: Duration = Duration::from_secs(35);
+/// How long a command or a request may take.
+const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+/// The administrator that every hub of a test gets.
+const ADMINISTRATOR: &str = "ada";
+const PASSWORD: &str = "seventeen quiet herons";
+
+/// How a hub is started.
+#[derive(Clone, Debug)]
+pub struct HubOptions {
+    /// `--listen`, with port 0 for one of its own.
+    pub listen: SocketAddr,
+    /// `--engine`.
+    pub engine: String,
+    /// Further arguments of `serve`.
+    pub arguments: Vec<String>,
+    /// Further environment of the process.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            engine: "none".to_owned(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// A hub in a folder of its own. Dropping it kills it and removes the folder.
+#[derive(Debug)]
+pub struct Hub {
+    process: Option<Process>,
+    options: HubOptions,
+    api_token: String,
+    folder: TempDir,
+}
+
+/// One row of `environment list`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Environment {
+    /// Its id, as it stands in gateway addresses.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `local`, `tcp` or `edge`.
+    pub kind: String,
+    /// `online`, `offline`, `pending`, `quarantined` or `revoked`.
+    pub state: String,
+    /// `memory`, `websocket` or `quic` while it is online.
+    pub transport: Option<String>,
+    /// The measured round trip while it is online.
+    pub rtt_ms: Option<f64>,
+    /// What the engine says of itself.
+    pub engine_version: Option<String>,
+    /// What the agent says of itself.
+    pub agent_version: Option<String>,
+}
+
+/// A response of the hub's HTTP port.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+}
+
+impl Hub {
+    /// Starts a hub without an engine of its own and makes its administrator.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start() -> Self {
+        Self::start_with(HubOptions::default())
+    }
+
+    /// Starts a hub and makes its administrator.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_with(options: HubOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
+        let mut hub = Self { process: None, options, api_token: String::new(), folder };
+        hub.start_again();
+        let add = ["user", "add", ADMINISTRATOR, "--role", "administrator", "--password-stdin"];
+        run_with_input(hub.command().args(add), PASSWORD.as_bytes(), COMMAND_DEADLINE).succeeded();
+        hub.api_token = hub.cli(["api-token", "create", "--user", ADMINISTRATOR, "--print", "token"]).succeeded();
+        hub
+    }
+
+    /// Starts a killed hub again on its old folder and port.
+    ///
+    /// # Panics
+    /// When it runs already or does not come up.
+    pub fn start_again(&mut self) {
+        assert!(self.process.is_none(), "the hub is running already");
+        let address_file = self.data_folder().join("address");
+        let _none_on_the_first_start = std::fs::remove_file(&address_file);
+        self.process = Some(Process::start("the hub", &self.serve_command(), &self.folder.path().join("hub.log")));
+        self.options.listen = wait::until("the hub's address", START_DEADLINE, || {
+            self.assert_running();
+            std::fs::read_to_string(&address_file).ok()?.trim().parse().ok()
+        });
+        wait::until_true("the hub to be ready", START_DEADLINE, || {
+            self.assert_running();
+            self.try_get("/healthz").is_some_and(|answer| answer.status == 200)
+        });
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Ends it with SIGTERM and returns its exit code.
+    ///
+    /// # Panics
+    /// When it does not end within 35 seconds.
+    pub fn terminate(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("the hub runs");
+        process.terminate(END_DEADLINE).code()
+    }
+
+    /// Kills it and starts it again.
+    ///
+    /// # Panics
+    /// When it does not come up again.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// What the next start is started with.
+    pub const fn options_mut(&mut self) -> &mut HubOptions {
+        &mut self.options
+    }
+
+    /// Where it is reached on this machine, TCP and UDP.
+    pub fn address(&self) -> SocketAddr {
+        let listen = self.options.listen;
+        if listen.ip().is_unspecified() { SocketAddr::from(([127, 0, 0, 1], listen.port())) } else { listen }
+    }
+
+    /// Its URL for agents on this machine.
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address())
+    }
+
+    /// Its URL for agents that reach this machine at `host`.
+    pub fn url_at(&self, host: IpAddr) -> String {
+        format!("https://{}", SocketAddr::new(host, self.options.listen.port()))
+    }
+
+    /// Its data folder.
+    pub fn data_folder(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// A token of the administrator for the API.
+    pub fn api_token(&self) -> &str {
+        &self.api_token
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("hub.log")).unwrap_or_default()
+    }
+
+    /// Its resident memory in bytes.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn resident_bytes(&self) -> u64 {
+        self.process.as_ref().expect("the hub runs").resident_bytes()
+    }
+
+    /// Runs `windflow-hub --data-dir D ARGUMENTS`.
+    ///
+    /// # Panics
+    /// When the command does not end.
+    pub fn cli<const N: usize>(&self, arguments: [&str; N]) -> Output {
+        run(self.command().args(arguments), COMMAND_DEADLINE)
+    }
+
+    /// A new enrollment token with these further arguments of `token create`.
+    ///
+    /// # Panics
+    /// When the hub refuses it.
+    pub fn enrollment_token(&self, arguments: &[&str]) -> String {
+        let mut command = self.command();
+        command.args(["token", "create", "for-a-test", "--print", "token"]).args(arguments);
+        run(&mut command, COMMAND_DEADLINE).succeeded()
+    }
+
+    /// All environments.
+    ///
+    /// # Panics
+    /// When the hub does not list them.
+    pub fn environments(&self) -> Vec<Environment> {
+        let list = self.cli(["environment", "list", "--output", "json"]).succeeded();
+        serde_json::from_str(&list).unwrap_or_else(|error| panic!("environment list: {error} in {list}"))
+    }
+
+    /// The environment of this name, if there is one.
+    pub fn environment(&self, name: &str) -> Option<Environment> {
+        self.environments().into_iter().find(|environment| environment.name == name)
+    }
+
+    /// The state of the environment of this name, or `absent`.
+    pub fn state_of(&self, name: &str) -> String {
+        self.environment(name).map_or_else(|| "absent".to_owned(), |environment| environment.state)
+    }
+
+    /// Waits until the environment of this name is in `state`; returns it.
+    ///
+    /// # Panics
+    /// When it is not `within` the given time.
+    pub fn wait_for_state(&self, name: &str, state: &str, within: Duration) -> Environment {
+        wait::until(&format!("{name} to be {state}"), within, || {
+            self.environment(name).filter(|environment| environment.state == state)
+        })
+    }
+
+    /// Sends a request with the administrator's token.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> Answer {
+        let headers = [("authorization", format!("Bearer {}", self.api_token))];
+        ask(self.address(), method, path, &headers, body).expect("the hub answers")
+    }
+
+    /// Sends a request with these headers only.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn request_with(&self, method: &str, path: &str, headers: &[(&str, String)]) -> Answer {
+        ask(self.address(), method, path, headers, "").expect("the hub answers")
+    }
+
+    fn try_get(&self, path: &str) -> Option<Answer> {
+        ask(self.address(), "GET", path, &[], "")
+    }
+
+    /// The hub's command line without a subcommand.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(places::built("windflow-hub"));
+        command.arg("--data-dir").arg(self.data_folder());
+        command
+    }
+
+    fn serve_command(&self) -> Command {
+        let mut command = Command::new(places::built("windflow-hub"));
+        command.arg("serve").arg("--data-dir").arg(self.data_folder());
+        command.arg("--listen").arg(self.options.listen.to_string());
+        command.arg("--engine").arg(&self.options.engine).args(&self.options.arguments);
+        command.envs(self.options.environment.iter().cloned());
+        command
+    }
+
+    fn assert_running(&mut self) {
+        let ended = self.process.as_mut().and_then(Process::ended);
+        assert!(ended.is_none(), "the hub ended: {}", self.log());
+    }
+}
+
+/// Whether `bytes` hold `part` anywhere.
+pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
+fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> Option<Answer> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
+    let exchange = exchange(address, method, path, headers, body);
+    runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
+}
+
+async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &str,
+) -> anyhow::Result<Answer> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = http::Request::builder().method(method).uri(path).header("host", address.to_string());
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes())))?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => Err(anyhow::anyhow!("the connection ended first: {ended:?}")),
+    }
+}
+
+/// How often `probe` answers in `during`, for checks that something stays
+/// quick.
+pub fn count_during(during: Duration, mut probe: impl FnMut()) -> u32 {
+    let started = Instant::now();
+    let mut count = 0;
+    while started.elapsed() < during {
+        probe();
+        count += 1;
+    }
+    count
+}
+
+/// Copies a folder with everything in it.
+///
+/// # Panics
+/// When a part of it cannot be copied.
+pub fn copy_folder(from: &Path, to: &Path) {
+    let mut command = Command::new("cp");
+    run(command.arg("--archive").arg(from).arg(to), COMMAND_DEADLINE).succeeded();
+}
