@@ -291,10 +291,15 @@ pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// Sends one request from a thread of its own, since the caller's may belong
+/// to a runtime already.
 fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> Option<Answer> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
-    let exchange = exchange(address, method, path, headers, body);
-    runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
+        let exchange = exchange(address, method, path, headers, body);
+        runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
 }
 
 async fn exchange(
