@@ -116,12 +116,11 @@ impl Hub {
     /// When it runs already or does not come up.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the hub is running already");
-        let address_file = self.data_folder().join("address");
-        let _none_on_the_first_start = std::fs::remove_file(&address_file);
+        let said_before = self.log().len();
         self.process = Some(Process::start("the hub", &self.serve_command(), &self.folder.path().join("hub.log")));
         self.options.listen = wait::until("the hub's address", START_DEADLINE, || {
             self.assert_running();
-            std::fs::read_to_string(&address_file).ok()?.trim().parse().ok()
+            address_in(&self.log()[said_before..])
         });
         wait::until_true("the hub to be ready", START_DEADLINE, || {
             self.assert_running();
@@ -284,6 +283,13 @@ impl Hub {
         let ended = self.process.as_mut().and_then(Process::ended);
         assert!(ended.is_none(), "the hub ended: {}", self.log());
     }
+}
+
+/// The address in the line with which a hub says that it listens.
+fn address_in(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("listening"))?;
+    let words = line.split([' ', '"', ',', '=', '/']);
+    { words }.find_map(|word| word.parse().ok())
 }
 
 /// Whether `bytes` hold `part` anywhere.
