@@ -22,10 +22,12 @@
 
 pub mod capability;
 pub mod codec;
+pub mod frame;
 pub mod identity;
 pub mod ids;
 pub mod limits;
 pub mod message;
+pub mod mux;
 pub mod tls;
 pub mod token;
 pub mod transport;

@@ -20,6 +20,19 @@ pub const LABELS_MAX: usize = 32;
 
 /// Largest payload of one multiplexer frame, in bytes.
 pub const FRAME_PAYLOAD_MAX: usize = 16 * 1024;
+/// Largest payload this build sends in one frame, in bytes: with its header it
+/// fills one TLS record exactly.
+pub const FRAME_PAYLOAD_SENT: usize = FRAME_PAYLOAD_MAX - 8;
+/// Smallest limit on a frame's payload that a peer may ask for, in bytes.
+pub const FRAME_PAYLOAD_LEAST: usize = 1024;
+/// A payload below this is copied out of the read buffer; a larger one gets a
+/// buffer of its own, in bytes. A slice would hold the whole read buffer for as
+/// long as its reader takes.
+pub const FRAME_COPY_BELOW: usize = 8 * 1024;
+/// Largest settings frame, in bytes: room for fields that do not exist yet.
+pub const SETTINGS_MAX: usize = 64;
+/// Longest reason in a goodbye, in bytes.
+pub const GOAWAY_TEXT_MAX: usize = 512;
 /// A frame never counts for less than this against a receive window, so that
 /// tiny frames cannot hold more memory than the window allows, in bytes.
 pub const FRAME_CHARGE_MIN: usize = 64;
@@ -44,8 +57,19 @@ pub const SEND_QUEUE_MAX: usize = 64 * 1024;
 pub const RESETS_QUEUED_MAX: usize = 256;
 /// Most bytes joined into one flush of a session.
 pub const FLUSH_MAX: usize = 32 * 1024;
+/// A write up to this many bytes joins the one before it in the send queue.
+pub const WRITE_JOIN_MAX: usize = 2 * 1024;
 /// Most bytes one poll reads from a session before it lets others run.
 pub const READ_PER_POLL: usize = 256 * 1024;
+/// The buffer a session reads into while bytes arrive, and gives back when none
+/// do, in bytes.
+pub const READ_BUFFER: usize = 16 * 1024;
+/// Pings that may be unanswered at once; a further caller shares the last one.
+pub const PINGS_IN_FLIGHT_MAX: usize = 4;
+/// Pings sent one after the other when a session starts, to learn its path.
+pub const PINGS_AT_START: u8 = 4;
+/// The shortest time over which a stream's rate is measured.
+pub const RATE_EPOCH_MIN: Duration = Duration::from_millis(10);
 
 /// Largest WebSocket message of the tunnel, in bytes. Larger ones end the
 /// session.
@@ -70,6 +94,8 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 pub const SILENCE_MAX: Duration = Duration::from_secs(25);
 /// One write to the network must make progress within this.
 pub const WRITE_DEADLINE: Duration = Duration::from_secs(10);
+/// A closed session's last words must have left within this.
+pub const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 /// A probe of an older session must be answered within this, or the newer
 /// session takes its place.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(2);

@@ -11,10 +11,24 @@ pub mod websocket;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+pub use crate::mux::Driver;
+use crate::mux::{MuxConnection, MuxStream, Shared};
+
+/// Which end of a connection this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The end that opens streams.
+    Hub,
+    /// The end that accepts them.
+    Agent,
+}
 
 /// How a connection travels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,9 +181,22 @@ pub struct Connection(Carrier);
 enum Carrier {
     Memory(memory::MemoryConnection),
     Quic(quic::QuicConnection),
+    Multiplexed(MuxConnection),
 }
 
 impl Connection {
+    /// A connection on any byte stream, which must be authenticated already.
+    /// It lives as long as its [`Driver`], which the caller spawns as a task
+    /// of its own.
+    pub fn multiplexed<Io>(io: Io, side: Side, kind: TransportKind) -> (Self, Driver)
+    where
+        Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let shared = Arc::new(Shared::new(side, Instant::now()));
+        let driver = Driver::new(io, Arc::clone(&shared));
+        (Self(Carrier::Multiplexed(MuxConnection::new(shared, kind))), driver)
+    }
+
     /// Opens a stream. The other end learns of it with the first bytes written.
     ///
     /// # Errors
@@ -179,6 +206,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
             Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -190,6 +218,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
             Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -202,6 +231,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
             Carrier::Quic(quic) => quic.ping().await,
+            Carrier::Multiplexed(mux) => mux.ping().await,
         }
     }
 
@@ -210,6 +240,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
             Carrier::Quic(quic) => Some(quic.rtt()),
+            Carrier::Multiplexed(mux) => mux.rtt(),
         }
     }
 
@@ -219,6 +250,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
             Carrier::Quic(quic) => quic.close(reason),
+            Carrier::Multiplexed(mux) => mux.close(reason),
         }
     }
 
@@ -227,14 +259,16 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
             Carrier::Quic(quic) => quic.closed().await,
+            Carrier::Multiplexed(mux) => mux.closed().await,
         }
     }
 
     /// How the connection travels.
-    pub const fn kind(&self) -> TransportKind {
+    pub fn kind(&self) -> TransportKind {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
             Carrier::Quic(_) => TransportKind::Quic,
+            Carrier::Multiplexed(mux) => mux.kind(),
         }
     }
 }
@@ -249,6 +283,7 @@ pub struct Stream(Channel);
 enum Channel {
     Memory(memory::MemoryStream),
     Quic(quic::QuicStream),
+    Multiplexed(MuxStream),
 }
 
 impl Stream {
@@ -257,6 +292,7 @@ impl Stream {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
             Channel::Quic(stream) => stream.reset(code),
+            Channel::Multiplexed(stream) => stream.reset(code),
         }
     }
 }
@@ -266,6 +302,7 @@ impl AsyncRead for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -275,6 +312,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -282,6 +320,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -289,6 +328,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }
