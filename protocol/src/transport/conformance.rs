@@ -37,6 +37,7 @@ impl Pair {
 macro_rules! every_transport {
     ($($test:ident),+ $(,)?) => {
         every_transport!(@over memory: $($test),+);
+        every_transport!(@over multiplexed: $($test),+);
         every_transport!(@over quic: $($test),+);
     };
     (@over $transport:ident: $($test:ident),+) => {
@@ -169,15 +170,18 @@ async fn streams_are_limited_and_independent(pair: Pair) {
 async fn an_ended_stream_gives_its_slot_back(pair: Pair) {
     for _ in 0..3 * STREAMS_MAX {
         // A slot is free again once both ends know, a round trip later.
-        let ours = loop {
+        let mut ours = loop {
             match pair.hub.open(Priority::Normal) {
                 Ok(stream) => break stream,
                 Err(OpenError::TooManyStreams) => drop(pair.hub.ping().await.unwrap()),
                 Err(OpenError::Closed(reason)) => panic!("{reason}"),
             }
         };
+        ours.write_all(b"!").await.unwrap();
+        ours.flush().await.unwrap();
+        let theirs = pair.agent.accept().await.unwrap();
         drop(ours);
-        drop(pair.agent.accept().await.unwrap());
+        drop(theirs);
     }
 }
 
@@ -277,11 +281,24 @@ fn pattern(length: usize) -> impl Iterator<Item = u8> {
 /// One connected pair over each transport.
 mod links {
     use super::*;
+    use tokio::task::JoinSet;
+
+    use crate::testing;
     use crate::transport::{memory, quic};
 
     pub(super) fn memory() -> impl Future<Output = Pair> {
         let (hub, agent) = memory::pair();
         std::future::ready(Pair { hub, agent, _carrier: Box::new(()) })
+    }
+
+    pub(super) fn multiplexed() -> impl Future<Output = Pair> {
+        let (left, right, _) = testing::link(testing::LinkOptions::default());
+        let mut drivers = JoinSet::new();
+        let (hub, driver) = Connection::multiplexed(left, Side::Hub, TransportKind::WebSocket);
+        drivers.spawn(driver);
+        let (agent, driver) = Connection::multiplexed(right, Side::Agent, TransportKind::WebSocket);
+        drivers.spawn(driver);
+        std::future::ready(Pair { hub, agent, _carrier: Box::new(drivers) })
     }
 
     pub(super) async fn quic() -> Pair {
