@@ -29,7 +29,8 @@ fn decode(bytes: &[u8], piece: usize) -> Result<Vec<Frame<'static>>, FrameError>
     Ok(frames)
 }
 
-fn owned(frame: Frame<'_>) -> Frame<'static> {
+/// The frame without the read buffer behind it.
+pub fn owned(frame: Frame<'_>) -> Frame<'static> {
     match frame {
         Frame::Data { stream, fin, payload } => {
             let payload = match payload {
