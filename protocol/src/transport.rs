@@ -180,7 +180,6 @@ pub struct Connection(Carrier);
 #[derive(Clone, Debug)]
 enum Carrier {
     Memory(memory::MemoryConnection),
-    Multiplexed(MuxConnection),
     Quic(quic::QuicConnection),
 }
 
@@ -205,7 +204,6 @@ impl Connection {
     pub fn open(&self, priority: Priority) -> Result<Stream, OpenError> {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
-            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
         }
     }
@@ -217,7 +215,6 @@ impl Connection {
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
-            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
         }
     }
@@ -230,7 +227,6 @@ impl Connection {
     pub async fn ping(&self) -> Result<Duration, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
-            Carrier::Multiplexed(mux) => mux.ping().await,
             Carrier::Quic(quic) => quic.ping().await,
         }
     }
@@ -239,7 +235,6 @@ impl Connection {
     pub fn rtt(&self) -> Option<Duration> {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
-            Carrier::Multiplexed(mux) => mux.rtt(),
             Carrier::Quic(quic) => Some(quic.rtt()),
         }
     }
@@ -249,7 +244,6 @@ impl Connection {
     pub fn close(&self, reason: &str) {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
-            Carrier::Multiplexed(mux) => mux.close(reason),
             Carrier::Quic(quic) => quic.close(reason),
         }
     }
@@ -258,7 +252,6 @@ impl Connection {
     pub async fn closed(&self) -> CloseReason {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
-            Carrier::Multiplexed(mux) => mux.closed().await,
             Carrier::Quic(quic) => quic.closed().await,
         }
     }
@@ -267,7 +260,6 @@ impl Connection {
     pub fn kind(&self) -> TransportKind {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
-            Carrier::Multiplexed(mux) => mux.kind(),
             Carrier::Quic(_) => TransportKind::Quic,
         }
     }
@@ -282,7 +274,6 @@ pub struct Stream(Channel);
 #[derive(Debug)]
 enum Channel {
     Memory(memory::MemoryStream),
-    Multiplexed(MuxStream),
     Quic(quic::QuicStream),
 }
 
@@ -291,7 +282,6 @@ impl Stream {
     pub fn reset(self, code: ResetCode) {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
-            Channel::Multiplexed(stream) => stream.reset(code),
             Channel::Quic(stream) => stream.reset(code),
         }
     }
@@ -301,7 +291,6 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
@@ -311,7 +300,6 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -319,7 +307,6 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -327,7 +314,6 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
