@@ -181,6 +181,7 @@ pub struct Connection(Carrier);
 enum Carrier {
     Memory(memory::MemoryConnection),
     Quic(quic::QuicConnection),
+    Multiplexed(MuxConnection),
 }
 
 impl Connection {
@@ -205,6 +206,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
             Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -216,6 +218,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
             Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -228,6 +231,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
             Carrier::Quic(quic) => quic.ping().await,
+            Carrier::Multiplexed(mux) => mux.ping().await,
         }
     }
 
@@ -236,6 +240,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
             Carrier::Quic(quic) => Some(quic.rtt()),
+            Carrier::Multiplexed(mux) => mux.rtt(),
         }
     }
 
@@ -245,6 +250,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
             Carrier::Quic(quic) => quic.close(reason),
+            Carrier::Multiplexed(mux) => mux.close(reason),
         }
     }
 
@@ -253,6 +259,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
             Carrier::Quic(quic) => quic.closed().await,
+            Carrier::Multiplexed(mux) => mux.closed().await,
         }
     }
 
@@ -261,6 +268,7 @@ impl Connection {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
             Carrier::Quic(_) => TransportKind::Quic,
+            Carrier::Multiplexed(mux) => mux.kind(),
         }
     }
 }
@@ -275,6 +283,7 @@ pub struct Stream(Channel);
 enum Channel {
     Memory(memory::MemoryStream),
     Quic(quic::QuicStream),
+    Multiplexed(MuxStream),
 }
 
 impl Stream {
@@ -283,6 +292,7 @@ impl Stream {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
             Channel::Quic(stream) => stream.reset(code),
+            Channel::Multiplexed(stream) => stream.reset(code),
         }
     }
 }
@@ -292,6 +302,7 @@ impl AsyncRead for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -301,6 +312,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
@@ -308,6 +320,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
@@ -315,6 +328,7 @@ impl AsyncWrite for Stream {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

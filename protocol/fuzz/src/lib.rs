@@ -81,9 +81,7 @@ fn frames(bytes: &[u8], piece: usize) -> (Vec<BytesMut>, Option<FrameError>) {
         loop {
             match decoder.next_frame() {
                 Ok(Some(frame)) => {
-                    let mut encoded = BytesMut::new();
-                    frame.encode(&mut encoded);
-                    frames.push(encoded);
+                    frames.push(recoded(&frame));
                 }
                 Ok(None) => return true,
                 Err(refused) => {
