@@ -2,6 +2,7 @@
 
 mod inbound;
 mod outbound;
+mod schedule;
 
 use std::collections::HashMap;
 use std::task::{Context, Waker};
@@ -10,6 +11,7 @@ use tokio::time::Instant;
 
 pub use self::inbound::Inbound;
 pub use self::outbound::{Outbound, SendEnd};
+pub use self::schedule::Schedule;
 use crate::frame::StreamId;
 use crate::transport::{Priority, ResetCode};
 

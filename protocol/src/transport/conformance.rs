@@ -179,8 +179,10 @@ async fn an_ended_stream_gives_its_slot_back(pair: Pair) {
             }
         };
         ours.write_all(b"!").await.unwrap();
-        drop(pair.agent.accept().await.unwrap());
+        ours.flush().await.unwrap();
+        let theirs = pair.agent.accept().await.unwrap();
         drop(ours);
+        drop(theirs);
     }
 }
 
