@@ -313,4 +313,4 @@ impl Frame<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

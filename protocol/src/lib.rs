@@ -18,6 +18,9 @@
 //!   [`Stream`](transport::Stream) over memory, WebSocket and QUIC. Everything
 //!   above this crate uses these two and nothing below them.
 //!
+//! `testing` (a feature of that name) has links that are slow, cut, split or
+//! stalled, in virtual time.
+//!
 //! This crate knows no database, no Docker and no web framework.
 
 pub mod capability;
@@ -28,6 +31,8 @@ pub mod ids;
 pub mod limits;
 pub mod message;
 pub mod mux;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;
 pub mod token;
 pub mod transport;

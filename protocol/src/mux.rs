@@ -17,7 +17,6 @@ mod driver;
 mod liveness;
 mod local;
 mod receive;
-mod schedule;
 mod stream;
 mod transmit;
 
@@ -29,9 +28,8 @@ use tokio::time::{Duration, Instant};
 pub(crate) use self::connection::{MuxConnection, MuxStream, Shared};
 pub use self::driver::Driver;
 use self::liveness::Liveness;
-use self::schedule::Schedule;
 pub use self::stream::Slot;
-use self::stream::{Owner, SendEnd, Streams, Wire};
+use self::stream::{Owner, Schedule, SendEnd, Streams, Wire};
 pub use self::transmit::Batch;
 use crate::frame::{Settings, StreamId};
 use crate::limits::{GOAWAY_TEXT_MAX, RESETS_QUEUED_MAX, WINDOW_GROWTH_AGENT, WINDOW_GROWTH_HUB};

@@ -180,8 +180,8 @@ pub struct Connection(Carrier);
 #[derive(Clone, Debug)]
 enum Carrier {
     Memory(memory::MemoryConnection),
-    Multiplexed(MuxConnection),
     Quic(quic::QuicConnection),
+    Multiplexed(MuxConnection),
 }
 
 impl Connection {
@@ -205,8 +205,8 @@ impl Connection {
     pub fn open(&self, priority: Priority) -> Result<Stream, OpenError> {
         match &self.0 {
             Carrier::Memory(memory) => memory.open(priority).map(|stream| Stream(Channel::Memory(stream))),
-            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.open(priority).map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.open(priority).map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -217,8 +217,8 @@ impl Connection {
     pub async fn accept(&self) -> Result<Stream, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.accept().await.map(|stream| Stream(Channel::Memory(stream))),
-            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
             Carrier::Quic(quic) => quic.accept().await.map(|stream| Stream(Channel::Quic(stream))),
+            Carrier::Multiplexed(mux) => mux.accept().await.map(|stream| Stream(Channel::Multiplexed(stream))),
         }
     }
 
@@ -230,8 +230,8 @@ impl Connection {
     pub async fn ping(&self) -> Result<Duration, CloseReason> {
         match &self.0 {
             Carrier::Memory(memory) => memory.ping(),
-            Carrier::Multiplexed(mux) => mux.ping().await,
             Carrier::Quic(quic) => quic.ping().await,
+            Carrier::Multiplexed(mux) => mux.ping().await,
         }
     }
 
@@ -239,8 +239,8 @@ impl Connection {
     pub fn rtt(&self) -> Option<Duration> {
         match &self.0 {
             Carrier::Memory(_) => Some(Duration::ZERO),
-            Carrier::Multiplexed(mux) => mux.rtt(),
             Carrier::Quic(quic) => Some(quic.rtt()),
+            Carrier::Multiplexed(mux) => mux.rtt(),
         }
     }
 
@@ -249,8 +249,8 @@ impl Connection {
     pub fn close(&self, reason: &str) {
         match &self.0 {
             Carrier::Memory(memory) => memory.close(reason),
-            Carrier::Multiplexed(mux) => mux.close(reason),
             Carrier::Quic(quic) => quic.close(reason),
+            Carrier::Multiplexed(mux) => mux.close(reason),
         }
     }
 
@@ -258,8 +258,8 @@ impl Connection {
     pub async fn closed(&self) -> CloseReason {
         match &self.0 {
             Carrier::Memory(memory) => memory.closed().await,
-            Carrier::Multiplexed(mux) => mux.closed().await,
             Carrier::Quic(quic) => quic.closed().await,
+            Carrier::Multiplexed(mux) => mux.closed().await,
         }
     }
 
@@ -267,8 +267,8 @@ impl Connection {
     pub fn kind(&self) -> TransportKind {
         match &self.0 {
             Carrier::Memory(_) => TransportKind::Memory,
-            Carrier::Multiplexed(mux) => mux.kind(),
             Carrier::Quic(_) => TransportKind::Quic,
+            Carrier::Multiplexed(mux) => mux.kind(),
         }
     }
 }
@@ -282,8 +282,8 @@ pub struct Stream(Channel);
 #[derive(Debug)]
 enum Channel {
     Memory(memory::MemoryStream),
-    Multiplexed(MuxStream),
     Quic(quic::QuicStream),
+    Multiplexed(MuxStream),
 }
 
 impl Stream {
@@ -291,8 +291,8 @@ impl Stream {
     pub fn reset(self, code: ResetCode) {
         match self.0 {
             Channel::Memory(stream) => stream.reset(code),
-            Channel::Multiplexed(stream) => stream.reset(code),
             Channel::Quic(stream) => stream.reset(code),
+            Channel::Multiplexed(stream) => stream.reset(code),
         }
     }
 }
@@ -301,8 +301,8 @@ impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_read(cx, buf),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_read(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_read(cx, buf),
         }
     }
 }
@@ -311,24 +311,24 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_write(cx, buf),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
             Channel::Quic(stream) => Pin::new(stream).poll_write(cx, buf),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_flush(cx),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_flush(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Channel::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
-            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
             Channel::Quic(stream) => Pin::new(stream).poll_shutdown(cx),
+            Channel::Multiplexed(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

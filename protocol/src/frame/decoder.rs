@@ -93,6 +93,12 @@ impl Decoder {
         Ok(Some(parse(header, &self.buffer[HEADER_LEN..HEADER_LEN + length])))
     }
 
+    /// Bytes of memory held now.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.buffer.capacity() + self.large.as_ref().map_or(0, |large| large.bytes.capacity())
+    }
+
     fn forget_borrowed(&mut self) {
         self.buffer.advance(std::mem::take(&mut self.borrowed));
     }

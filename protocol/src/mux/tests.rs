@@ -1,154 +1,171 @@
-//! The multiplexer through its front door: connections over an in-memory link.
+//! The multiplexer's rules, and what its tests share: one end whose frames are
+//! looked at, and two ends joined without a network.
 
-use std::time::Duration;
+mod bounds;
+mod faults;
+mod model;
+mod order;
+mod rules;
+mod session;
+mod windows;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
-use tokio::task::JoinSet;
+use std::task::{Context, Poll, Waker};
 
-use crate::limits::STREAMS_MAX;
-use crate::transport::{CloseReason, Connection, Priority, ResetCode, Side, StreamReset, TransportKind};
+use bytes::{Buf, BufMut, BytesMut};
+use tokio::time::{Duration, Instant};
 
-struct Session {
-    hub: Connection,
-    agent: Connection,
-    drivers: JoinSet<CloseReason>,
+use super::local::ReadStep;
+use super::*;
+use crate::frame::{Decoder, Frame, MUX_VERSION, Payload};
+use crate::limits::{FRAME_PAYLOAD_MAX, STREAMS_MAX, WINDOW_INITIAL};
+use crate::transport::Priority;
+
+/// What a well-behaved peer says first.
+const PEER: Settings = Settings {
+    version: MUX_VERSION,
+    window: WINDOW_INITIAL,
+    payload_max: FRAME_PAYLOAD_MAX as u32,
+    streams_max: STREAMS_MAX as u32,
+};
+
+/// One state machine, its clock, and nobody behind it.
+struct End {
+    mux: Mux,
+    now: Instant,
+    decoder: Decoder,
 }
 
-fn session() -> Session {
-    let (left, right) = duplex(64 * 1024);
-    let mut drivers = JoinSet::new();
-    let (hub, driver) = Connection::multiplexed(left, Side::Hub, TransportKind::WebSocket);
-    drivers.spawn(driver);
-    let (agent, driver) = Connection::multiplexed(right, Side::Agent, TransportKind::WebSocket);
-    drivers.spawn(driver);
-    Session { hub, agent, drivers }
-}
+impl End {
+    /// An end that has just started.
+    fn fresh(side: Side) -> Self {
+        let now = Instant::now();
+        Self { mux: Mux::new(side, now), now, decoder: Decoder::default() }
+    }
 
-#[tokio::test]
-async fn bytes_cross_and_each_direction_ends_by_itself() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    ours.write_all(b"question").await.unwrap();
-    ours.shutdown().await.unwrap();
-    let mut theirs = agent.accept().await.unwrap();
-    let mut question = Vec::new();
-    theirs.read_to_end(&mut question).await.unwrap();
-    theirs.write_all(b"answer").await.unwrap();
-    theirs.shutdown().await.unwrap();
-    let mut answer = Vec::new();
-    ours.read_to_end(&mut answer).await.unwrap();
-    assert_eq!((question.as_slice(), answer.as_slice()), (&b"question"[..], &b"answer"[..]));
-}
+    /// An end that has exchanged settings and nothing else.
+    fn greeted(side: Side) -> Self {
+        let mut end = Self::fresh(side);
+        end.gets(Frame::Settings(PEER));
+        end.sends();
+        end
+    }
 
-#[tokio::test]
-async fn ten_megabytes_cross_unharmed() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    let sent: Vec<u8> = (0..10_000_000_u32).map(|n| (n % 251) as u8).collect();
-    let copy = sent.clone();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    let mut writer = JoinSet::new();
-    writer.spawn(async move {
-        ours.write_all(&copy).await.unwrap();
-        ours.shutdown().await.unwrap();
-        ours.read_to_end(&mut Vec::new()).await.unwrap();
-    });
-    let mut theirs = agent.accept().await.unwrap();
-    let mut received = Vec::new();
-    theirs.read_to_end(&mut received).await.unwrap();
-    theirs.shutdown().await.unwrap();
-    writer.join_all().await;
-    assert!(received == sent, "what arrives is what was sent");
-}
+    fn gets(&mut self, frame: Frame<'_>) {
+        self.mux.receive(frame, self.now);
+    }
 
-#[tokio::test]
-async fn a_reset_says_why() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    ours.write_all(b"x").await.unwrap();
-    agent.accept().await.unwrap().reset(ResetCode::EngineUnavailable);
-    let error = ours.read_u8().await.unwrap_err();
-    assert_eq!(StreamReset::code_of(&error), Some(ResetCode::EngineUnavailable));
-    let error = ours.write_all(b"x").await.unwrap_err();
-    assert_eq!(StreamReset::code_of(&error), Some(ResetCode::EngineUnavailable));
-}
+    fn gets_open(&mut self, id: u32) {
+        self.gets(Frame::Open { stream: StreamId(id), priority: Priority::Normal });
+    }
 
-#[tokio::test]
-async fn a_dropped_stream_is_cancelled() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    ours.write_all(b"x").await.unwrap();
-    let mut theirs = agent.accept().await.unwrap();
-    drop(ours);
-    let error = theirs.read_to_end(&mut Vec::new()).await.unwrap_err();
-    assert_eq!(StreamReset::code_of(&error), Some(ResetCode::Cancelled));
-}
+    fn gets_data(&mut self, id: u32, bytes: &[u8]) {
+        self.gets(Frame::Data { stream: StreamId(id), fin: false, payload: Payload::Borrowed(bytes) });
+    }
 
-#[tokio::test]
-async fn a_stream_dropped_after_its_shutdown_still_delivers_what_was_written() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    ours.write_all(&[7; 60_000]).await.unwrap();
-    ours.shutdown().await.unwrap();
-    drop(ours);
-    let mut theirs = agent.accept().await.unwrap();
-    let mut received = Vec::new();
-    theirs.read_to_end(&mut received).await.unwrap();
-    assert_eq!(received.len(), 60_000);
-}
+    /// The frames of one flush.
+    fn sends(&mut self) -> Vec<Frame<'static>> {
+        let mut batch = Batch::default();
+        self.mux.transmit(self.now, &mut batch);
+        let mut frames = Vec::new();
+        feed(&mut batch, &mut self.decoder, |frame| frames.push(crate::frame::tests::owned(frame)));
+        frames
+    }
 
-#[tokio::test]
-async fn closing_ends_open_streams_and_says_why() {
-    let Session { hub, agent, drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    ours.write_all(b"x").await.unwrap();
-    let mut theirs = agent.accept().await.unwrap();
-    theirs.read_u8().await.unwrap();
-    hub.close("revoked");
-    hub.close("too late");
-    assert_eq!(agent.closed().await, CloseReason::Remote("revoked".to_owned()));
-    assert_eq!(hub.closed().await, CloseReason::Local("revoked".to_owned()));
-    assert_eq!(theirs.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
-    assert_eq!(ours.write_all(b"x").await.unwrap_err().kind(), std::io::ErrorKind::ConnectionAborted);
-    assert!(hub.open(Priority::Normal).is_err());
-    assert!(agent.accept().await.is_err());
-    let reasons = drivers.join_all().await;
-    assert!(reasons.contains(&CloseReason::Local("revoked".to_owned())), "{reasons:?}");
-}
+    /// The same, as short words.
+    fn says(&mut self) -> Vec<String> {
+        self.sends().iter().map(word).collect()
+    }
 
-#[tokio::test]
-async fn a_ping_measures_the_round_trip() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    assert!(hub.ping().await.unwrap() < Duration::from_secs(1));
-    assert!(agent.ping().await.is_ok());
-    assert!(hub.rtt().is_some());
-}
+    fn opens(&mut self, priority: Priority) -> Slot {
+        self.mux.open(priority, self.now).unwrap()
+    }
 
-#[tokio::test]
-async fn a_stopped_driver_wakes_everybody() {
-    let Session { hub, agent, mut drivers } = session();
-    let mut ours = hub.open(Priority::Normal).unwrap();
-    drivers.shutdown().await;
-    assert!(matches!(agent.accept().await, Err(CloseReason::Lost(_))));
-    assert!(ours.read_u8().await.is_err());
-    assert!(matches!(hub.ping().await, Err(CloseReason::Lost(_))));
-}
+    fn writes(&mut self, slot: Slot, length: usize) {
+        self.mux.write_owned(slot, BytesMut::zeroed(length));
+    }
 
-#[tokio::test]
-async fn a_stream_gives_its_place_back() {
-    let Session { hub, agent, drivers: _drivers } = session();
-    for _ in 0..3 * STREAMS_MAX {
-        let mut ours = hub.open(Priority::Normal).unwrap();
-        ours.write_all(b"x").await.unwrap();
-        drop(agent.accept().await.unwrap());
-        assert!(ours.read_u8().await.is_err());
+    /// Fills the stream's send queue.
+    fn fills(&mut self, slot: Slot) {
+        if let Poll::Ready(room) = self.mux.poll_room(slot, &context()) {
+            self.writes(slot, room.unwrap());
+        }
+    }
+
+    /// Reads what is there, at most once.
+    fn reads(&mut self, slot: Slot) -> Option<BytesMut> {
+        match self.mux.poll_read(slot, &context()) {
+            Poll::Ready(Ok(ReadStep::Bytes(bytes))) => Some(bytes),
+            Poll::Ready(_) | Poll::Pending => None,
+        }
+    }
+
+    fn reads_all(&mut self, slot: Slot) -> usize {
+        std::iter::from_fn(|| self.reads(slot)).map(|bytes| bytes.len()).sum()
+    }
+
+    fn passes(&mut self, time: Duration) {
+        self.now += time;
+    }
+
+    fn violation(&self) -> &str {
+        match self.mux.ended() {
+            Some(CloseReason::Violation(text)) => text,
+            other => panic!("a violation, not {other:?}"),
+        }
     }
 }
 
-#[tokio::test]
-async fn one_stream_too_many_is_refused_at_once() {
-    let Session { hub, agent: _agent, drivers: _drivers } = session();
-    let open: Vec<_> = (0..STREAMS_MAX).map(|_| hub.open(Priority::Normal).unwrap()).collect();
-    assert!(hub.open(Priority::Normal).is_err());
-    drop(open);
-    assert!(hub.open(Priority::Normal).is_ok());
+/// Hands a batch to a decoder as a network would.
+fn feed(batch: &mut Batch, decoder: &mut Decoder, mut sink: impl FnMut(Frame<'_>)) {
+    while batch.has_remaining() {
+        let mut space = decoder.space();
+        let length = space.remaining_mut().min(batch.chunk().len());
+        space.put_slice(&batch.chunk()[..length]);
+        batch.advance(length);
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            sink(frame);
+        }
+    }
+}
+
+/// Sends one flush of `from` to `to` and says how many bytes it had.
+fn flush(from: &mut End, to: &mut End) -> usize {
+    let mut batch = Batch::default();
+    from.mux.transmit(from.now, &mut batch);
+    let length = batch.remaining();
+    let (decoder, mux, now) = (&mut to.decoder, &mut to.mux, to.now);
+    feed(&mut batch, decoder, |frame| mux.receive(frame, now));
+    length
+}
+
+/// Lets both ends send until neither has anything left.
+fn settle(left: &mut End, right: &mut End) {
+    while flush(left, right) + flush(right, left) > 0 {}
+}
+
+/// Two ends that know each other.
+fn pair() -> (End, End) {
+    let (mut hub, mut agent) = (End::fresh(Side::Hub), End::fresh(Side::Agent));
+    settle(&mut hub, &mut agent);
+    (hub, agent)
+}
+
+fn context() -> Context<'static> {
+    Context::from_waker(Waker::noop())
+}
+
+fn word(frame: &Frame<'_>) -> String {
+    match frame {
+        Frame::Settings(_) => "settings".to_owned(),
+        Frame::Open { stream, priority: Priority::Normal } => format!("open {}", stream.0),
+        Frame::Open { stream, priority: Priority::Interactive } => format!("open! {}", stream.0),
+        Frame::Data { stream, fin: false, payload } => format!("data {} {}", stream.0, payload.len()),
+        Frame::Data { stream, fin: true, payload } => format!("last {} {}", stream.0, payload.len()),
+        Frame::Window { stream, credit } => format!("window {} {credit}", stream.0),
+        Frame::Fin { stream } => format!("fin {}", stream.0),
+        Frame::Reset { stream, code } => format!("reset {} {code:?}", stream.0),
+        Frame::Ping(number) => format!("ping {number}"),
+        Frame::Pong(number) => format!("pong {number}"),
+        Frame::GoAway(reason) => format!("goaway {reason}"),
+    }
 }

@@ -179,8 +179,10 @@ async fn an_ended_stream_gives_its_slot_back(pair: Pair) {
             }
         };
         ours.write_all(b"!").await.unwrap();
-        drop(pair.agent.accept().await.unwrap());
+        ours.flush().await.unwrap();
+        let theirs = pair.agent.accept().await.unwrap();
         drop(ours);
+        drop(theirs);
     }
 }
 
@@ -280,6 +282,7 @@ fn pattern(length: usize) -> impl Iterator<Item = u8> {
 /// One connected pair over each transport.
 mod links {
     use super::*;
+    use crate::testing;
     use crate::transport::{memory, quic, websocket};
 
     pub(super) fn memory() -> impl Future<Output = Pair> {
@@ -289,7 +292,7 @@ mod links {
 
     /// The multiplexer alone.
     pub(super) fn multiplexed() -> impl Future<Output = Pair> {
-        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (near, far, _) = testing::link(testing::LinkOptions::default());
         std::future::ready(driven(near, far))
     }
 

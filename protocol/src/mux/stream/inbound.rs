@@ -139,6 +139,18 @@ impl Inbound {
         credit
     }
 
+    /// Bytes of memory held for its reader.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        let places = self.chunks.capacity() * size_of::<Chunk>();
+        places + self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
+    }
+
+    #[cfg(test)]
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
     /// How much the window has grown beyond its first size.
     pub fn growth(&self) -> u32 {
         self.window - WINDOW_INITIAL

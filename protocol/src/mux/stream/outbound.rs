@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use super::inbound::charge;
-use crate::limits::{FRAME_CHARGE_MIN, SEND_QUEUE_MAX, WRITE_JOIN_MAX};
+use crate::limits::{FRAME_CHARGE_MIN, FRAME_PAYLOAD_SENT, SEND_QUEUE_MAX, WRITE_JOIN_MAX};
 
 #[derive(Debug)]
 pub struct Outbound {
@@ -37,10 +37,10 @@ impl Outbound {
         SEND_QUEUE_MAX.saturating_sub(self.queued)
     }
 
-    /// Whether a waiting writer should be woken: only once half the queue is
-    /// free, so that it is woken once for many frames.
+    /// Whether a waiting writer should be woken: only once the room of a whole
+    /// flush is free, so that it is woken once for many frames.
     pub fn has_room_again(&self) -> bool {
-        self.queued <= SEND_QUEUE_MAX / 2
+        self.room() >= 2 * FRAME_PAYLOAD_SENT
     }
 
     /// Queues bytes that fit the [`room`](Self::room).
@@ -50,7 +50,7 @@ impl Outbound {
             Some(last) if bytes.len() <= WRITE_JOIN_MAX && last.len() <= WRITE_JOIN_MAX => {
                 last.extend_from_slice(bytes);
             }
-            _ => self.chunks.push_back(BytesMut::from(bytes)),
+            Some(_) | None => self.chunks.push_back(BytesMut::from(bytes)),
         }
     }
 
@@ -111,6 +111,12 @@ impl Outbound {
 
     pub fn set_end(&mut self, end: SendEnd) {
         self.end = end;
+    }
+
+    /// Bytes of memory held.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.chunks.iter().map(BytesMut::capacity).sum::<usize>() + self.chunks.capacity() * size_of::<BytesMut>()
     }
 
     /// Forgets what was not sent.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::stream::{Slot, Stream};
+use super::{Slot, Stream};
 use crate::transport::Priority;
 
 #[derive(Debug)]

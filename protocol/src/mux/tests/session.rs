@@ -1,0 +1,64 @@
+//! What holds for the multiplexer beyond what every transport promises.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::task::JoinSet;
+
+use crate::limits::STREAMS_MAX;
+use crate::transport::{CloseReason, Connection, Priority, Side, TransportKind};
+
+struct Session {
+    hub: Connection,
+    agent: Connection,
+    drivers: JoinSet<CloseReason>,
+}
+
+fn session() -> Session {
+    let (left, right) = duplex(64 * 1024);
+    let mut drivers = JoinSet::new();
+    let (hub, driver) = Connection::multiplexed(left, Side::Hub, TransportKind::WebSocket);
+    drivers.spawn(driver);
+    let (agent, driver) = Connection::multiplexed(right, Side::Agent, TransportKind::WebSocket);
+    drivers.spawn(driver);
+    Session { hub, agent, drivers }
+}
+
+#[tokio::test]
+async fn a_stream_dropped_after_its_shutdown_still_delivers_what_was_written() {
+    let Session { hub, agent, drivers: _drivers } = session();
+    let mut ours = hub.open(Priority::Normal).unwrap();
+    ours.write_all(&[7; 60_000]).await.unwrap();
+    ours.shutdown().await.unwrap();
+    drop(ours);
+    let mut theirs = agent.accept().await.unwrap();
+    let mut received = Vec::new();
+    theirs.read_to_end(&mut received).await.unwrap();
+    assert_eq!(received.len(), 60_000);
+}
+
+#[tokio::test]
+async fn a_driver_ends_with_the_reason_of_its_session() {
+    let Session { hub, agent: _agent, drivers } = session();
+    hub.close("revoked");
+    let reasons = drivers.join_all().await;
+    assert!(reasons.contains(&CloseReason::Local("revoked".to_owned())), "{reasons:?}");
+    assert!(reasons.contains(&CloseReason::Remote("revoked".to_owned())), "{reasons:?}");
+}
+
+#[tokio::test]
+async fn a_stopped_driver_wakes_everybody() {
+    let Session { hub, agent, mut drivers } = session();
+    let mut ours = hub.open(Priority::Normal).unwrap();
+    drivers.shutdown().await;
+    assert!(matches!(agent.accept().await, Err(CloseReason::Lost(_))));
+    assert!(ours.read_u8().await.is_err());
+    assert!(matches!(hub.ping().await, Err(CloseReason::Lost(_))));
+}
+
+#[tokio::test]
+async fn one_stream_too_many_is_refused_at_once() {
+    let Session { hub, agent: _agent, drivers: _drivers } = session();
+    let open: Vec<_> = (0..STREAMS_MAX).map(|_| hub.open(Priority::Normal).unwrap()).collect();
+    assert!(hub.open(Priority::Normal).is_err());
+    drop(open);
+    assert!(hub.open(Priority::Normal).is_ok());
+}
