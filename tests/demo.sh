@@ -38,12 +38,12 @@ main() {
 
 build() {
   say 'Building the hub and the agent ...'
+  # As the tests build them, so that neither has to build again.
   case $profile in
-    release) set -- --release ;;
-    *) set -- ;;
+    release) set -- --release --package windflow-hub --package windflow-agent ;;
+    *) set -- --workspace --bins ;;
   esac
-  (cd "$root" && cargo build --locked --quiet "$@" --package windflow-hub --package windflow-agent) ||
-    die 'the build failed'
+  (cd "$root" && cargo build --locked --quiet "$@") || die 'the build failed'
 }
 
 choose_engine() {
@@ -109,12 +109,16 @@ start_agent() {
 }
 
 edge_is_online() {
-  hub environment list --output json | tr -d ' \n' | tr '{' '\n' | grep '"name":"edge"' | grep -q '"state":"online"'
+  edge | grep -q '"state":"online"'
 }
 
 edge_id() {
-  hub environment list --output json | tr -d ' \n' | tr '{' '\n' | grep '"name":"edge"' |
-    sed 's/.*"id":"\([^"]*\)".*/\1/'
+  edge | sed 's/.*"id":"\([^"]*\)".*/\1/'
+}
+
+# What the list says of the agent, on a line of its own.
+edge() {
+  hub environment list --output json | tr -d ' \n' | sed 's/},{/}\n{/g' | grep '"name":"edge"'
 }
 
 print_what_to_try() {
