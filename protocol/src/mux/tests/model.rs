@@ -113,8 +113,17 @@ impl World {
                 self.agent.now = self.hub.now;
             }
         }
-        assert_eq!(self.hub.mux.ended(), None);
-        assert_eq!(self.agent.mux.ended(), None);
+        self.check(true);
+        self.check(false);
+    }
+
+    /// Neither end found fault with the other, and no credit was lost.
+    fn check(&mut self, at_hub: bool) {
+        let mux = if at_hub { &mut self.hub.mux } else { &mut self.agent.mux };
+        assert_eq!(mux.ended(), None);
+        for slot in mux.streams.all() {
+            mux.streams.at(slot).inbound.check();
+        }
     }
 
     fn open(&mut self, priority: Priority) {

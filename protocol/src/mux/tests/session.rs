@@ -62,3 +62,18 @@ async fn one_stream_too_many_is_refused_at_once() {
     drop(open);
     assert!(hub.open(Priority::Normal).is_ok());
 }
+
+#[tokio::test]
+async fn every_waiting_acceptor_gets_a_stream_of_its_own() {
+    let Session { hub, agent, drivers: _drivers } = session();
+    let open = async {
+        hub.ping().await.unwrap();
+        let mut streams = [hub.open(Priority::Normal).unwrap(), hub.open(Priority::Normal).unwrap()];
+        for stream in &mut streams {
+            stream.flush().await.unwrap();
+        }
+        streams
+    };
+    let (first, second, _streams) = tokio::join!(agent.accept(), agent.accept(), open);
+    assert!(first.is_ok() && second.is_ok());
+}
