@@ -34,7 +34,7 @@ pub struct Cli {
 const EXIT_CODES: &str = "Exit codes:
   0  done
   1  failed for another reason
-  2  the command line was wrong
+  2  the command line or the token was wrong
   3  the hub refused
   4  the hub could not be reached in time
   5  the hub is not the one that the token or the state directory names
@@ -59,6 +59,8 @@ pub enum Exit {
     Done = 0,
     /// Failed for another reason.
     Failure = 1,
+    /// What was said made no sense.
+    Usage = 2,
     /// The hub refused.
     Refused = 3,
     /// The hub could not be reached in time.

@@ -79,13 +79,22 @@ pub enum EnrollError {
     State(#[from] anyhow::Error),
 }
 
+/// A host that became an agent.
+#[derive(Debug)]
+pub struct Enrollment {
+    /// Who it is now.
+    pub identity: Identity,
+    /// Whether an administrator still has to approve it.
+    pub pending_approval: bool,
+}
+
 /// Exchanges the token for an identity. The key is on disk before the network
 /// is touched, so that a lost answer can be asked for again.
 ///
 /// # Errors
 /// [`EnrollError`] once trying again is useless or [`EnrollOptions::wait`] is
 /// over.
-pub async fn enroll(state_dir: &StateDir, options: &EnrollOptions) -> Result<Identity, EnrollError> {
+pub async fn enroll(state_dir: &StateDir, options: &EnrollOptions) -> Result<Enrollment, EnrollError> {
     if let Some(identity) = state_dir.load()?
         && options.existing == Existing::Keep
     {
@@ -96,7 +105,8 @@ pub async fn enroll(state_dir: &StateDir, options: &EnrollOptions) -> Result<Ide
     let mut state = State::new(&granted, options.hubs.clone(), options.token.pin);
     state.transport = options.transport;
     state.proxy.clone_from(&options.proxy);
-    Ok(pending.grant(&granted, &state)?)
+    let identity = pending.grant(&granted, &state)?;
+    Ok(Enrollment { identity, pending_approval: granted.pending_approval })
 }
 
 /// Asks until there is an answer that stands.

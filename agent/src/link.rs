@@ -170,3 +170,6 @@ impl Established {
         timeout(GOODBYE, done).await.ok();
     }
 }
+
+#[cfg(test)]
+mod tests;

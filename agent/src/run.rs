@@ -120,6 +120,8 @@ impl Agent {
         let mut serving = self.serving.clone();
         serving.host.clock_micros = host::clock_micros();
         let end = serve(established.connection.clone(), serving, &self.credentials, self.stop.clone()).await;
+        // The board lets go of the connection.
+        self.board.enter(Phase::Connecting);
         established.finish().await;
         if self.credentials.session().borrow().is_some() {
             self.backoff.session_lasted(begun.elapsed());
@@ -137,7 +139,8 @@ impl Agent {
             }
             SessionEnd::Rejected(rejected) => Some(self.rejected(&rejected)),
             SessionEnd::Revoked { reason } => {
-                self.refused("REVOKED", format!("the hub revoked this agent: {reason}"), ENROLL_AGAIN);
+                self.board.enter(Phase::Refused);
+                self.trouble(Trouble::new("REVOKED", format!("the hub revoked this agent: {reason}"), ENROLL_AGAIN));
                 Some(self.backoff.after_revocation())
             }
             SessionEnd::Draining { spread } => {
@@ -181,13 +184,11 @@ impl Agent {
 
     fn rejected(&mut self, rejected: &Rejected) -> Duration {
         let (code, advice) = explain(rejected.reason);
-        self.refused(code, rejected.message.clone(), advice);
+        if needs_people(rejected.reason) {
+            self.board.enter(Phase::Refused);
+        }
+        self.trouble(Trouble::new(code, &rejected.message, advice));
         self.backoff.after_rejection(rejected)
-    }
-
-    fn refused(&self, code: &'static str, message: String, advice: &'static str) {
-        self.board.enter(Phase::Refused);
-        self.trouble(Trouble::new(code, message, advice));
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "stands beside judge, which may say not to wait")]
@@ -209,6 +210,20 @@ fn close_code(reason: &CloseReason) -> &'static str {
         CloseReason::Local(_) | CloseReason::Remote(_) => "CLOSED_BY_HUB",
         CloseReason::Lost(_) | CloseReason::Silent => "CONNECTION_LOST",
         CloseReason::Violation(_) => "PROTOCOL_VIOLATION",
+    }
+}
+
+/// Whether nothing changes until somebody does something.
+fn needs_people(reason: RejectReason) -> bool {
+    match reason {
+        RejectReason::Version
+        | RejectReason::UnknownIdentity
+        | RejectReason::Revoked
+        | RejectReason::ReenrollmentRequired
+        | RejectReason::DuplicateIdentity => true,
+        RejectReason::CertificateExpired | RejectReason::Busy | RejectReason::Malformed | RejectReason::Unavailable => {
+            false
+        }
     }
 }
 

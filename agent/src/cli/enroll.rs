@@ -10,7 +10,7 @@ use windflow_protocol::token::{EnrollmentToken, MalformedToken};
 use zeroize::Zeroizing;
 
 use super::{Exit, StateDirArg, proxies_of_environment, transport};
-use crate::enroll::{EnrollError, EnrollOptions, Existing, enroll as enroll_with};
+use crate::enroll::{EnrollError, EnrollOptions, Enrollment, Existing, enroll as enroll_with};
 use crate::identity::StateDir;
 use crate::link::{HubUrl, Proxy, TransportChoice};
 
@@ -21,7 +21,7 @@ const TOKEN_FILE_MAX: u64 = 4096;
 pub(super) struct EnrollArgs {
     /// The hub's address, such as https://hub.example:8443; more than one may
     /// be given.
-    #[arg(long = "hub", value_name = "URL", required = true, num_args = 1..)]
+    #[arg(long = "hub", value_name = "URL", required = true)]
     hubs: Vec<HubUrl>,
     #[command(flatten)]
     token: TokenArgs,
@@ -60,7 +60,7 @@ struct TokenArgs {
     token_stdin: bool,
     /// The token itself. Everybody on this host can see it in the list of
     /// processes; prefer --token-file.
-    #[arg(long, value_name = "TOKEN", env = "WINDFLOW_TOKEN", hide_env_values = true)]
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn enroll(args: EnrollArgs) -> Exit {
             let malformed = error.is::<MalformedToken>();
             let code = if malformed { "TOKEN_MALFORMED: " } else { "" };
             eprintln!("windflow-agent: {code}{error:#}");
-            return Exit::Failure;
+            return if malformed { Exit::Usage } else { Exit::Failure };
         }
     };
     let lock = match state_dir.lock() {
@@ -86,14 +86,9 @@ pub(super) async fn enroll(args: EnrollArgs) -> Exit {
     let enrolled = enroll_with(&state_dir, &options).await;
     drop(lock);
     match enrolled {
-        Ok(identity) => {
+        Ok(enrolled) => {
             forget(token_file.as_deref());
-            eprintln!(
-                "Enrolled as {} (agent {}, key {}).",
-                identity.state.name,
-                identity.state.agent,
-                identity.key().digest()
-            );
+            announce(&enrolled);
             Exit::Done
         }
         Err(error) => {
@@ -134,6 +129,17 @@ fn read_token(args: &TokenArgs) -> anyhow::Result<Zeroizing<String>> {
         None => "Failed to read the token from standard input".to_owned(),
     })?;
     Ok(text)
+}
+
+fn announce(enrolled: &Enrollment) {
+    let identity = &enrolled.identity;
+    eprintln!("Enrolled as {} (agent {}).", identity.state.name, identity.state.agent);
+    if enrolled.pending_approval {
+        eprintln!(
+            "An administrator has to approve it at the hub, where its key must read\n  {}",
+            identity.key().digest()
+        );
+    }
 }
 
 /// A token that has served is of no use to anybody but a thief.

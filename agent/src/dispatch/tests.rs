@@ -1,3 +1,5 @@
+//! Streams, seen from the hub's end and from the engine's.
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,3 +1,5 @@
+//! Identities across restarts, crashes and replacements.
+
 use std::os::unix::fs::PermissionsExt;
 
 use windflow_protocol::token::TokenId;

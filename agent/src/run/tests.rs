@@ -53,7 +53,7 @@ impl Host {
         let state_dir = self.state_dir();
         let (identity, request) = tokio::join!(enroll(&state_dir, &options), hub.enroll(&self.fleet));
         assert_eq!(request.token, self.fleet.token().id);
-        identity.unwrap()
+        identity.unwrap().identity
     }
 
     fn start(&self, identity: Identity) -> Daemon {
@@ -182,7 +182,7 @@ async fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     assert!(matches!(lost, Err(EnrollError::Answer(_))));
     let (found, second) = tokio::join!(enroll(&state_dir, &options), hub.enroll(&host.fleet));
     assert_eq!(public_key(&first), public_key(&second.csr));
-    assert_eq!(found.unwrap().state.name, "host");
+    assert_eq!(found.unwrap().identity.state.name, "host");
 }
 
 fn public_key(csr: &[u8]) -> Vec<u8> {

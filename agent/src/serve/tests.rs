@@ -1,3 +1,5 @@
+//! One session, seen from the hub's end.
+
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

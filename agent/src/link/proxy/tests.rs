@@ -1,3 +1,5 @@
+//! Which proxy is chosen, and what is said to it.
+
 use super::*;
 
 fn hub(url: &str) -> HubUrl {
