@@ -89,9 +89,8 @@ load_image() {
 start_hub() {
   say "Hub: https://127.0.0.1:$port, its data in $folder/hub"
   start hub "$built/windflow-hub" serve --data-dir "$folder/hub" --listen "127.0.0.1:$port" --engine "unix://$socket"
-  wait_until 60 'the hub' test -s "$folder/hub/address"
+  wait_until 60 'the hub' hub environment list
   password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
-  wait_until 20 'the hub' hub environment list
   printf '%s' "$password" | hub user add demo --role administrator --password-stdin >/dev/null
   api_token=$(hub api-token create --user demo --print token)
 }

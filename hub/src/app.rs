@@ -1,15 +1,22 @@
 //! The hub's shared services, built once at start. Handlers get them as
 //! [`AppState`].
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 
 use crate::clock::{Clock, Random, SystemClock};
-use crate::config::{DataDir, StorageOptions};
+use crate::config::{DataDir, ServeOptions, StorageOptions};
 use crate::db::Db;
+use crate::docker::Engines;
+use crate::fleet::attached::Attached;
+use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
 use crate::identity::users::passwords::HashCost;
+use crate::lifecycle::Lifecycle;
+use crate::tunnel::listener::Listener;
+use crate::tunnel::{self, Registry};
 use crate::vault::{KeyCost, MasterKey, MasterKeyOrigin, Vault};
 
 /// What handlers take: `State<AppState>`.
@@ -25,9 +32,36 @@ pub struct App {
     /// Randomness.
     pub random: Random,
     /// Secrets at rest.
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     /// Users and their credentials.
     pub identity: Arc<Identity>,
+    /// Environments and agents.
+    pub fleet: Arc<Fleet>,
+    /// The engines behind the sessions.
+    pub engines: Engines,
+    /// The agents of the engines that the hub reaches by itself.
+    pub attached: Attached,
+    /// Where edge agents come in.
+    pub listener: Listener<Fleet>,
+    /// The ends of the hub, and its tasks.
+    pub lifecycle: Lifecycle,
+}
+
+/// What the services are built on.
+#[derive(Debug)]
+pub struct Foundations {
+    /// The database, migrated.
+    pub db: Db,
+    /// The open vault.
+    pub vault: Vault,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What hashing a password costs.
+    pub cost: HashCost,
+    /// The socket of the local engine, if the hub manages one.
+    pub local_engine: Option<PathBuf>,
+    /// The ends of the hub, and its tasks.
+    pub lifecycle: Lifecycle,
 }
 
 impl App {
@@ -36,23 +70,44 @@ impl App {
     /// # Errors
     /// When the database cannot be opened or migrated, or the master key is not
     /// the one that was used before.
-    pub async fn build(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<AppState> {
+    pub async fn build(data_dir: &DataDir, options: &ServeOptions, lifecycle: Lifecycle) -> anyhow::Result<AppState> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let url = options.database(data_dir);
+        let url = options.storage.database(data_dir);
         let db = Db::open(&url).await.with_context(|| format!("Failed to open the database {url}"))?;
         db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
-        let master = master_key(data_dir, options, &Random::default())?;
+        let master = master_key(data_dir, &options.storage, &Random::default())?;
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
-        Self::assemble(db, vault, clock, HashCost::Production).await
+        let (cost, local_engine) = (HashCost::Production, options.engine.socket());
+        Self::assemble(Foundations { db, vault, clock, cost, local_engine, lifecycle }).await
     }
 
     /// Builds the services on an open database and vault.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn assemble(db: Db, vault: Vault, clock: Arc<dyn Clock>, cost: HashCost) -> anyhow::Result<AppState> {
+    /// When the database fails, or the fleet's keys do not open.
+    pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
+        let Foundations { db, vault, clock, cost, local_engine, lifecycle } = base;
+        let (vault, random, sessions) = (Arc::new(vault), Random::default(), Registry::default());
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
-        Ok(Arc::new(Self { db, clock, random: Random::default(), vault, identity }))
+        let foundation = fleet::Foundation {
+            db: db.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            random: random.clone(),
+            sessions: sessions.clone(),
+        };
+        let fleet = Arc::new(Fleet::load(foundation).await.context("Failed to load the fleet's keys")?);
+        let tasks = lifecycle.tasks.clone();
+        let attached = Attached::new(fleet.clone(), local_engine, tasks.clone(), lifecycle.soft.clone());
+        let listener = Listener::new(tunnel::listener::Parts {
+            tls: fleet.tunnel_tls()?,
+            registry: sessions.clone(),
+            gatekeeper: fleet.clone(),
+            clock: clock.clone(),
+            tracker: tasks,
+        });
+        let engines = Engines::new(sessions);
+        Ok(Arc::new(Self { db, clock, random, vault, identity, fleet, engines, attached, listener, lifecycle }))
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::MissedTickBehavior;
 
 use crate::app::AppState;
+use crate::db::DbError;
 use crate::lifecycle::Lifecycle;
 
 /// How often what is over is deleted.
@@ -25,10 +26,15 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
             _ = turns.tick() => {}
             () = lifecycle.soft.cancelled() => return,
         }
-        match app.identity.delete_expired().await {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "deleted what was over"),
-            Err(error) => tracing::error!(%error, "what is over could not be deleted"),
-        }
+        report(app.identity.delete_expired().await);
+        report(app.fleet.delete_expired().await);
+    }
+}
+
+fn report(deleted: Result<u64, DbError>) {
+    match deleted {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "deleted what was over"),
+        Err(error) => tracing::error!(%error, "what is over could not be deleted"),
     }
 }

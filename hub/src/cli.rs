@@ -1,22 +1,39 @@
 //! The command line: `windflow-hub serve`, and everything that talks to a
 //! running hub.
 
+mod agents;
+mod client;
+mod environments;
+mod exit;
+mod life;
+mod operate;
+mod output;
 mod serve;
+mod tokens;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{DataDir, ServeOptions};
+use self::client::HubClient;
+use self::exit::Failure;
+use self::output::Format;
+use crate::config::{DataDir, RemoteOptions, ServeOptions, StorageOptions};
 
 /// Windflow hub: manages Docker hosts wherever they are
 #[derive(Debug, Parser)]
-#[command(name = "windflow-hub", version)]
+#[command(name = "windflow-hub", version, after_help = exit::HELP)]
 pub struct Cli {
     /// The hub's own directory
     #[arg(long, global = true, env = "WINDFLOW_DATA_DIR", default_value = "/var/lib/windflow-hub", value_name = "DIR")]
     data_dir: PathBuf,
+    #[command(flatten)]
+    remote: RemoteOptions,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    output: Format,
     #[command(subcommand)]
     command: Command,
 }
@@ -24,20 +41,94 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Runs the hub
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
+    /// Enrollment tokens, which bring new hosts to the hub
+    #[command(subcommand)]
+    Token(tokens::TokenCommand),
+    /// Hosts that dialled in
+    #[command(subcommand)]
+    Agent(agents::AgentCommand),
+    /// Docker engines that the hub knows
+    #[command(subcommand)]
+    Environment(environments::EnvironmentCommand),
+    /// Users
+    #[command(subcommand)]
+    User(users::UserCommand),
+    /// API tokens, which programs send instead of a password
+    #[command(subcommand)]
+    ApiToken(users::ApiTokenCommand),
+    /// Brings the database's schema to this version; `serve` does the same by itself
+    Migrate(StorageOptions),
+    /// Looks at all that the hub needs on this machine
+    Doctor(operate::DoctorOptions),
 }
 
 /// Runs what the command line says.
 pub async fn run(cli: Cli) -> ExitCode {
-    let data_dir = DataDir::new(cli.data_dir);
-    let done = match cli.command {
-        Command::Serve(options) => serve::run(&data_dir, &options).await,
-    };
-    match done {
+    match dispatch(cli).await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("windflow-hub: {error:#}");
-            ExitCode::FAILURE
+        Err(failure) => {
+            eprintln!("windflow-hub: {failure}");
+            failure.code()
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<(), Failure> {
+    let Cli { data_dir, remote, output, command } = cli;
+    let data_dir = DataDir::new(data_dir);
+    let client = || HubClient::new(&data_dir, &remote);
+    let url = remote.hub.as_ref();
+    match command {
+        Command::Serve(options) => Ok(serve::run(&data_dir, &options).await?),
+        Command::Token(command) => tokens::run(&client()?, command, output, url).await,
+        Command::Agent(command) => agents::run(&client()?, command, output, url).await,
+        Command::Environment(command) => environments::run(&client()?, command, output).await,
+        Command::User(command) => users::run_user(&client()?, command, output).await,
+        Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
+        Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
+        Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_lines_of_the_contract_are_understood() {
+        for line in [
+            "serve --data-dir D --listen 127.0.0.1:8443 --database-url sqlite:///x --engine unix:///x --log-format json",
+            "serve --data-dir D --listen 127.0.0.1:0 --engine none",
+            "--data-dir D user add NAME --role administrator --password-stdin",
+            "--data-dir D api-token create --user NAME --print token",
+            "--data-dir D token create NAME --uses 1 --ttl 1h --print token",
+            "--data-dir D token create NAME --label a=b --label c=d --name-pattern e* --cidr 10.0.0.0/8 --print cloud-init",
+            "--data-dir D environment list --output json",
+            "--data-dir D environment add NAME --tcp tcp://HOST:2376 --ca F --cert F --key F",
+            "--data-dir D environment add NAME --tcp tcp://HOST:2375 --insecure",
+            "--data-dir D agent revoke NAME --reason TEXT",
+            "--hub https://hub.example --ca-file F agent reissue NAME --print token",
+            "migrate --data-dir D",
+            "doctor --data-dir D",
+        ] {
+            let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_password_never_comes_from_an_argument() {
+        for line in ["user add ada --password x", "user add ada", "user reset-password ada"] {
+            let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
+            assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
         }
     }
 }

@@ -4,6 +4,7 @@
 mod engine;
 mod listen;
 mod logging;
+mod remote;
 mod storage;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use clap::Args;
 pub use self::engine::{EngineAddress, EngineOptions};
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
+pub use self::remote::RemoteOptions;
 pub use self::storage::{DataDir, StorageOptions};
 
 /// Everything `windflow-hub serve` can be told beside the data directory.

@@ -7,22 +7,30 @@
 pub mod agents;
 pub mod attached;
 pub mod authority;
+mod doors;
 pub mod enrollment;
 pub mod environments;
 mod gatekeeper;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use windflow_protocol::ids::HubId;
+use windflow_protocol::tls::{self, HubIdentity, HubLeaf};
 
 use self::agents::TicketKey;
 use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
+use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError};
+use crate::http::Routes;
 use crate::settings::{self, SealedSettingError};
 use crate::tunnel::Registry;
 use crate::vault::Vault;
+
+/// How long tokens and certificates are listed after their end.
+const KEPT_AFTER_END: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 const HUB_ID: &str = "fleet.hub_id";
 const AUTHORITY_KEY: &str = "fleet.authority.key";
@@ -72,6 +80,14 @@ pub struct Fleet {
     limiter: Limiter,
 }
 
+/// Adds the routes of the fleet.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    let routes = environments::routes(routes);
+    let routes = agents::routes(routes);
+    let routes = enrollment::routes(routes);
+    doors::routes(routes)
+}
+
 impl Fleet {
     /// Loads the fleet's keys; the first time, makes them.
     ///
@@ -84,8 +100,7 @@ impl Fleet {
         let hub = settings::get_or_insert(&mut tx, HUB_ID, fresh.hub().0.as_bytes(), now).await?;
         let hub = HubId(uuid::Uuid::from_slice(&hub).map_err(|_| LoadError::HubId)?);
         let key = settings::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
-        let certificate =
-            settings::get_or_insert(&mut tx, AUTHORITY_CERTIFICATE, fresh.certificate(), now).await?;
+        let certificate = settings::get_or_insert(&mut tx, AUTHORITY_CERTIFICATE, fresh.certificate(), now).await?;
         let secret = base.random.bytes::<32>();
         let pepper = settings::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
         let secret = base.random.bytes::<32>();
@@ -103,6 +118,33 @@ impl Fleet {
     /// The certificate authority.
     pub const fn authority(&self) -> &Authority {
         &self.authority
+    }
+
+    /// The tunnel's own TLS, with a certificate made for this run of the hub.
+    ///
+    /// # Errors
+    /// When the authority cannot be used.
+    pub fn tunnel_tls(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
+        let certificate = self.authority.issue_hub(self.base.clock.now().as_datetime())?;
+        let identity = HubIdentity {
+            hub: self.authority.hub(),
+            authority: self.authority.certificate().clone(),
+            leaf: Arc::new(HubLeaf::new(certificate.chain, certificate.key)?),
+        };
+        Ok(tls::server_config(&identity)?)
+    }
+
+    /// Forgets tokens and certificates that ended long ago. How many rows.
+    ///
+    /// # Errors
+    /// When the database fails; what was forgotten stays forgotten.
+    pub async fn delete_expired(&self) -> Result<u64, DbError> {
+        let before = self.base.clock.now() - KEPT_AFTER_END;
+        let mut tx = self.base.db.write().await?;
+        let tokens = enrollment::delete_ended(&mut tx, before).await?;
+        let certificates = agents::delete_expired_certificates(&mut tx, before).await?;
+        tx.commit().await?;
+        Ok(tokens + certificates)
     }
 
     /// Where sessions are held.

@@ -3,7 +3,8 @@
 //!
 //! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
 //! are what everything stands on; [`http`] has the ground rules of every route;
-//! the features are [`identity`] and [`ops`]. [`router`] lists every route,
+//! [`tunnel`] holds the sessions and [`docker`] the engines behind them; the
+//! features are [`identity`], [`fleet`] and [`ops`]. [`router`] lists every route,
 //! [`background`] every job, and [`app`] what they share. [`server`] opens the
 //! doors and [`lifecycle`] closes them.
 
@@ -13,7 +14,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod docker;
 pub mod error;
+pub mod fleet;
 pub mod http;
 pub mod identity;
 pub mod lifecycle;
@@ -24,4 +27,5 @@ pub mod server;
 pub mod settings;
 #[cfg(test)]
 mod testing;
+pub mod tunnel;
 pub mod vault;

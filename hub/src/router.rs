@@ -13,6 +13,7 @@ use utoipa::OpenApi;
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::fleet;
 use crate::http::{JSON_BODY_MAX, RouteRecord, Routes, frame};
 use crate::openapi::{self, ApiDocument};
 use crate::{identity, ops};
@@ -41,6 +42,9 @@ fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> 
 
     // Who may come in.
     let routes = identity::routes(routes);
+
+    // Environments, agents and enrollment; where Docker clients and agents arrive.
+    let routes = fleet::routes(routes);
 
     // The hub itself.
     let routes = ops::health::routes(routes);

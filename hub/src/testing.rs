@@ -10,11 +10,13 @@ use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::ManualClock;
 use crate::db::testing::TestDb;
 use crate::http::{Peer, Scheme};
 use crate::identity::users::passwords::HashCost;
+use crate::lifecycle::Lifecycle;
 use crate::router;
 use crate::vault::Vault;
 
@@ -95,7 +97,16 @@ impl TestHub {
     pub async fn empty() -> Self {
         let db = TestDb::sqlite().await;
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
-        let app = App::assemble(db.db.clone(), Vault::for_tests(), clock.clone(), HashCost::Cheap).await.unwrap();
+        let app = App::assemble(Foundations {
+            db: db.db.clone(),
+            vault: Vault::for_tests(),
+            clock: clock.clone(),
+            cost: HashCost::Cheap,
+            local_engine: None,
+            lifecycle: Lifecycle::default(),
+        })
+        .await
+        .unwrap();
         Self { router: router::build(app.clone()), app, clock, _db: db }
     }
 

@@ -1,15 +1,22 @@
-//! The multiplexer over plain loopback TCP, against the TCP connection alone.
-//! Run by hand: `cargo bench -p windflow-protocol`. Figures are for comparison
-//! within one run only.
+//! The multiplexer over loopback TCP, over TLS on it, and over TLS in a
+//! WebSocket, each against what carries it alone. Run by hand:
+//! `cargo bench -p windflow-protocol`. Figures are for comparison within one
+//! run only.
 
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use windflow_protocol::transport::{Connection, Priority, Side, Stream, TransportKind};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_tungstenite::tungstenite::http::HeaderMap;
+use windflow_protocol::limits::FLUSH_MAX;
+use windflow_protocol::transport::{Connection, Priority, Side, Stream, TransportKind, websocket};
 
-const BULK: u64 = 2 << 30;
+const BULK: u64 = 1 << 30;
 const CHUNK: usize = 64 * 1024;
 const REQUESTS: usize = 20_000;
 
@@ -20,16 +27,101 @@ fn main() {
 }
 
 async fn run() {
-    for round in 1..=3 {
-        println!("round {round}");
-        bulk_tcp().await;
-        bulk_down().await;
-        bulk_up().await;
-        requests().await;
-        requests_concurrent().await;
-        requests_beside_bulk().await;
-        shares().await;
+    for layers in [Layers::Tcp, Layers::Tls, Layers::WebSocket] {
+        println!("{layers:?}");
+        for _ in 0..3 {
+            bulk_alone(layers).await;
+            bulk_down(layers).await;
+            bulk_up(layers).await;
+            requests(layers).await;
+            requests_concurrent(layers).await;
+            requests_beside_bulk(layers).await;
+            shares(layers).await;
+        }
     }
+}
+
+/// What carries the multiplexer, from the outside in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layers {
+    Tcp,
+    Tls,
+    WebSocket,
+}
+
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// The agent's end and the hub's.
+async fn carrier(layers: Layers) -> (Box<dyn Io>, Box<dyn Io>) {
+    let (dialled, accepted) = tcp_pair().await;
+    match layers {
+        Layers::Tcp => (Box::new(dialled), Box::new(accepted)),
+        Layers::Tls => tls_pair(dialled, accepted).await,
+        Layers::WebSocket => {
+            let (dialled, accepted) = web_socket_pair(dialled, accepted).await;
+            tls_pair(dialled, accepted).await
+        }
+    }
+}
+
+async fn web_socket_pair(dialled: TcpStream, accepted: TcpStream) -> (impl Io + 'static, impl Io + 'static) {
+    let uri = format!("ws://localhost{}", websocket::PATH).parse().expect("uri");
+    let (dialled, accepted) = tokio::join!(websocket::connect(dialled, &uri, HeaderMap::new()), upgrade(accepted));
+    (dialled.expect("connect"), accepted)
+}
+
+async fn upgrade(mut io: TcpStream) -> websocket::WebSocketIo<TcpStream> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(io.read_u8().await.expect("request"));
+    }
+    let request = String::from_utf8(request).expect("text");
+    let lines = request.lines().filter_map(|line| line.split_once(": "));
+    let pairs = lines.map(|(name, value)| (name.parse().expect("name"), value.parse().expect("value")));
+    let request: HeaderMap = pairs.collect();
+    let mut response = String::from("HTTP/1.1 101 Switching Protocols\r\n");
+    for (name, value) in &websocket::accept_headers(&request).expect("upgrade") {
+        response += &format!("{name}: {}\r\n", value.to_str().expect("text"));
+    }
+    io.write_all((response + "\r\n").as_bytes()).await.expect("response");
+    websocket::accept(io).await
+}
+
+async fn tls_pair(dialled: impl Io + 'static, accepted: impl Io + 'static) -> (Box<dyn Io>, Box<dyn Io>) {
+    let (client, server) = tls_configs();
+    let name = ServerName::try_from("localhost").expect("name");
+    let (dialled, accepted) = tokio::join!(
+        TlsConnector::from(client).connect_with(name, dialled, |tls| tls.set_buffer_limit(Some(FLUSH_MAX))),
+        TlsAcceptor::from(server).accept_with(accepted, |tls| tls.set_buffer_limit(Some(FLUSH_MAX))),
+    );
+    (Box::new(dialled.expect("connect")), Box::new(accepted.expect("accept")))
+}
+
+fn tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+    static CONFIGS: OnceLock<(Arc<ClientConfig>, Arc<ServerConfig>)> = OnceLock::new();
+    CONFIGS.get_or_init(make_tls_configs).clone()
+}
+
+fn make_tls_configs() -> (Arc<ClientConfig>, Arc<ServerConfig>) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("certificate");
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).expect("key");
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .expect("identity");
+    server.send_tls13_tickets = 0;
+    (Arc::new(client), Arc::new(server))
 }
 
 struct Session {
@@ -55,8 +147,8 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
     (dialled, accepted)
 }
 
-async fn session() -> Session {
-    let (dialled, accepted) = tcp_pair().await;
+async fn session(layers: Layers) -> Session {
+    let (dialled, accepted) = carrier(layers).await;
     let mut drivers = JoinSet::new();
     let (hub, driver) = Connection::multiplexed(accepted, Side::Hub, TransportKind::WebSocket);
     drivers.spawn(driver);
@@ -110,18 +202,19 @@ fn cpu_time() -> Duration {
     Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
-async fn bulk_tcp() {
-    let (left, right) = tcp_pair().await;
+async fn bulk_alone(layers: Layers) {
+    // A WebSocket is measured against the TLS connection it replaces.
+    let (left, right) = carrier(if layers == Layers::Tcp { Layers::Tcp } else { Layers::Tls }).await;
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut tasks = JoinSet::new();
     tasks.spawn(send(left, BULK));
     receive(right).await;
-    print_rate("TCP alone", BULK, started, cpu);
+    print_rate("carrier alone", BULK, started, cpu);
     tasks.join_all().await;
 }
 
-async fn bulk_down() {
-    let session = session().await;
+async fn bulk_down(layers: Layers) {
+    let session = session(layers).await;
     let (ours, theirs) = open(&session).await;
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut tasks = JoinSet::new();
@@ -131,8 +224,8 @@ async fn bulk_down() {
     session.close().await;
 }
 
-async fn bulk_up() {
-    let session = session().await;
+async fn bulk_up(layers: Layers) {
+    let session = session(layers).await;
     let (ours, theirs) = open(&session).await;
     let (started, cpu) = (Instant::now(), cpu_time());
     let mut tasks = JoinSet::new();
@@ -174,8 +267,8 @@ fn print_times(what: &str, mut times: Vec<Duration>) {
     println!("  {what:<28} p50 {:>7.1} us  p99 {:>7.1} us", at(50), at(99));
 }
 
-async fn requests() {
-    let session = session().await;
+async fn requests(layers: Layers) {
+    let session = session(layers).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(answer(session.agent.clone()));
     let mut times = Vec::new();
@@ -186,8 +279,8 @@ async fn requests() {
     session.close().await;
 }
 
-async fn requests_concurrent() {
-    let session = session().await;
+async fn requests_concurrent(layers: Layers) {
+    let session = session(layers).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(answer(session.agent.clone()));
     let started = Instant::now();
@@ -206,8 +299,8 @@ async fn requests_concurrent() {
     session.close().await;
 }
 
-async fn requests_beside_bulk() {
-    let session = session().await;
+async fn requests_beside_bulk(layers: Layers) {
+    let session = session(layers).await;
     let (ours, theirs) = open(&session).await;
     let mut tasks = JoinSet::new();
     tasks.spawn(answer(session.agent.clone()));
@@ -224,8 +317,8 @@ async fn requests_beside_bulk() {
     session.close().await;
 }
 
-async fn shares() {
-    let session = session().await;
+async fn shares(layers: Layers) {
+    let session = session(layers).await;
     let mut tasks = JoinSet::new();
     let mut readers = JoinSet::new();
     for _ in 0..8 {

@@ -125,6 +125,17 @@ pub fn freeze_process(id: Pid) {
     });
 }
 
+/// The command lines of all processes of this machine that mention `path`.
+///
+/// # Panics
+/// On a machine without /proc.
+pub fn processes_that_mention(path: &Path) -> Vec<String> {
+    let path = path.display().to_string();
+    let processes = std::fs::read_dir("/proc").expect("Linux has /proc").flatten();
+    let lines = processes.flat_map(|process| std::fs::read_to_string(process.path().join("cmdline")));
+    lines.filter(|line| line.contains(&path)).collect()
+}
+
 /// What a command that has ended printed.
 #[derive(Clone, Debug)]
 pub struct Output {

@@ -3,6 +3,7 @@
 
 mod scenarios {
     mod bad_input;
+    mod demo;
     mod docker_cli;
     mod engines;
     mod enrollment;

@@ -15,7 +15,7 @@ const FOLDER_ENTRIES_MAX: usize = 10;
 /// The same for the first level of a crate, which is its map.
 const CRATE_ENTRIES_MAX: usize = 14;
 /// The same for the hub's first level.
-const HUB_ENTRIES_MAX: usize = 22;
+const HUB_ENTRIES_MAX: usize = 24;
 
 /// A Rust source file of the project.
 struct Source {

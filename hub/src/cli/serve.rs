@@ -1,6 +1,10 @@
 //! `windflow-hub serve`: builds the hub, opens its doors and waits for its end.
 
-use crate::app::App;
+use std::net::SocketAddr;
+
+use windflow_protocol::transport::quic;
+
+use crate::app::{App, AppState};
 use crate::background;
 use crate::config::{DataDir, ServeOptions};
 use crate::lifecycle::Lifecycle;
@@ -16,12 +20,15 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     data_dir.create()?;
     let _lock = data_dir.lock()?;
     let lifecycle = Lifecycle::default();
-    let app = App::build(data_dir, &options.storage).await?;
+    let app = App::build(data_dir, options, lifecycle.clone()).await?;
     let certificate = load_certificate(&options.listen, &data_dir.tls(), app.clock.now())?;
     let plan = DoorPlan { address: options.listen.listen, certificate, socket: data_dir.socket() };
     let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone())?;
     tracing::info!(address = %server.address()?, database = app.db.engine(), "hub is listening");
+    let address = server.address()?;
     server.serve();
+    serve_quic(&app, address)?;
+    app.attached.start_all().await?;
     background::start(&app, &lifecycle);
     if let Some(code) = app.identity.issue_setup_code() {
         show_setup_code(&code);
@@ -29,6 +36,20 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     let ended = lifecycle.run().await?;
     app.db.close().await;
     tracing::info!(?ended, "hub has stopped");
+    Ok(())
+}
+
+/// Takes agents over QUIC on the UDP port of the same number. Where it is not
+/// to be had, agents come by WebSocket all the same.
+fn serve_quic(app: &AppState, address: SocketAddr) -> anyhow::Result<()> {
+    let config = quic::server_config(app.fleet.tunnel_tls()?);
+    match quinn::Endpoint::server(config, address) {
+        Ok(endpoint) => {
+            let (listener, stop) = (app.listener.clone(), app.lifecycle.soft.clone());
+            app.lifecycle.tasks.spawn(async move { listener.take_quic(endpoint, stop).await });
+        }
+        Err(error) => tracing::warn!(%address, %error, "no QUIC: the UDP port cannot be used"),
+    }
     Ok(())
 }
 

@@ -108,8 +108,7 @@ impl Engines {
             let request = Request::from_parts(parts, Body::new(body));
             async move { client.request(request).await.map_err(bollard::errors::Error::from) }
         };
-        let docker =
-            Docker::connect_with_custom_transport(transport, Some("http://engine"), CALL_SECONDS, &OLDEST_API);
+        let docker = Docker::connect_with_custom_transport(transport, Some("http://engine"), CALL_SECONDS, &OLDEST_API);
         docker.map_err(|error| EngineError::Cut(error.to_string()))
     }
 }
@@ -127,8 +126,9 @@ fn address(session: &Session, priority: Priority, target: Option<&PathAndQuery>)
 async fn stuck(session: &Session) {
     tokio::time::sleep(STUCK_AFTER).await;
     let mut engine = session.engine();
-    let stuck = engine.wait_for(|status| matches!(status, EngineStatus::Unresponsive)).await;
-    if stuck.is_err() {
+    let ended = engine.wait_for(|status| matches!(status, EngineStatus::Unresponsive)).await.is_err();
+    if ended {
+        // The request itself learns that the session is over.
         std::future::pending::<()>().await;
     }
 }

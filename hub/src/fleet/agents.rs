@@ -7,11 +7,12 @@ mod store;
 mod ticket;
 
 pub use model::{Agent, AgentState};
-pub use service::RenameError;
-pub use ticket::TicketKey;
 pub(super) use model::{AgentRow, NewAgent, TicketVerdict};
+pub(super) use routes::routes;
+pub use service::RenameError;
 pub(super) use store::{
-    find, find_by_key, hand_out_ticket, insert, insert_certificate, mark_connected, mark_forgiven, note_refused_ticket,
-    promote_ticket, replace_key,
+    delete_expired_certificates, find, find_by_key, hand_out_ticket, insert, insert_certificate, mark_connected,
+    mark_forgiven, note_refused_ticket, promote_ticket, replace_key,
 };
 pub(super) use ticket::FIRST_TICKET;
+pub use ticket::TicketKey;

@@ -117,11 +117,8 @@ impl Attached {
         };
         let (hub_end, agent_end) = memory::pair();
         let fleet = &self.inner.fleet;
-        let arrival = Arrival {
-            connection: hub_end,
-            identity: Identity::Attached(environment),
-            at: fleet.base.clock.now(),
-        };
+        let arrival =
+            Arrival { connection: hub_end, identity: Identity::Attached(environment), at: fleet.base.clock.now() };
         let over = CancellationToken::new();
         let session = async {
             let (_, end) = tokio::join!(

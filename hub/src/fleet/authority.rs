@@ -234,7 +234,7 @@ fn serial() -> [u8; 16] {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateSigningRequest, PKCS_ED25519, PKCS_ECDSA_P384_SHA384};
+    use rcgen::{CertificateSigningRequest, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
     use x509_parser::certificate::X509Certificate;
 
     use super::*;

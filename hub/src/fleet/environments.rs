@@ -9,6 +9,7 @@ pub use model::{
     EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, Labels,
     NewTcpEnvironment, TcpTls,
 };
+pub(super) use routes::routes;
 pub use service::AddError;
 pub use store::StoreError;
 pub(super) use store::{NewEnvironment, insert, mark_connected, mark_seen, name_taken, rename};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use windflow_protocol::ids::AgentId;
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
-use windflow_protocol::message::hello::{Hello, Rejected, RejectReason, Standing, Ticket};
+use windflow_protocol::message::hello::{Hello, RejectReason, Rejected, Standing, Ticket};
 use windflow_protocol::tls::PeerCertificate;
 
 use super::agents::{self, AgentRow, AgentState, TicketVerdict};

@@ -31,6 +31,14 @@ impl Page {
         }
         Ok(Self { limit: limit.into(), offset: offset.unwrap_or(0).into() })
     }
+
+    /// This page of a list that is held in memory.
+    pub fn of<T>(self, all: Vec<T>) -> List<T> {
+        let total = i64::try_from(all.len()).expect("a list in memory is far shorter");
+        let skipped = usize::try_from(self.offset).expect("made from an unsigned number");
+        let taken = usize::try_from(self.limit).expect("made from an unsigned number");
+        List { items: all.into_iter().skip(skipped).take(taken).collect(), total }
+    }
 }
 
 /// A page of a list and the length of the whole list.

@@ -31,6 +31,14 @@ pub enum Actor {
     Nobody,
 }
 
+impl Actor {
+    /// The actor's name, for rows that remember who made them.
+    pub fn name(&self) -> String {
+        let described = Described::of(self);
+        if described.name.is_empty() { described.kind.to_owned() } else { described.name }
+    }
+}
+
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
         Self::Caller(caller.clone())
@@ -105,6 +113,8 @@ actions! {
     EnvironmentAdd => "environment.add",
     /// An environment was removed.
     EnvironmentRemove => "environment.remove",
+    /// A Docker client asked an engine for something that may change its host.
+    EngineCall => "environment.engine_call",
 }
 
 /// How it ended.
@@ -114,6 +124,10 @@ pub enum Outcome {
     Done,
     /// It was refused.
     Denied,
+    /// It is about to be tried; a record of its end follows.
+    Begun,
+    /// It was tried and did not succeed.
+    Failed,
 }
 
 impl Outcome {
@@ -121,6 +135,8 @@ impl Outcome {
         match self {
             Self::Done => "done",
             Self::Denied => "denied",
+            Self::Begun => "begun",
+            Self::Failed => "failed",
         }
     }
 }
@@ -298,7 +314,7 @@ pub struct AuditRecord {
     pub credential: Option<String>,
     /// What was done.
     pub action: String,
-    /// `done` or `denied`.
+    /// `done`, `denied`, `begun` or `failed`.
     pub outcome: String,
     /// The kind of what it was done to.
     pub target_kind: Option<String>,

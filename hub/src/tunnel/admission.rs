@@ -9,7 +9,7 @@ use windflow_protocol::codec::{CodecError, read_message, write_message};
 use windflow_protocol::ids::SessionId;
 use windflow_protocol::limits::{CONNECT_DEADLINE, WRITE_DEADLINE};
 use windflow_protocol::message::control::{EngineStatus, ToAgent, ToHub};
-use windflow_protocol::message::hello::{Ack, Hello, HelloReply, Rejected, RejectReason, Welcome, sanitize};
+use windflow_protocol::message::hello::{Ack, Hello, HelloReply, RejectReason, Rejected, Welcome, sanitize};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
 use windflow_protocol::transport::{Connection, Priority, Stream};
 use windflow_protocol::version::ProtocolVersion;

@@ -138,7 +138,7 @@ impl<G: Gatekeeper> Listener<G> {
         .await??;
         let peer = quic::peer(&connection)?;
         match peer.purpose {
-            Purpose::Session => self.begin(Connection::quic(connection, Side::Hub), peer),
+            Purpose::Session => self.begin(Connection::quic(connection), peer),
             Purpose::Enroll | Purpose::Renew => {
                 let accepted = tokio::time::timeout(EXCHANGE_DEADLINE, quic::accept_exchange(&connection)).await?;
                 let mut stream = accepted.map_err(|error| Failure::Quic(error.to_string()))?;

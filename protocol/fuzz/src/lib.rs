@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use futures_util::FutureExt;
 use tokio::time::Instant;
 use windflow_protocol::codec::{Message, decode, encode};
-use windflow_protocol::frame::{Decoder, FrameError};
+use windflow_protocol::frame::{Decoder, Frame, FrameError};
 use windflow_protocol::message::control::{ToAgent, ToHub};
 use windflow_protocol::message::enroll::{EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply};
@@ -72,7 +72,7 @@ fn stable<M: Message>(bytes: &[u8]) {
     assert_eq!(once, again);
 }
 
-/// Every frame in `bytes`, encoded again, and the error that ended them.
+/// Every frame in `bytes` as bytes again, and the error that ended them.
 fn frames(bytes: &[u8], piece: usize) -> (Vec<BytesMut>, Option<FrameError>) {
     let mut decoder = Decoder::default();
     let mut frames = Vec::new();
@@ -81,9 +81,7 @@ fn frames(bytes: &[u8], piece: usize) -> (Vec<BytesMut>, Option<FrameError>) {
         loop {
             match decoder.next_frame() {
                 Ok(Some(frame)) => {
-                    let mut encoded = BytesMut::new();
-                    frame.encode(&mut encoded);
-                    frames.push(encoded);
+                    frames.push(recoded(&frame));
                 }
                 Ok(None) => return true,
                 Err(refused) => {
@@ -94,6 +92,16 @@ fn frames(bytes: &[u8], piece: usize) -> (Vec<BytesMut>, Option<FrameError>) {
         }
     });
     (frames, error)
+}
+
+fn recoded(frame: &Frame<'_>) -> BytesMut {
+    let mut encoded = BytesMut::new();
+    match frame {
+        // What was not UTF-8 is longer as a text, and is not sent again.
+        Frame::GoAway(text) => encoded.put_slice(text.as_bytes()),
+        other => other.encode(&mut encoded),
+    }
+    encoded
 }
 
 fn session(bytes: &[u8], side: Side) {

@@ -178,6 +178,15 @@ impl MuxStream {
         let slot = self.slot();
         self.shared.step(|mux| act(mux, slot))
     }
+
+    fn copy_to(&mut self, buf: &mut ReadBuf<'_>) {
+        let length = self.unread.len().min(buf.remaining());
+        buf.put_slice(&self.unread[..length]);
+        self.unread.advance(length);
+        if self.unread.is_empty() {
+            self.unread = BytesMut::new();
+        }
+    }
 }
 
 impl AsyncRead for MuxStream {
@@ -193,11 +202,14 @@ impl AsyncRead for MuxStream {
             }
         }
         progress.made_progress();
-        let length = self.unread.len().min(buf.remaining());
-        buf.put_slice(&self.unread[..length]);
-        self.unread.advance(length);
-        if self.unread.is_empty() {
-            self.unread = BytesMut::new();
+        self.copy_to(buf);
+        // A reader with a large buffer gets all that is there, so that a pipe
+        // writes onwards in large pieces.
+        while buf.remaining() > 0
+            && let Some(more) = self.step(Mux::read_more)
+        {
+            self.unread = more;
+            self.copy_to(buf);
         }
         Poll::Ready(Ok(()))
     }

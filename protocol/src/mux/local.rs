@@ -51,11 +51,10 @@ impl Mux {
     /// [`StreamReset`] when the peer cut it, `ConnectionAborted` when the
     /// session has ended; in both cases after what arrived before the end.
     pub fn poll_read(&mut self, slot: Slot, cx: &Context<'_>) -> Poll<io::Result<ReadStep>> {
-        let stream = self.streams.at(slot);
-        if let Some(bytes) = stream.inbound.take() {
-            self.queue_window(slot);
+        if let Some(bytes) = self.read_more(slot) {
             return Poll::Ready(Ok(ReadStep::Bytes(bytes)));
         }
+        let stream = self.streams.at(slot);
         if stream.inbound.is_ended() {
             return Poll::Ready(Ok(ReadStep::End));
         }
@@ -63,6 +62,13 @@ impl Mux {
         stream.wait_readable(cx);
         self.check(cut)?;
         Poll::Pending
+    }
+
+    /// The next bytes of a stream, if some are there.
+    pub fn read_more(&mut self, slot: Slot) -> Option<BytesMut> {
+        let bytes = self.streams.at(slot).inbound.take()?;
+        self.queue_window(slot);
+        Some(bytes)
     }
 
     /// How many bytes may be written to a stream now, at least one.

@@ -114,9 +114,11 @@ pub struct Streams {
     slots: Vec<Option<Box<Stream>>>,
     free: Vec<usize>,
     by_id: HashMap<StreamId, Slot>,
+    live: usize,
 }
 
 impl Streams {
+    /// Keeps a stream that has not ended.
     pub fn insert(&mut self, stream: Stream) -> Slot {
         let wire = stream.wire;
         let slot = match self.free.pop() {
@@ -127,6 +129,7 @@ impl Streams {
             }
         };
         self.slots[slot.0] = Some(Box::new(stream));
+        self.live += 1;
         if let Wire::Live(id) = wire {
             self.by_id.insert(id, slot);
         }
@@ -146,7 +149,7 @@ impl Streams {
     /// Streams that count against the peer's limit: announced and not ended,
     /// or about to be announced.
     pub fn live(&self) -> usize {
-        self.slots.iter().flatten().filter(|stream| stream.wire != Wire::Gone).count()
+        self.live
     }
 
     /// Gives a stream its number.
@@ -157,9 +160,12 @@ impl Streams {
 
     /// The peer will not speak of the stream again, or will be ignored.
     pub fn retire(&mut self, slot: Slot) {
-        if let Wire::Live(id) = std::mem::replace(&mut self.at(slot).wire, Wire::Gone) {
-            self.by_id.remove(&id);
+        match std::mem::replace(&mut self.at(slot).wire, Wire::Gone) {
+            Wire::Gone => return,
+            Wire::Unannounced | Wire::Announcing => {}
+            Wire::Live(id) => drop(self.by_id.remove(&id)),
         }
+        self.live -= 1;
     }
 
     pub fn remove(&mut self, slot: Slot) -> Option<Box<Stream>> {

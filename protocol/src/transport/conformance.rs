@@ -296,6 +296,7 @@ fn pattern(length: usize) -> impl Iterator<Item = u8> {
 /// One connected pair over each transport.
 mod links {
     use super::*;
+    use crate::testing;
     use crate::transport::{memory, quic, websocket};
 
     pub(super) fn memory() -> impl Future<Output = Pair> {
@@ -305,7 +306,7 @@ mod links {
 
     /// The multiplexer alone.
     pub(super) fn multiplexed() -> impl Future<Output = Pair> {
-        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (near, far, _) = testing::link(testing::LinkOptions::default());
         std::future::ready(driven(near, far))
     }
 

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{CloseReason, Connection, OpenError, Priority, ResetCode, StreamReset};
+use super::{CloseReason, Connection, OpenError, Priority, ResetCode, Side, StreamReset};
 use crate::limits::{STREAMS_MAX, WINDOW_INITIAL};
 
 /// Two connected ends, hub first.
@@ -27,12 +27,6 @@ pub fn pair() -> (Connection, Connection) {
     let hub = end(Side::Hub, Some(opened));
     let agent = end(Side::Agent, None);
     (Connection(super::Carrier::Memory(hub)), Connection(super::Carrier::Memory(agent)))
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Hub,
-    Agent,
 }
 
 #[derive(Clone, Debug)]

@@ -1,13 +1,17 @@
 //! A byte stream over the binary messages of a WebSocket (RFC 6455). Message
 //! borders mean nothing; TLS and the multiplexer run inside.
 
+mod gate;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
+use futures_util::FutureExt;
 use futures_util::{Sink, Stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Duration, Instant};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -16,6 +20,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
 
+use self::gate::Gate;
 use crate::limits::WEBSOCKET_MESSAGE_MAX;
 
 /// Where a hub accepts agents.
@@ -32,6 +37,9 @@ const WRITE_BUFFER: usize = 16 * 1024;
 /// Room beside one message and the write buffer for the headers of frames and
 /// for one answer to a ping.
 const FRAME_ROOM: usize = 1024;
+/// How long nothing large must have passed before the codec's memory for large
+/// messages is given back. The heartbeat sees to it that this is noticed.
+const LEAN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
@@ -93,9 +101,10 @@ where
     let mut request = uri.into_client_request().map_err(classify)?;
     request.headers_mut().extend(headers);
     request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    let connected = tokio_tungstenite::client_async_with_config(request, io, Some(settings())).await;
+    let gate = Gate::before_head(io);
+    let connected = tokio_tungstenite::client_async_with_config(request, gate, Some(settings())).await;
     let (socket, _response) = connected.map_err(classify)?;
-    Ok(WebSocketIo::new(socket))
+    Ok(WebSocketIo::new(socket, Role::Client))
 }
 
 /// The response headers, for status 101, that accept an agent's request.
@@ -127,7 +136,8 @@ pub async fn accept<S>(io: S) -> WebSocketIo<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    WebSocketIo::new(WebSocketStream::from_raw_socket(io, Role::Server, Some(settings())).await)
+    let gate = Gate::behind_head(io);
+    WebSocketIo::new(WebSocketStream::from_raw_socket(gate, Role::Server, Some(settings())).await, Role::Server)
 }
 
 /// The byte stream inside a WebSocket. Writes are joined into messages of up
@@ -135,34 +145,58 @@ where
 /// is full. The other end's close ends the stream; a text message is an error.
 #[derive(Debug)]
 pub struct WebSocketIo<S> {
-    socket: WebSocketStream<S>,
+    /// Always there, except within [`renew`](Self::renew).
+    socket: Option<WebSocketStream<Gate<S>>>,
+    role: Role,
     /// What is left of the message being read.
     incoming: Bytes,
     /// The message being filled; holds no memory between flushes.
     outgoing: BytesMut,
+    /// Bytes of the frames that have come out of the codec, at least.
+    accounted: u64,
+    /// When a message last made the codec allocate for it, if it still holds
+    /// that memory.
+    swollen: Option<Instant>,
 }
 
 impl<S> WebSocketIo<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    fn new(socket: WebSocketStream<S>) -> Self {
-        Self { socket, incoming: Bytes::new(), outgoing: BytesMut::new() }
+    fn new(socket: WebSocketStream<Gate<S>>, role: Role) -> Self {
+        let (incoming, outgoing) = Default::default();
+        Self { socket: Some(socket), role, incoming, outgoing, accounted: 0, swollen: None }
     }
 
     /// What carries the WebSocket.
     pub fn get_ref(&self) -> &S {
-        self.socket.get_ref()
+        let socket = self.socket.as_ref().expect("the socket is only away within one call");
+        socket.get_ref().get_ref()
+    }
+
+    fn socket(&mut self) -> Pin<&mut WebSocketStream<Gate<S>>> {
+        Pin::new(self.socket.as_mut().expect("the socket is only away within one call"))
     }
 
     /// Waits for bytes; `false` once the other end has closed.
     fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         while self.incoming.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-                Some(Ok(Message::Binary(bytes))) => self.incoming = bytes,
-                // The codec answers pings by itself; a frame is never read raw.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
-                Some(Ok(Message::Text(_))) => return Poll::Ready(Err(unexpected("a text message"))),
+            let Poll::Ready(next) = self.socket().poll_next(cx) else {
+                if self.poll_slim(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                continue;
+            };
+            match next {
+                Some(Ok(Message::Binary(bytes))) => {
+                    self.account(bytes.len());
+                    self.incoming = bytes;
+                }
+                // The codec answers pings by itself.
+                Some(Ok(Message::Ping(bytes) | Message::Pong(bytes))) => self.account(bytes.len()),
+                Some(Ok(Message::Text(_) | Message::Frame(_))) => {
+                    return Poll::Ready(Err(unexpected("a text message")));
+                }
                 None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(false)),
                 Some(Err(WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
                     return Poll::Ready(Ok(false));
@@ -173,13 +207,64 @@ where
         Poll::Ready(Ok(true))
     }
 
+    /// Notes a message in one frame with the shortest header there is for it.
+    /// Any other form only makes the count too small, and the codec look as if
+    /// it still held bytes.
+    fn account(&mut self, length: usize) {
+        let extended = match length {
+            0..126 => 0,
+            126..65_536 => 2,
+            _ => 8,
+        };
+        let mask = if self.role == Role::Server { 4 } else { 0 };
+        self.accounted += (2 + extended + mask + length) as u64;
+        self.note_size(length);
+    }
+
+    fn note_size(&mut self, length: usize) {
+        if length > READ_BUFFER {
+            self.swollen = Some(Instant::now());
+        }
+    }
+
+    /// Gives the codec's memory back once large messages have stopped, ready
+    /// when it did. The codec never shrinks by itself: what one export grew
+    /// would stay with an idle session for good.
+    fn poll_slim(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(swollen) = self.swollen.filter(|_| self.outgoing.is_empty()) else {
+            return Poll::Pending;
+        };
+        let is_recent = swollen.elapsed() < LEAN_AFTER;
+        let is_empty = self.socket().get_ref().handed() == self.accounted;
+        if is_recent || !is_empty {
+            return Poll::Pending;
+        }
+        match ready!(self.socket().poll_flush(cx)) {
+            Ok(()) => {
+                self.renew();
+                Poll::Ready(())
+            }
+            // The next read or write meets the same error and reports it.
+            Err(_) => Poll::Pending,
+        }
+    }
+
+    /// Replaces a codec that holds nothing by a fresh one.
+    fn renew(&mut self) {
+        let used = self.socket.take().expect("the socket is only away within one call");
+        let fresh = WebSocketStream::from_raw_socket(used.into_inner(), self.role, Some(settings()));
+        self.socket = Some(fresh.now_or_never().expect("nothing is waited for without a handshake"));
+        self.swollen = None;
+    }
+
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.outgoing.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(into_io)?;
-        let message = Message::Binary(std::mem::take(&mut self.outgoing).freeze());
-        Poll::Ready(Pin::new(&mut self.socket).start_send(message).map_err(into_io))
+        ready!(self.socket().poll_ready(cx)).map_err(into_io)?;
+        let message = std::mem::take(&mut self.outgoing).freeze();
+        self.note_size(message.len());
+        Poll::Ready(self.socket().start_send(Message::Binary(message)).map_err(into_io))
     }
 }
 
@@ -216,12 +301,14 @@ where
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.socket).poll_flush(cx).map_err(into_io)
+        self.socket().poll_flush(cx).map_err(into_io)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
-        Pin::new(&mut self.socket).poll_close(cx).map_err(into_io)
+        // A fresh codec would not know that it has said goodbye.
+        self.swollen = None;
+        self.socket().poll_close(cx).map_err(into_io)
     }
 }
 

@@ -116,12 +116,11 @@ impl Hub {
     /// When it runs already or does not come up.
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the hub is running already");
-        let address_file = self.data_folder().join("address");
-        let _none_on_the_first_start = std::fs::remove_file(&address_file);
+        let said_before = self.log().len();
         self.process = Some(Process::start("the hub", &self.serve_command(), &self.folder.path().join("hub.log")));
         self.options.listen = wait::until("the hub's address", START_DEADLINE, || {
             self.assert_running();
-            std::fs::read_to_string(&address_file).ok()?.trim().parse().ok()
+            address_in(&self.log()[said_before..])
         });
         wait::until_true("the hub to be ready", START_DEADLINE, || {
             self.assert_running();
@@ -286,15 +285,27 @@ impl Hub {
     }
 }
 
+/// The address in the line with which a hub says that it listens.
+fn address_in(log: &str) -> Option<SocketAddr> {
+    let line = log.lines().find(|line| line.contains("listening"))?;
+    let words = line.split([' ', '"', ',', '=', '/']);
+    { words }.find_map(|word| word.parse().ok())
+}
+
 /// Whether `bytes` hold `part` anywhere.
 pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
 }
 
+/// Sends one request from a thread of its own, since the caller's may belong
+/// to a runtime already.
 fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> Option<Answer> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
-    let exchange = exchange(address, method, path, headers, body);
-    runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
+        let exchange = exchange(address, method, path, headers, body);
+        runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
 }
 
 async fn exchange(

@@ -1,6 +1,5 @@
 //! The harness's own promise: both engines run containers, and leave nothing.
 
-use std::path::Path;
 use std::time::Duration;
 
 use windflow_tests::engine::{
@@ -8,7 +7,7 @@ use windflow_tests::engine::{
     TestEngine,
 };
 use windflow_tests::network::Netns;
-use windflow_tests::process::run;
+use windflow_tests::process::{processes_that_mention, run};
 
 fn runs_a_container(version: EngineVersion) {
     let engine = TestEngine::start(version);
@@ -86,11 +85,4 @@ fn an_image_goes_to_the_registry_and_comes_back() {
     engine.docker(["push", &name]).succeeded();
     engine.docker(["image", "rm", &name, BUSYBOX]).succeeded();
     engine.docker(["pull", &name]).succeeded();
-}
-
-fn processes_that_mention(folder: &Path) -> Vec<String> {
-    let folder = folder.display().to_string();
-    let processes = std::fs::read_dir("/proc").expect("Linux has /proc").flatten();
-    let lines = processes.flat_map(|process| std::fs::read_to_string(process.path().join("cmdline")));
-    lines.filter(|line| line.contains(&folder)).collect()
 }

@@ -6,9 +6,9 @@ use windflow_protocol::message::control::ToAgent;
 use super::model::{Agent, AgentRow, AgentState};
 use super::store;
 use crate::db::DbError;
+use crate::fleet::Fleet;
 use crate::fleet::enrollment::{self, MintError, MintedToken, NewEnrollmentToken};
 use crate::fleet::environments::{self, EnvironmentName};
-use crate::fleet::Fleet;
 use crate::identity::audit::{self, Action, Actor, Entry};
 
 /// Why an agent was not renamed.

@@ -3,7 +3,7 @@
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 use windflow_protocol::identity::KeyDigest;
-use windflow_protocol::ids::{AgentId, EnvironmentId};
+use windflow_protocol::ids::AgentId;
 use windflow_protocol::message::hello::HostFacts;
 
 use super::model::{AgentRow, AgentState, NewAgent};
@@ -180,10 +180,4 @@ pub async fn delete_expired_certificates(tx: &mut Tx, before: Timestamp) -> Resu
     let sql = "DELETE FROM agent_certificates WHERE expires_at < $1";
     let gone = on_tx!(tx, |c| sqlx::query(sql).bind(before).execute(c).await.map(|done| done.rows_affected()))?;
     Ok(gone)
-}
-
-/// The agent of an environment, if it has one.
-pub async fn find_of_environment(tx: &mut Tx, environment: EnvironmentId) -> Result<Option<AgentRow>, DbError> {
-    let sql = AssertSqlSafe(format!("{SELECT} WHERE agents.environment_id = $1"));
-    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(environment.0).fetch_optional(c).await)?)
 }

@@ -212,9 +212,10 @@ impl TokenRow {
     pub fn admits(&self, hostname: &str, from: IpAddr) -> bool {
         let from = from.to_canonical();
         let network_ok = self.networks.is_empty() || self.networks.iter().any(|network| network.contains(&from));
-        let name_ok = self.name_pattern.as_deref().is_none_or(|pattern| {
-            wildmatch::WildMatch::new(&pattern.to_lowercase()).matches(&hostname.to_lowercase())
-        });
+        let name_ok = self
+            .name_pattern
+            .as_deref()
+            .is_none_or(|pattern| wildmatch::WildMatch::new(&pattern.to_lowercase()).matches(&hostname.to_lowercase()));
         network_ok && name_ok
     }
 

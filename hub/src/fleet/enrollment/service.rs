@@ -17,7 +17,7 @@ use crate::fleet::Fleet;
 use crate::fleet::agents::{self, AgentState, FIRST_TICKET, NewAgent};
 use crate::fleet::authority::{AGENT_CERTIFICATE_LIFE, AgentKey, AuthorityError, IssuedCertificate};
 use crate::fleet::environments::{self, EngineTarget, EnvironmentKind, EnvironmentName, NewEnvironment};
-use crate::identity::audit::{self, Actor, Action, Entry, Outcome};
+use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
 
 /// How often a taken name is numbered before giving up.
 const NAMES_TRIED: u32 = 1_000;
@@ -103,7 +103,7 @@ impl Fleet {
             id: &token.id,
             secret_mac: self.pepper.mac(&token.id, &token.secret),
             replaces_agent,
-            created_by: by.name(),
+            created_by: &by.name(),
             created_at: now,
         };
         let mut tx = self.base.db.write().await?;

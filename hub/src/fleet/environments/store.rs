@@ -133,8 +133,7 @@ struct TargetRow {
 /// Where the engine is, its key opened.
 pub async fn get_target(tx: &mut Tx, vault: &Vault, id: EnvironmentId) -> Result<EngineTarget, StoreError> {
     let sql = "SELECT address, tls_authority, tls_certificate, tls_key_sealed FROM environments WHERE id = $1";
-    let row: TargetRow =
-        on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_one(c).await).map_err(DbError::from)?;
+    let row: TargetRow = on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_one(c).await).map_err(DbError::from)?;
     let Some(address) = row.address else {
         return Ok(EngineTarget::Local);
     };
@@ -163,12 +162,7 @@ pub async fn rename(tx: &mut Tx, id: EnvironmentId, name: &EnvironmentName) -> R
 
 /// A session began: what it said of the versions is remembered for when it is
 /// offline.
-pub async fn mark_connected(
-    tx: &mut Tx,
-    id: EnvironmentId,
-    agent_version: &str,
-    at: Timestamp,
-) -> Result<(), DbError> {
+pub async fn mark_connected(tx: &mut Tx, id: EnvironmentId, agent_version: &str, at: Timestamp) -> Result<(), DbError> {
     let sql = "UPDATE environments SET agent_version = $2, last_seen_at = $3 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(agent_version).bind(at).execute(c).await.map(drop))?;
     Ok(())

@@ -50,7 +50,7 @@ impl Outbound {
             Some(last) if bytes.len() <= WRITE_JOIN_MAX && last.len() <= WRITE_JOIN_MAX => {
                 last.extend_from_slice(bytes);
             }
-            _ => self.chunks.push_back(BytesMut::from(bytes)),
+            Some(_) | None => self.chunks.push_back(BytesMut::from(bytes)),
         }
     }
 

@@ -106,7 +106,7 @@ async fn reading(bytes: &[u8]) -> io::Result<Vec<u8>> {
 
 #[tokio::test]
 async fn bytes_cross_both_ways_whatever_the_sizes() {
-    for capacity in [512, 4096, 1 << 20] {
+    for capacity in [1, 4096, 1 << 20] {
         let (mut agent, mut hub) = pair(capacity).await;
         for length in [1, 125, 126, 65_535, WEBSOCKET_MESSAGE_MAX, WEBSOCKET_MESSAGE_MAX + 1, 300_000] {
             let bytes = pattern(length);
@@ -114,6 +114,36 @@ async fn bytes_cross_both_ways_whatever_the_sizes() {
             carry(&mut hub, &mut agent, &bytes).await;
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_of_large_messages_is_given_back_without_losing_a_byte() {
+    let (mut agent, mut hub) = pair(4096).await;
+    for round in 1..4 {
+        carry(&mut agent, &mut hub, &pattern(300_000)).await;
+        carry(&mut hub, &mut agent, &pattern(70_000)).await;
+        assert!(agent.swollen.is_some() && hub.swollen.is_some(), "round {round}");
+        tokio::time::advance(2 * LEAN_AFTER).await;
+        assert!(agent.read(&mut [0]).now_or_never().is_none());
+        assert!(hub.read(&mut [0]).now_or_never().is_none());
+        assert!(agent.swollen.is_none() && hub.swollen.is_none(), "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_is_kept_while_part_of_a_message_is_there() {
+    let (mut client, mut hub) = hostile().await;
+    let large = [&[0x82, 0xfe][..], &5000_u16.to_be_bytes(), &[0; 4], &[7; 5000]].concat();
+    let next = masked(0x82, b"next");
+    client.write_all(&[&large[..], &next[..3]].concat()).await.unwrap();
+    let mut got = vec![0; 5000];
+    hub.read_exact(&mut got).await.unwrap();
+    tokio::time::advance(2 * LEAN_AFTER).await;
+    assert!(hub.read(&mut [0]).now_or_never().is_none());
+    client.write_all(&next[3..]).await.unwrap();
+    let mut word = [0; 4];
+    hub.read_exact(&mut word).await.unwrap();
+    assert_eq!(&word, b"next");
 }
 
 #[tokio::test]

@@ -1,0 +1,240 @@
+//! `token`: enrollment tokens, which bring new hosts to the hub.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, ValueEnum};
+use ipnet::IpNet;
+use serde_json::{Value, json};
+use url::Url;
+use windflow_protocol::token::TokenId;
+
+use super::client::HubClient;
+use super::exit::Failure;
+use super::life::Life;
+use super::output::{Column, Format};
+
+const TOKENS: &str = "/api/v1/enrollment-tokens";
+
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("NAME", "name"),
+    ("STATE", "state"),
+    ("USES", "uses"),
+    ("OF", "max_uses"),
+    ("EXPIRES", "expires_at"),
+    ("LABELS", "labels"),
+];
+
+/// Enrollment tokens
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Makes an enrollment token; it is printed this once
+    Create(CreateToken),
+    /// Lists enrollment tokens
+    List,
+    /// Shows one enrollment token, without its secret
+    Show {
+        /// Its id or name
+        token: String,
+    },
+    /// Ends an enrollment token; hosts that used it stay
+    Revoke {
+        /// Its id or name
+        token: String,
+        /// Why, for the audit list
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+}
+
+/// A token to be made.
+#[derive(Args, Debug)]
+pub struct CreateToken {
+    /// What to call it
+    name: String,
+    /// How long it is valid
+    #[arg(long, default_value = "1h")]
+    ttl: Life,
+    /// How many hosts may use it
+    #[arg(long, default_value_t = 1)]
+    uses: u32,
+    /// A label of the hosts that use it; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// Only hosts whose name matches, such as 'edge-*'
+    #[arg(long, value_name = "PATTERN")]
+    name_pattern: Option<String>,
+    /// Only hosts from this network; may be repeated
+    #[arg(long = "cidr", value_name = "NETWORK")]
+    cidrs: Vec<IpNet>,
+    /// Whether hosts are let in at once or wait for `agent approve`
+    #[arg(long, value_enum, default_value_t = Approval::Auto)]
+    approve: Approval,
+    #[command(flatten)]
+    print: PrintToken,
+}
+
+/// Whether an enrolled host has to wait for someone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Approval {
+    /// It is let in at once.
+    Auto,
+    /// It waits.
+    Manual,
+}
+
+/// In which form a token is printed.
+#[derive(Args, Debug)]
+pub struct PrintToken {
+    /// What to print
+    #[arg(long, value_enum, default_value_t = TokenPrint::Command)]
+    print: TokenPrint,
+    /// How hosts reach this hub, for what is printed [default: --hub, or this machine's name and port 8443]
+    #[arg(long, env = "WINDFLOW_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<Url>,
+}
+
+/// The forms of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TokenPrint {
+    /// A command to run on the host.
+    Command,
+    /// The token alone.
+    Token,
+    /// Lines for an environment file.
+    Env,
+    /// A compose file.
+    Compose,
+    /// A cloud-init file.
+    CloudInit,
+}
+
+/// Runs a `token` command. `hub_url` is the hub that the command talks to, if
+/// it is elsewhere.
+pub async fn run(hub: &HubClient, command: TokenCommand, format: Format, hub_url: Option<&Url>) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Create(new) => {
+            let labels: BTreeMap<&str, &str> = new.labels.iter().map(|(key, value)| (&**key, &**value)).collect();
+            let approval = match new.approve {
+                Approval::Auto => "auto",
+                Approval::Manual => "manual",
+            };
+            let body = json!({
+                "name": new.name,
+                "ttl_seconds": new.ttl.seconds,
+                "uses": new.uses,
+                "labels": labels,
+                "name_pattern": new.name_pattern,
+                "cidrs": new.cidrs,
+                "approval": approval,
+            });
+            print_created(&hub.post(TOKENS, body).await?, &new.print, format, hub_url)?;
+        }
+        TokenCommand::List => format.list(&hub.list(TOKENS, &[]).await?, COLUMNS),
+        TokenCommand::Show { token } => {
+            let id = resolve(hub, &token).await?;
+            format.object(&hub.get(&format!("{TOKENS}/{id}")).await?);
+        }
+        TokenCommand::Revoke { token, reason } => {
+            let id = resolve(hub, &token).await?;
+            hub.post(&format!("{TOKENS}/{id}/revoke"), json!({ "reason": reason })).await?;
+            eprintln!("Revoked {id}. Hosts that used it stay; revoke them with `agent revoke`.");
+        }
+    }
+    Ok(())
+}
+
+/// Prints a token that was just made, and what to know about it.
+pub fn print_created(
+    created: &Value,
+    print: &PrintToken,
+    format: Format,
+    hub_url: Option<&Url>,
+) -> Result<(), Failure> {
+    if format == Format::Json {
+        format.object(created);
+        return Ok(());
+    }
+    let token = created["token"].as_str().context("the hub's answer has no token")?;
+    let pin = created["hub_pin"].as_str().unwrap_or("-");
+    eprintln!("Token {} expires at {}. It is shown this once.", created["id"], created["expires_at"]);
+    eprintln!("Hub pin {pin}: compare it with `windflow-agent status` on the host.");
+    eprintln!();
+    let url = print.public_url.as_ref().or(hub_url).map_or_else(guessed_url, |url| url.to_string());
+    print!("{}", render(print.print, token, url.trim_end_matches('/')));
+    Ok(())
+}
+
+/// The id of a token named by its id or by its name.
+async fn resolve(hub: &HubClient, token: &str) -> Result<String, Failure> {
+    if TokenId::parse(token).is_ok() {
+        match hub.get(&format!("{TOKENS}/{token}")).await {
+            Err(Failure::NotFound(_)) => {}
+            found => return found.map(|_| token.to_owned()),
+        }
+    }
+    hub.resolve("enrollment token", TOKENS, token).await
+}
+
+fn guessed_url() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let url = format!("https://{host}:8443");
+    eprintln!("Hosts are told to reach this hub at {url}. Say otherwise with --public-url.");
+    url
+}
+
+fn render(print: TokenPrint, token: &str, url: &str) -> String {
+    match print {
+        TokenPrint::Token => format!("{token}\n"),
+        TokenPrint::Env => format!("WINDFLOW_HUB={url}\nWINDFLOW_TOKEN={token}\n"),
+        // The here-document keeps the token out of the list of processes.
+        TokenPrint::Command => format!(
+            "windflow-agent enroll --hub {url} --token-file /dev/stdin --state-dir /var/lib/windflow-agent <<'TOKEN'\n\
+             {token}\nTOKEN\n"
+        ),
+        TokenPrint::Compose => format!(
+            "services:\n  windflow-agent:\n    image: windflow-agent\n    restart: unless-stopped\n    environment:\n      \
+             WINDFLOW_HUB: {url}\n      WINDFLOW_TOKEN: {token}\n    volumes:\n      \
+             - /var/run/docker.sock:/var/run/docker.sock\n      - windflow-agent:/var/lib/windflow-agent\n\
+             volumes:\n  windflow-agent:\n"
+        ),
+        TokenPrint::CloudInit => format!(
+            "#cloud-config\nwrite_files:\n  - path: /run/windflow-token\n    permissions: '0600'\n    content: {token}\n\
+             runcmd:\n  - windflow-agent enroll --hub {url} --token-file /run/windflow-token \
+             --state-dir /var/lib/windflow-agent\n  - rm -f /run/windflow-token\n  \
+             - systemctl enable --now windflow-agent\n"
+        ),
+    }
+}
+
+fn parse_label(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("a label is KEY=VALUE"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_holds_the_token_once_and_only_the_bare_one_no_url() {
+        for print in TokenPrint::value_variants() {
+            let text = render(*print, "wfe1_secret", "https://hub.example:8443");
+            assert_eq!(text.matches("wfe1_secret").count(), 1, "{text}");
+            assert_eq!(text.contains("https://hub.example:8443"), *print != TokenPrint::Token, "{text}");
+            assert!(text.ends_with('\n'));
+        }
+    }
+
+    #[test]
+    fn no_form_puts_the_token_into_an_argument() {
+        for print in TokenPrint::value_variants() {
+            for line in render(*print, "wfe1_secret", "https://hub.example").lines() {
+                assert!(!(line.contains("windflow-agent enroll") && line.contains("wfe1_")), "{line}");
+            }
+        }
+    }
+}

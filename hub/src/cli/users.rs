@@ -1,0 +1,182 @@
+//! `user` and `api-token`: who may use the hub.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::client::HubClient;
+use super::exit::Failure;
+use super::life::Life;
+use super::output::{Column, Format};
+use crate::http::Role;
+
+const USERS: &str = "/api/v1/users";
+const API_TOKENS: &str = "/api/v1/api-tokens";
+/// Most bytes of a password that are read.
+const PASSWORD_MAX: u64 = 4096;
+
+const USER_COLUMNS: &[Column] =
+    &[("NAME", "name"), ("ROLE", "role"), ("CREATED", "created_at"), ("DISABLED", "disabled_at"), ("ID", "id")];
+const API_TOKEN_COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("NAME", "name"),
+    ("USER", "user_name"),
+    ("EXPIRES", "expires_at"),
+    ("LAST USED", "last_used_at"),
+    ("REVOKED", "revoked_at"),
+];
+
+/// Users
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Makes a user
+    Add {
+        /// The user's name
+        name: String,
+        /// What they may do: administrator or viewer
+        #[arg(long, default_value_t = Role::Viewer)]
+        role: Role,
+        /// Reads the password from standard input (its first line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Lists users
+    List,
+    /// Replaces a password and ends the user's sessions
+    ResetPassword {
+        /// The user's name
+        name: String,
+        /// Reads the password from standard input (its first line)
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+    /// Shuts a user out, from their next request on
+    Disable {
+        /// The user's name
+        name: String,
+    },
+    /// Lets a disabled user in again
+    Enable {
+        /// The user's name
+        name: String,
+    },
+}
+
+/// API tokens
+#[derive(Debug, Subcommand)]
+pub enum ApiTokenCommand {
+    /// Makes an API token; its text is printed this once
+    Create {
+        /// Whose it is [default: yours; needed on the hub's own machine]
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+        /// What it is for
+        #[arg(long, default_value = "command line")]
+        name: String,
+        /// How long it is valid, at most 366d
+        #[arg(long, default_value = "90d")]
+        ttl: Life,
+        /// What to print
+        #[arg(long, value_enum, default_value_t = ApiTokenPrint::Token)]
+        print: ApiTokenPrint,
+    },
+    /// Lists API tokens
+    List {
+        /// Only those of this user
+        #[arg(long, value_name = "NAME")]
+        user: Option<String>,
+    },
+    /// Ends an API token
+    Revoke {
+        /// The token's id: its ten characters after wfa1_
+        id: String,
+    },
+}
+
+/// What `api-token create` prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ApiTokenPrint {
+    /// The token alone.
+    Token,
+    /// A line that exports it for this command line.
+    Env,
+    /// The part of ~/.docker/config.json with which docker sends it.
+    DockerConfig,
+}
+
+/// Runs a `user` command.
+pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> Result<(), Failure> {
+    match command {
+        UserCommand::Add { name, role, password_stdin: _ } => {
+            let password = read_password()?;
+            let user = hub.post(USERS, json!({ "name": name, "role": role, "password": *password })).await?;
+            format.object(&user);
+        }
+        UserCommand::List => format.list(&hub.list(USERS, &[]).await?, USER_COLUMNS),
+        UserCommand::ResetPassword { name, password_stdin: _ } => {
+            let password = read_password()?;
+            let id = hub.resolve("user", USERS, &name).await?;
+            let user = hub.post(&format!("{USERS}/{id}/reset-password"), json!({ "password": *password })).await?;
+            format.object(&user);
+        }
+        UserCommand::Disable { name } => format.object(&act(hub, &name, "disable").await?),
+        UserCommand::Enable { name } => format.object(&act(hub, &name, "enable").await?),
+    }
+    Ok(())
+}
+
+/// Runs an `api-token` command.
+pub async fn run_api_token(hub: &HubClient, command: ApiTokenCommand, format: Format) -> Result<(), Failure> {
+    match command {
+        ApiTokenCommand::Create { user, name, ttl, print } => {
+            let body = json!({ "name": name, "user": user, "ttl_seconds": ttl.seconds });
+            let created = hub.post(API_TOKENS, body).await?;
+            match format {
+                Format::Json => format.object(&created),
+                Format::Text => println!("{}", render(&created, print)?),
+            }
+        }
+        ApiTokenCommand::List { user } => {
+            let id = match user {
+                Some(name) => Some(hub.resolve("user", USERS, &name).await?),
+                None => None,
+            };
+            let filters: Vec<(&str, &str)> = id.iter().map(|id| ("user", id.as_str())).collect();
+            format.list(&hub.list(API_TOKENS, &filters).await?, API_TOKEN_COLUMNS);
+        }
+        ApiTokenCommand::Revoke { id } => {
+            format.object(&hub.post(&format!("{API_TOKENS}/{id}/revoke"), json!({})).await?);
+        }
+    }
+    Ok(())
+}
+
+async fn act(hub: &HubClient, name: &str, action: &str) -> Result<Value, Failure> {
+    let id = hub.resolve("user", USERS, name).await?;
+    hub.post(&format!("{USERS}/{id}/{action}"), json!({})).await
+}
+
+fn render(created: &Value, print: ApiTokenPrint) -> anyhow::Result<String> {
+    let token = created["token"].as_str().context("the hub's answer has no token")?;
+    Ok(match print {
+        ApiTokenPrint::Token => token.to_owned(),
+        ApiTokenPrint::Env => format!("export WINDFLOW_API_TOKEN={token}"),
+        ApiTokenPrint::DockerConfig => {
+            let config = json!({ "HttpHeaders": { "Authorization": format!("Bearer {token}") } });
+            serde_json::to_string_pretty(&config)?
+        }
+    })
+}
+
+fn read_password() -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(PASSWORD_MAX).read_to_string(&mut text).context("Failed to read the password")?;
+    let line = text.lines().next().unwrap_or_default();
+    if line.is_empty() {
+        bail!("standard input holds no password");
+    }
+    Ok(Zeroizing::new(line.to_owned()))
+}

@@ -1,0 +1,147 @@
+//! The routes of agents.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use windflow_protocol::ids::AgentId;
+
+use super::model::Agent;
+use super::service::RenameError;
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::fleet::enrollment::MintedToken;
+use crate::fleet::environments::EnvironmentName;
+use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::SignedIn, routes!(list_agents))
+        .add(Access::SignedIn, routes!(get_agent))
+        .add(Access::Administrator, routes!(rename_agent))
+        .add(Access::Administrator, routes!(approve_agent))
+        .add(Access::Administrator, routes!(reissue_agent))
+        .add(Access::Administrator, routes!(revoke_agent))
+}
+
+/// Which agents to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListAgentsQuery {
+    /// Only the one of this name.
+    name: Option<String>,
+    /// Most agents to return, 50 unless given.
+    limit: Option<u32>,
+    /// Agents to skip.
+    offset: Option<u32>,
+}
+
+/// Another name.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RenameAgentRequest {
+    /// The name.
+    #[schema(value_type = String)]
+    name: EnvironmentName,
+}
+
+/// Why an agent is shut out.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RevokeAgentRequest {
+    /// The reason; the agent's host shows it too.
+    reason: String,
+}
+
+/// Lists agents by name.
+#[utoipa::path(get, path = "/api/v1/agents", tag = "fleet", params(ListAgentsQuery),
+    responses((status = 200, description = "One page of agents", body = List<Agent>)))]
+async fn list_agents(
+    State(app): State<AppState>,
+    Query(query): Query<ListAgentsQuery>,
+) -> ApiResult<Json<List<Agent>>> {
+    let page = Page::new(query.limit, query.offset)?;
+    Ok(Json(page.of(app.fleet.list_agents(query.name.as_deref()).await?)))
+}
+
+/// Gives one agent.
+#[utoipa::path(get, path = "/api/v1/agents/{id}", tag = "fleet", params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "The agent", body = Agent),
+    (status = 404, description = "There is none"),
+))]
+async fn get_agent(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Agent>> {
+    app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+/// Gives an agent and its environment another name.
+#[utoipa::path(patch, path = "/api/v1/agents/{id}", tag = "fleet", params(("id" = Uuid, Path)),
+    request_body = RenameAgentRequest, responses(
+    (status = 200, description = "The agent", body = Agent),
+    (status = 404, description = "There is none"),
+    (status = 409, description = "The name is taken"),
+))]
+async fn rename_agent(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(request): Json<RenameAgentRequest>,
+) -> ApiResult<Json<Agent>> {
+    app.fleet.rename_agent(AgentId(id), &request.name, &(&caller).into()).await?;
+    app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+/// Lets a waiting or quarantined agent do everything.
+#[utoipa::path(post, path = "/api/v1/agents/{id}/approve", tag = "fleet", params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "The agent", body = Agent),
+    (status = 404, description = "There is none that could be approved"),
+))]
+async fn approve_agent(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<Json<Agent>> {
+    if !app.fleet.approve_agent(AgentId(id), &(&caller).into()).await? {
+        return Err(unknown());
+    }
+    app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+/// Makes the token with which the agent's host gets a new key.
+#[utoipa::path(post, path = "/api/v1/agents/{id}/reissue", tag = "fleet", params(("id" = Uuid, Path)), responses(
+    (status = 201, description = "The token, shown this once", body = MintedToken),
+    (status = 404, description = "There is none"),
+))]
+async fn reissue_agent(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<Response> {
+    let token = app.fleet.reissue_agent(AgentId(id), &(&caller).into()).await?.ok_or_else(unknown)?;
+    Ok((StatusCode::CREATED, Json(token)).into_response())
+}
+
+/// Shuts an agent out. Its session and everything on it ends within a second.
+#[utoipa::path(post, path = "/api/v1/agents/{id}/revoke", tag = "fleet", params(("id" = Uuid, Path)),
+    request_body = RevokeAgentRequest, responses(
+    (status = 200, description = "The agent", body = Agent),
+    (status = 404, description = "There is none"),
+))]
+async fn revoke_agent(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(request): Json<RevokeAgentRequest>,
+) -> ApiResult<Json<Agent>> {
+    app.fleet.revoke_agent(AgentId(id), &request.reason, &(&caller).into()).await?;
+    app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("agent")
+}
+
+impl From<RenameError> for ApiError {
+    fn from(error: RenameError) -> Self {
+        match error {
+            RenameError::Unknown => unknown(),
+            RenameError::NameTaken => Self::conflict("name_taken", error.to_string()),
+            RenameError::Db(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The routes of enrollment tokens.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa_axum::routes;
+use windflow_protocol::token::TokenId;
+
+use super::model::{EnrollmentTokenView, MintedToken, NewEnrollmentToken};
+use super::service::MintError;
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::Administrator, routes!(list_enrollment_tokens, create_enrollment_token))
+        .add(Access::Administrator, routes!(get_enrollment_token))
+        .add(Access::Administrator, routes!(revoke_enrollment_token))
+}
+
+/// Which tokens to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListTokensQuery {
+    /// Only those of this name.
+    name: Option<String>,
+    /// Most tokens to return, 50 unless given.
+    limit: Option<u32>,
+    /// Tokens to skip.
+    offset: Option<u32>,
+}
+
+/// Why a token is revoked.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RevokeTokenRequest {
+    /// The reason.
+    reason: String,
+}
+
+/// Lists enrollment tokens, newest first, without their secrets.
+#[utoipa::path(get, path = "/api/v1/enrollment-tokens", tag = "fleet", params(ListTokensQuery),
+    responses((status = 200, description = "One page of tokens", body = List<EnrollmentTokenView>)))]
+async fn list_enrollment_tokens(
+    State(app): State<AppState>,
+    Query(query): Query<ListTokensQuery>,
+) -> ApiResult<Json<List<EnrollmentTokenView>>> {
+    let page = Page::new(query.limit, query.offset)?;
+    let now = app.clock.now();
+    let rows = page.of(app.fleet.list_tokens(query.name.as_deref()).await?);
+    let items = rows.items.into_iter().map(|row| row.into_view(now)).collect();
+    Ok(Json(List { items, total: rows.total }))
+}
+
+/// Makes an enrollment token.
+#[utoipa::path(post, path = "/api/v1/enrollment-tokens", tag = "fleet", request_body = NewEnrollmentToken, responses(
+    (status = 201, description = "The token, shown this once", body = MintedToken),
+    (status = 400, description = "It asks for more than a token may allow"),
+))]
+async fn create_enrollment_token(
+    State(app): State<AppState>,
+    caller: Caller,
+    Json(new): Json<NewEnrollmentToken>,
+) -> ApiResult<Response> {
+    let token = app.fleet.mint_token(&new, &(&caller).into()).await?;
+    Ok((StatusCode::CREATED, Json(token)).into_response())
+}
+
+/// Gives one enrollment token without its secret.
+#[utoipa::path(get, path = "/api/v1/enrollment-tokens/{id}", tag = "fleet", params(("id" = String, Path)), responses(
+    (status = 200, description = "The token", body = EnrollmentTokenView),
+    (status = 404, description = "There is none"),
+))]
+async fn get_enrollment_token(
+    State(app): State<AppState>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<EnrollmentTokenView>> {
+    let row = app.fleet.find_token(&parse(&id)?).await?.ok_or_else(unknown)?;
+    Ok(Json(row.into_view(app.clock.now())))
+}
+
+/// Revokes an enrollment token. Agents that it admitted stay.
+#[utoipa::path(post, path = "/api/v1/enrollment-tokens/{id}/revoke", tag = "fleet", params(("id" = String, Path)),
+    request_body = RevokeTokenRequest, responses(
+    (status = 200, description = "The token", body = EnrollmentTokenView),
+    (status = 404, description = "There is none"),
+))]
+async fn revoke_enrollment_token(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(request): Json<RevokeTokenRequest>,
+) -> ApiResult<Json<EnrollmentTokenView>> {
+    let id = parse(&id)?;
+    app.fleet.revoke_token(&id, &request.reason, &(&caller).into()).await?;
+    let row = app.fleet.find_token(&id).await?.ok_or_else(unknown)?;
+    Ok(Json(row.into_view(app.clock.now())))
+}
+
+fn parse(id: &str) -> ApiResult<TokenId> {
+    TokenId::parse(id).map_err(|_| unknown())
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("enrollment token")
+}
+
+impl From<MintError> for ApiError {
+    fn from(error: MintError) -> Self {
+        match error {
+            MintError::Invalid(invalid) => Self::bad_request("invalid_token_terms", invalid.to_string()),
+            MintError::Db(error) => error.into(),
+        }
+    }
+}

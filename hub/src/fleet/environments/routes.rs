@@ -1,0 +1,110 @@
+//! The routes of environments.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
+
+use super::model::{Environment, NewTcpEnvironment};
+use super::service::AddError;
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::SignedIn, routes!(list_environments))
+        .add(Access::Administrator, routes!(add_environment))
+        .add(Access::SignedIn, routes!(get_environment))
+        .add(Access::Administrator, routes!(remove_environment))
+}
+
+/// Which environments to list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct ListEnvironmentsQuery {
+    /// Only the one of this name.
+    name: Option<String>,
+    /// Most environments to return, 50 unless given.
+    limit: Option<u32>,
+    /// Environments to skip.
+    offset: Option<u32>,
+}
+
+/// Lists environments with their present state, by name.
+#[utoipa::path(get, path = "/api/v1/environments", tag = "fleet", params(ListEnvironmentsQuery),
+    responses((status = 200, description = "One page of environments", body = List<Environment>)))]
+async fn list_environments(
+    State(app): State<AppState>,
+    Query(query): Query<ListEnvironmentsQuery>,
+) -> ApiResult<Json<List<Environment>>> {
+    let page = Page::new(query.limit, query.offset)?;
+    let all = app.fleet.list_environments(query.name.as_deref()).await?;
+    Ok(Json(page.of(all)))
+}
+
+/// Adds an engine that listens on TCP.
+#[utoipa::path(post, path = "/api/v1/environments", tag = "fleet", request_body = NewTcpEnvironment, responses(
+    (status = 201, description = "The environment", body = Environment),
+    (status = 400, description = "The address or the certificates cannot be used, or it would go without TLS"),
+    (status = 409, description = "The name is taken"),
+))]
+async fn add_environment(
+    State(app): State<AppState>,
+    caller: Caller,
+    Json(new): Json<NewTcpEnvironment>,
+) -> ApiResult<Response> {
+    let id = app.fleet.add_environment(new, &(&caller).into()).await?;
+    app.attached.start(id);
+    let environment = app.fleet.find_environment(id).await?.ok_or_else(unknown)?;
+    Ok((StatusCode::CREATED, Json(environment)).into_response())
+}
+
+/// Gives one environment with its present state.
+#[utoipa::path(get, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "The environment", body = Environment),
+    (status = 404, description = "There is none"),
+))]
+async fn get_environment(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Environment>> {
+    let environment = app.fleet.find_environment(EnvironmentId(id)).await?;
+    environment.map(Json).ok_or_else(unknown)
+}
+
+/// Removes an environment from the hub. Its host is not touched; an edge agent
+/// can come back with a new token only.
+#[utoipa::path(delete, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, description = "There is none"),
+))]
+async fn remove_environment(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    let id = EnvironmentId(id);
+    app.attached.stop(id);
+    let removed = app.fleet.remove_environment(id, &(&caller).into()).await?;
+    if removed { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+}
+
+fn unknown() -> ApiError {
+    ApiError::not_found("environment")
+}
+
+impl From<AddError> for ApiError {
+    fn from(error: AddError) -> Self {
+        let message = error.to_string();
+        match error {
+            AddError::NameTaken => Self::conflict("name_taken", message),
+            AddError::Address => Self::bad_request("invalid_address", message),
+            AddError::PartialTls | AddError::Tls(_) => Self::bad_request("invalid_tls", message),
+            AddError::Insecure => Self::bad_request("insecure_address", message),
+            AddError::Db(error) => error.into(),
+        }
+    }
+}

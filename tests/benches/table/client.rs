@@ -1,0 +1,107 @@
+//! A kept HTTP connection to an engine, straight or through the hub.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
+use windflow_tests::engine::TestEngine;
+use windflow_tests::product::Hub;
+
+/// Where to connect and what to put before each path.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The engine's own socket.
+    Direct(PathBuf),
+    /// The hub's gateway.
+    Through { address: SocketAddr, prefix: String, token: String },
+}
+
+/// An open connection.
+pub struct Client {
+    target: Target,
+    sender: SendRequest<Full<Bytes>>,
+    _connection: JoinSet<()>,
+}
+
+impl Target {
+    /// The engine's own socket.
+    pub fn direct(engine: &TestEngine) -> Self {
+        Self::Direct(engine.socket())
+    }
+
+    /// The hub's gateway to this environment.
+    pub fn through(hub: &Hub, environment_id: &str) -> Self {
+        let prefix = format!("/api/v1/environments/{environment_id}/engine");
+        Self::Through { address: hub.address(), prefix, token: hub.api_token().to_owned() }
+    }
+
+    /// Connects.
+    pub async fn connect(&self) -> Client {
+        let mut tasks = JoinSet::new();
+        let sender = match self {
+            Self::Direct(path) => {
+                let stream = UnixStream::connect(path).await.expect("the engine listens");
+                let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("a fresh connection");
+                tasks.spawn(async move { connection.with_upgrades().await.unwrap_or_default() });
+                sender
+            }
+            Self::Through { address, .. } => {
+                let stream = TcpStream::connect(address).await.expect("the hub listens");
+                stream.set_nodelay(true).expect("a TCP socket has this option");
+                let (sender, connection) = handshake(TokioIo::new(stream)).await.expect("a fresh connection");
+                tasks.spawn(async move { connection.with_upgrades().await.unwrap_or_default() });
+                sender
+            }
+        };
+        Client { target: self.clone(), sender, _connection: tasks }
+    }
+}
+
+impl Client {
+    /// Sends a request; the answer's body is still to be read.
+    pub async fn send(&mut self, method: &str, path: &str, body: &str, upgrade: Upgrade) -> Response<Incoming> {
+        let (prefix, token) = match &self.target {
+            Target::Direct(_) => ("", None),
+            Target::Through { prefix, token, .. } => (prefix.as_str(), Some(token)),
+        };
+        let mut request = Request::builder().method(method).uri(format!("{prefix}{path}")).header("host", "docker");
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", "application/json");
+        }
+        if matches!(upgrade, Upgrade::Tcp) {
+            request = request.header("connection", "Upgrade").header("upgrade", "tcp");
+        }
+        let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a good request");
+        self.sender.ready().await.expect("the connection is kept");
+        self.sender.send_request(request).await.expect("the engine answers")
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn ask(&mut self, method: &str, path: &str, body: &str) -> Bytes {
+        let answer = self.send(method, path, body, Upgrade::None).await;
+        assert!(answer.status().is_success(), "{method} {path}: {}", answer.status());
+        answer.into_body().collect().await.expect("a whole answer").to_bytes()
+    }
+}
+
+/// Whether a request asks for the connection itself.
+#[derive(Clone, Copy)]
+pub enum Upgrade {
+    None,
+    Tcp,
+}
+
+/// A runtime for one measurement: its own thread, as a client has it.
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime")
+}
