@@ -211,3 +211,20 @@ fn check_password(password: &SecretString, name: &UserName) -> ApiResult<()> {
     passwords::check_strength(password, name.as_str())
         .map_err(|weak| ApiError::bad_request("weak_password", weak.to_string()))
 }
+
+/// Users for the tests of other stores.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::{Role, Tx, User, UserId, store};
+    use crate::clock::Timestamp;
+
+    pub async fn insert_user(tx: &mut Tx, name: &str) -> User {
+        let user = User::new(&name.parse().unwrap(), Role::Viewer, Timestamp::from_micros(0).unwrap());
+        store::insert(tx, &user, "hash").await.unwrap();
+        user
+    }
+
+    pub async fn disable(tx: &mut Tx, id: UserId, at: Timestamp) {
+        store::set_disabled(tx, id, Some(at), at).await.unwrap();
+    }
+}
