@@ -19,7 +19,7 @@ use super::sessions;
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, List, Page, Role, UserId};
+use crate::http::{Caller, List, Page, Role, SignedInUser, UserId};
 
 /// A user's name: 1 to 64 letters, digits and `._@-`, starting with a letter
 /// or digit. Two that differ only in case are the same.
@@ -130,6 +130,28 @@ impl Identity {
         audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).detail(&user.name), now).await?;
         tx.commit().await?;
         self.get_user(id).await
+    }
+
+    /// Replaces the caller's own password and ends all their cookie sessions.
+    ///
+    /// # Errors
+    /// 403 when the present password is wrong, 429 after too many attempts, 400
+    /// for a weak password.
+    pub async fn change_password(
+        &self,
+        own: &SignedInUser,
+        present: SecretString,
+        new: SecretString,
+        caller: &Caller,
+    ) -> ApiResult<User> {
+        let now = self.now();
+        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let hash = store::get_password_hash(&mut self.db.read().await?, own.id).await?;
+        if !self.passwords.verify(present, Some(hash)).await? {
+            return Err(ApiError::forbidden("wrong_password", "The present password is wrong."));
+        }
+        self.throttle.forgive(&own.name, caller.address, now);
+        self.reset_password(own.id, new, &caller.into()).await
     }
 
     /// Shuts a user out, from their next request on.
