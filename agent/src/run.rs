@@ -197,7 +197,7 @@ impl Agent {
     }
 
     fn trouble(&self, trouble: Trouble) {
-        tracing::warn!(error.code = trouble.code, error = %trouble.message, "{}", trouble.advice);
+        tracing::warn!(error.code = trouble.code, advice = trouble.advice, "{}", trouble.message);
         self.board.note(trouble);
     }
 }

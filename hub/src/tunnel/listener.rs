@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,6 +23,9 @@ use crate::clock::Clock;
 
 /// Handshakes under way at once; the next ones wait within their deadline.
 const HANDSHAKES_MAX: usize = 256;
+
+/// How long QUIC sessions may take to end when the hub stops.
+const FAREWELLS_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Takes connections of edge agents, however they travel. Clones share it.
 #[derive(Debug)]
@@ -97,7 +101,8 @@ impl<G: Gatekeeper> Listener<G> {
         });
     }
 
-    /// Takes QUIC connections until `stop`, then closes the endpoint.
+    /// Takes QUIC connections until `stop`, then closes the endpoint once its
+    /// sessions have said their farewells.
     pub async fn take_quic(&self, endpoint: quinn::Endpoint, stop: CancellationToken) {
         while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
             let from = incoming.remote_address();
@@ -107,6 +112,10 @@ impl<G: Gatekeeper> Listener<G> {
                     tracing::info!(%from, reason = %failure, "agent connection failed");
                 }
             });
+        }
+        endpoint.set_server_config(None);
+        if tokio::time::timeout(FAREWELLS_DEADLINE, endpoint.wait_idle()).await.is_err() {
+            tracing::debug!("closing QUIC connections that did not end by themselves");
         }
         endpoint.close(0u32.into(), b"the hub is shutting down");
     }
