@@ -46,7 +46,9 @@ bench: build ## Measure speed and size beside the direct socket
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
 	@for target in $$(cd protocol && cargo +nightly fuzz list); do \
-	  (cd protocol && cargo +nightly fuzz run "$$target" -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; done
+	  mkdir -p "protocol/fuzz/target/found/$$target"; \
+	  (cd protocol && cargo +nightly fuzz run "$$target" "fuzz/target/found/$$target" "fuzz/corpus/$$target" \
+	    -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; done
 
 clean: ## Remove everything that was built, the unpacked engine included
 	$(CARGO) clean

@@ -112,6 +112,8 @@ impl App {
             clock: clock.clone(),
             tracker: tasks,
         });
+        let metrics = Metrics::default();
+        metrics.registry().register_collector(Box::new(sessions.clone()));
         let engines = Engines::new(sessions);
         Ok(Arc::new(Self {
             db,
@@ -124,7 +126,7 @@ impl App {
             attached,
             listener,
             health: Health::default(),
-            metrics: Metrics::default(),
+            metrics,
             lifecycle,
         }))
     }

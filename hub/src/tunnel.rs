@@ -12,6 +12,7 @@
 
 pub mod admission;
 pub mod gatekeeper;
+mod gauge;
 pub mod listener;
 pub mod registry;
 pub mod session;

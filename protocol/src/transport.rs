@@ -42,6 +42,9 @@ pub enum TransportKind {
 }
 
 impl TransportKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Memory, Self::WebSocket, Self::Quic];
+
     /// The name used in the API, the CLI and logs.
     pub const fn as_str(self) -> &'static str {
         match self {

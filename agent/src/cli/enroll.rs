@@ -21,7 +21,7 @@ const TOKEN_FILE_MAX: u64 = 4096;
 pub(super) struct EnrollArgs {
     /// The hub's address, such as https://hub.example:8443; more than one may
     /// be given.
-    #[arg(long = "hub", value_name = "URL", required = true)]
+    #[arg(long = "hub", value_name = "URL", env = "WINDFLOW_HUB", value_delimiter = ',', required = true)]
     hubs: Vec<HubUrl>,
     #[command(flatten)]
     token: TokenArgs,
@@ -59,8 +59,8 @@ struct TokenArgs {
     #[arg(long)]
     token_stdin: bool,
     /// The token itself. Everybody on this host can see it in the list of
-    /// processes; prefer --token-file.
-    #[arg(long, value_name = "TOKEN")]
+    /// processes; prefer --token-file, or the environment where it is private.
+    #[arg(long, value_name = "TOKEN", env = "WINDFLOW_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
 
