@@ -16,7 +16,7 @@ VOLUME /state
 # Stays root: the engine's socket is mounted in, and who may use that socket is
 # root on the host anyway.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=20s \
-    CMD ["bash", "-c", "windflow-agent status --state-dir /state --output json | grep --quiet '\"connected\"'"]
+    CMD ["bash", "-c", "windflow-agent status --state-dir /state --output json | grep --quiet '\"state\": \"connected\"'"]
 ENTRYPOINT ["windflow-agent"]
 CMD ["run", "--state-dir", "/state"]
 

@@ -11,9 +11,13 @@ use crate::lifecycle::Lifecycle;
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
 
+/// How often the tunnel's own certificate is renewed; it lasts 30 days.
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Starts all jobs. They end when the hub is asked to finish.
 pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(clean(app.clone(), lifecycle.clone()));
+    lifecycle.tasks.spawn(renew_own_certificate(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
 }
 
@@ -29,6 +33,21 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         }
         report(app.identity.delete_expired().await);
         report(app.fleet.delete_expired().await);
+    }
+}
+
+/// Renews the tunnel's own certificate long before it ends.
+async fn renew_own_certificate(app: AppState, lifecycle: Lifecycle) {
+    let mut turns = tokio::time::interval(RENEW_EVERY);
+    turns.reset();
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = lifecycle.soft.cancelled() => return,
+        }
+        if let Err(error) = app.fleet.renew_own_certificate() {
+            tracing::error!(%error, "the tunnel's certificate could not be renewed");
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use windflow_protocol::ids::HubId;
-use windflow_protocol::tls::{self, HubIdentity, HubLeaf};
+use windflow_protocol::tls::{self, HubIdentity, HubLeaf, TlsError};
 
 use self::agents::TicketKey;
 use self::authority::{Authority, AuthorityError};
@@ -68,6 +68,9 @@ pub enum LoadError {
     /// The certificate authority cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// The tunnel's own certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A stored secret has the wrong length.
     #[error("a stored secret of this hub is damaged: restore the database from a backup")]
     Secret,
@@ -83,6 +86,7 @@ pub struct Fleet {
     pepper: Pepper,
     tickets: TicketKey,
     quic_secret: [u8; 32],
+    tunnel: HubIdentity,
     limiter: Limiter,
 }
 
@@ -114,8 +118,15 @@ impl Fleet {
         let secret = base.random.bytes::<32>();
         let tickets = settings::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
         tx.commit().await?;
+        let authority = Authority::load(hub, &key, certificate)?;
+        let own = authority.issue_hub(now.as_datetime())?;
         Ok(Self {
-            authority: Authority::load(hub, &key, certificate)?,
+            tunnel: HubIdentity {
+                hub,
+                authority: authority.certificate().clone(),
+                leaf: Arc::new(HubLeaf::new(own.chain, own.key)?),
+            },
+            authority,
             pepper: Pepper::new(&pepper),
             tickets: TicketKey::new(&tickets),
             quic_secret: quic.as_slice().try_into().map_err(|_| LoadError::Secret)?,
@@ -129,18 +140,22 @@ impl Fleet {
         &self.authority
     }
 
-    /// The tunnel's own TLS, with a certificate made for this run of the hub.
+    /// The tunnel's own TLS, for both transports.
     ///
     /// # Errors
     /// When the authority cannot be used.
-    pub fn tunnel_tls(&self) -> anyhow::Result<Arc<rustls::ServerConfig>> {
-        let certificate = self.authority.issue_hub(self.base.clock.now().as_datetime())?;
-        let identity = HubIdentity {
-            hub: self.authority.hub(),
-            authority: self.authority.certificate().clone(),
-            leaf: Arc::new(HubLeaf::new(certificate.chain, certificate.key)?),
-        };
-        Ok(tls::server_config(&identity)?)
+    pub fn tunnel_tls(&self) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+        tls::server_config(&self.tunnel)
+    }
+
+    /// Gives the tunnel a fresh certificate; sessions that stand keep the old
+    /// one.
+    ///
+    /// # Errors
+    /// When the authority cannot be used; the old certificate stays.
+    pub fn renew_own_certificate(&self) -> anyhow::Result<()> {
+        let own = self.authority.issue_hub(self.base.clock.now().as_datetime())?;
+        Ok(self.tunnel.leaf.replace(own.chain, own.key)?)
     }
 
     /// What lets agents on QUIC notice a restart of the hub.

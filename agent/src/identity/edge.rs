@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
+use windflow_protocol::identity::KeyDigest;
 use windflow_protocol::message::enroll::Certificate;
 use windflow_protocol::message::hello::{Standing, Welcome};
 use windflow_protocol::tls::{ClientIdentity, FleetTrust};
@@ -57,6 +58,11 @@ impl EdgeCredentials {
     /// What the agent knows of itself and its hub now.
     pub fn state(&self) -> State {
         self.lock().state.clone()
+    }
+
+    /// The digest of the agent's public key.
+    pub fn fingerprint(&self) -> KeyDigest {
+        self.lock().key().digest()
     }
 
     /// What to show in a handshake, and whom to trust.

@@ -154,6 +154,8 @@ impl Board {
             environment_id: state.environment.to_string(),
             name: state.name,
             generation: state.generation,
+            fingerprint: self.0.credentials.fingerprint().to_string(),
+            hub_pin: state.pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             certificate_expires_at: rfc3339(state.not_after_micros),
             engine: engine::describe(&self.0.engine.status()),
             last_error: noted.trouble.map(LastError::from),
@@ -219,6 +221,10 @@ pub struct Report {
     pub name: String,
     /// The identity's generation.
     pub generation: u64,
+    /// SHA-256 of this agent's public key, as the hub lists it.
+    pub fingerprint: String,
+    /// SHA-256 of the fleet's key, as the hub shows it with each token.
+    pub hub_pin: String,
     /// When the certificate ends by the hub's clock.
     pub certificate_expires_at: Option<String>,
     /// How the engine is.
@@ -306,6 +312,8 @@ mod tests {
             environment_id: String::new(),
             name: "n".to_owned(),
             generation: 1,
+            fingerprint: "f".to_owned(),
+            hub_pin: "p".to_owned(),
             certificate_expires_at: None,
             engine: "unknown".to_owned(),
             last_error: None,

@@ -8,7 +8,7 @@ use super::{DbError, Tx};
 pub enum Exclusive {
     /// There is always an active administrator, and only one first user.
     Administrators = 1,
-    /// Uses of enrollment tokens and ownership of agents.
+    /// Uses of enrollment tokens, and the names that new hosts get.
     Enrollment = 2,
 }
 

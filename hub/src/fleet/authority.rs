@@ -16,9 +16,9 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 use zeroize::Zeroizing;
 
-/// How long an agent's certificate lasts unless the operator says otherwise.
+/// How long an agent's certificate lasts.
 pub const AGENT_CERTIFICATE_LIFE: Duration = Duration::days(7);
-/// How long the hub's own certificate lasts; it is made anew at each start.
+/// How long the hub's own certificate lasts; it is made anew at each start and every day.
 pub const HUB_CERTIFICATE_LIFE: Duration = Duration::days(30);
 /// Certificates begin this long ago, so that a hub whose clock steps back does
 /// not refuse its own.

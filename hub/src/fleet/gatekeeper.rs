@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use windflow_protocol::ids::AgentId;
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
-use windflow_protocol::message::hello::{Hello, RejectReason, Rejected, Standing, Ticket};
+use windflow_protocol::message::hello::{Hello, HostFacts, RejectReason, Rejected, Standing, Ticket};
 use windflow_protocol::tls::PeerCertificate;
 
 use super::agents::{self, AgentRow, AgentState, TicketVerdict};
@@ -240,6 +240,15 @@ impl Fleet {
         };
         if key.digest != peer.key {
             return Ok(Err(rejected(RejectReason::UnknownIdentity, "a renewal is for the same key only")));
+        }
+        let shown = request.ticket.and_then(|ticket| self.tickets.read(row.id(), row.generation, &ticket));
+        let same_machine = HostFacts { machine: row.machine(), ..HostFacts::default() };
+        if row.judge(shown, &same_machine, now) == TicketVerdict::Stale {
+            return Ok(Err(rejected(
+                RejectReason::ReenrollmentRequired,
+                "the certificate has expired and the agent's state is an old copy: enroll the host again with a \
+                 replacement token",
+            )));
         }
         let certificate = self.issue(&mut tx, row.id(), &key, now).await?;
         let entry = Entry::new(&Actor::Agent(row.id()), Action::CertificateRecover, &row.id().to_string());

@@ -15,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tower::ServiceExt;
 
+use windflow_protocol::transport::websocket;
+
 use super::{Doors, HANDSHAKE_DEADLINE, tuning};
 use crate::http::{Peer, Scheme};
 
@@ -28,9 +30,6 @@ const HEAD_MAX: usize = 32 * 1024;
 const BUFFER_MAX: usize = 64 * 1024;
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
-/// The one path that anyone may use over plain HTTP, since what travels on it
-/// brings its own TLS.
-pub const TUNNEL_PATH: &str = "/agent/v1/tunnel";
 
 /// Serves one TCP connection to its end.
 pub async fn serve_tcp(stream: TcpStream, address: SocketAddr, doors: Doors) {
@@ -101,7 +100,7 @@ async fn answer(
 /// same port.
 fn redirect_to_tls<B>(request: &Request<B>, peer: Peer) -> Option<Response<Body>> {
     let plain = matches!(peer, Peer::Tcp { scheme: Scheme::Http, .. });
-    if !plain || peer.is_loopback() || request.uri().path() == TUNNEL_PATH {
+    if !plain || peer.is_loopback() || request.uri().path() == websocket::PATH {
         return None;
     }
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
@@ -143,6 +142,6 @@ mod tests {
         assert!(redirect_to_tls(&request("/"), peer("192.0.2.1:9", Scheme::Https)).is_none());
         assert!(redirect_to_tls(&request("/"), peer("127.0.0.1:9", Scheme::Http)).is_none());
         assert!(redirect_to_tls(&request("/"), peer("[::ffff:127.0.0.1]:9", Scheme::Http)).is_none());
-        assert!(redirect_to_tls(&request(TUNNEL_PATH), peer("192.0.2.1:9", Scheme::Http)).is_none());
+        assert!(redirect_to_tls(&request(websocket::PATH), peer("192.0.2.1:9", Scheme::Http)).is_none());
     }
 }

@@ -11,6 +11,7 @@ use windflow_protocol::ids::{AgentId, EnvironmentId};
 use windflow_protocol::message::hello::HostFacts;
 
 use crate::clock::Timestamp;
+use crate::tunnel::Session;
 
 /// A second ticket lost within this time is not forgiven: two copies of one
 /// identity that take turns would look like that.
@@ -62,6 +63,12 @@ pub struct Agent {
     pub state: AgentState,
     /// Whether it has a session now.
     pub online: bool,
+    /// What carries its session: `websocket` or `quic`.
+    pub transport: Option<&'static str>,
+    /// Its version, as last seen.
+    pub agent_version: Option<String>,
+    /// When it was last online.
+    pub last_seen: Option<Timestamp>,
     /// SHA-256 of its public key, as `windflow-agent status` shows it.
     pub fingerprint: String,
     /// How often its identity was replaced, plus one.
@@ -106,6 +113,8 @@ pub struct AgentRow {
     pub connected_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
     pub revoke_reason: Option<String>,
+    pub agent_version: Option<String>,
+    pub last_seen_at: Option<Timestamp>,
 }
 
 /// What a new row holds.
@@ -144,6 +153,11 @@ impl AgentRow {
         EnvironmentId(self.environment_id)
     }
 
+    /// The machine of the last session; zero where it is not known.
+    pub fn machine(&self) -> [u8; 32] {
+        self.machine.as_slice().try_into().unwrap_or_default()
+    }
+
     pub fn state(&self) -> AgentState {
         AgentState::parse(&self.state)
     }
@@ -177,14 +191,19 @@ impl AgentRow {
         highest.saturating_add(1)
     }
 
-    pub fn into_agent(self, online: bool) -> Agent {
+    /// The agent as the API shows it, with the session it has at the moment
+    /// `now`.
+    pub fn into_agent(self, session: Option<&Session>, now: Timestamp) -> Agent {
         let digest = <[u8; 32]>::try_from(self.key_digest.as_slice()).map(KeyDigest);
         Agent {
             id: self.id(),
             environment_id: self.environment(),
             state: self.state(),
             name: self.name,
-            online,
+            online: session.is_some(),
+            transport: session.map(|session| session.transport().as_str()),
+            agent_version: self.agent_version,
+            last_seen: if session.is_some() { Some(now) } else { self.last_seen_at },
             fingerprint: digest.map(|digest| digest.to_string()).unwrap_or_default(),
             generation: self.generation,
             hostname: self.hostname,
@@ -228,6 +247,8 @@ mod tests {
             connected_at: None,
             revoked_at: None,
             revoke_reason: None,
+            agent_version: None,
+            last_seen_at: None,
         }
     }
 

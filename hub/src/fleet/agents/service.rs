@@ -119,7 +119,8 @@ impl Fleet {
     }
 
     fn present_agent(&self, row: AgentRow) -> Agent {
-        let online = self.base.sessions.of(row.environment()).is_ok_and(|session| session.agent == Some(row.id()));
-        row.into_agent(online)
+        let session = self.base.sessions.of(row.environment()).ok();
+        let session = session.as_deref().filter(|session| session.agent == Some(row.id()));
+        row.into_agent(session, self.base.clock.now())
     }
 }

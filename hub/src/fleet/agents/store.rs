@@ -16,7 +16,8 @@ use crate::on_tx;
 const SELECT: &str = "SELECT agents.id, agents.environment_id, environments.name, agents.state, agents.key_digest,
     agents.generation, agents.ticket_current, agents.ticket_pending, agents.ticket_previous, agents.forgiven_at,
     agents.hostname, agents.os, agents.arch, agents.machine, agents.enrolled_with, agents.enrolled_at,
-    agents.connected_at, agents.revoked_at, agents.revoke_reason
+    agents.connected_at, agents.revoked_at, agents.revoke_reason, environments.agent_version,
+    environments.last_seen_at
     FROM agents JOIN environments ON environments.id = agents.environment_id";
 
 pub async fn insert(tx: &mut Tx, new: &NewAgent) -> Result<(), DbError> {
@@ -78,7 +79,8 @@ pub async fn revoke(tx: &mut Tx, id: AgentId, reason: &str, at: Timestamp) -> Re
 
 /// Gives an agent a new key, as a replacement token allows. Its new generation.
 pub async fn replace_key(tx: &mut Tx, id: AgentId, key: KeyDigest, host: &HostFacts) -> Result<i64, DbError> {
-    let sql = "UPDATE agents SET key_digest = $2, generation = generation + 1, state = 'active',
+    let sql = "UPDATE agents SET key_digest = $2, generation = generation + 1,
+                   state = CASE WHEN state = 'pending' THEN 'pending' ELSE 'active' END,
                    ticket_current = $3, ticket_pending = NULL, ticket_previous = NULL, ticket_refused = NULL,
                    forgiven_at = NULL, hostname = $4, os = $5, arch = $6, machine = $7, connected_at = NULL,
                    revoked_at = NULL, revoke_reason = NULL

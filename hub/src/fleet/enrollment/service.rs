@@ -12,6 +12,7 @@ use super::limiter::WINDOW;
 use super::model::{InvalidToken, MintedToken, NewEnrollmentToken, RETRY_WINDOW, TokenRow};
 use super::store;
 use crate::clock::Timestamp;
+use crate::db::dialect::{self, Exclusive};
 use crate::db::{DbError, Tx};
 use crate::fleet::Fleet;
 use crate::fleet::agents::{self, AgentState, FIRST_TICKET, NewAgent};
@@ -170,6 +171,7 @@ impl Fleet {
         let key = AgentKey::from_request(&request.csr)?;
         let candidate = Candidate { request, key, from, now };
         let mut tx = self.base.db.write().await?;
+        dialect::lock_exclusive(&mut tx, Exclusive::Enrollment).await?;
         let row = store::find(&mut tx, &request.token).await?;
         if !self.pepper.verify(row.as_ref(), &request.token, &request.secret) {
             return Err(Denial::Secret);
