@@ -142,11 +142,12 @@ print_what_to_try() {
   say 'Ctrl-C takes everything down again.'
 }
 
-# start NAME COMMAND...: runs it with its own log and remembers its id.
+# start NAME COMMAND...: runs it with its own log and remembers its id. Ctrl-C
+# reaches only this script; what it started dies with it, however it ends.
 start() {
   name=$1
   shift
-  setsid "$@" >"$folder/$name.log" 2>&1 </dev/null &
+  setsid setpriv --pdeathsig KILL -- "$@" >"$folder/$name.log" 2>&1 </dev/null &
   running="$! $running"
 }
 

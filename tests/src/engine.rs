@@ -36,6 +36,9 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 const PING_DEADLINE: Duration = Duration::from_secs(2);
 /// Where engines listen that listen on TCP.
 pub const ENGINE_PORT: u16 = 2376;
+/// How often, and how far apart, an ended engine's control groups are removed.
+const CGROUP_ATTEMPTS: u32 = 100;
+const CGROUP_PAUSE: Duration = Duration::from_millis(10);
 /// How long a command given to an engine may run.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
@@ -328,12 +331,20 @@ fn ping(socket: &Path) -> std::io::Result<bool> {
     Ok(start.ends_with(b" 200"))
 }
 
-/// Containers that were killed leave their empty control groups behind.
+/// Containers that were killed leave their empty control groups behind. The
+/// kernel lets a group go once the last of its processes has.
 fn remove_cgroup(name: &str) {
     let root = Path::new("/sys/fs/cgroup");
     let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for folder in hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name)) {
-        remove_empty_folders(&folder);
+    let folders = hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join(name)).collect::<Vec<_>>();
+    for _ in 0..CGROUP_ATTEMPTS {
+        for folder in &folders {
+            remove_empty_folders(folder);
+        }
+        if !folders.iter().any(|folder| folder.exists()) {
+            return;
+        }
+        std::thread::sleep(CGROUP_PAUSE);
     }
 }
 
