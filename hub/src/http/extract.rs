@@ -1,13 +1,19 @@
 //! axum's extractors, with rejections in the hub's error envelope.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::JSON_BODY_MAX;
 use crate::error::ApiError;
+
+/// A JSON body has this long to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A JSON body.
 #[derive(Clone, Copy, Debug)]
@@ -17,8 +23,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Self::Rejection> {
-        let body = axum::Json::<T>::from_request(request, state).await;
-        body.map(|axum::Json(value)| Self(value)).map_err(|rejection| {
+        refuse_announced_excess(request.headers())?;
+        let body = tokio::time::timeout(BODY_DEADLINE, axum::Json::<T>::from_request(request, state)).await;
+        let too_slow =
+            |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time.");
+        body.map_err(too_slow)?.map(|axum::Json(value)| Self(value)).map_err(|rejection| {
             let code = match rejection.status() {
                 StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => "not_json",
@@ -27,6 +36,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             ApiError::new(rejection.status(), code, rejection.body_text())
         })
     }
+}
+
+/// A body that says it is too large is not waited for.
+fn refuse_announced_excess(headers: &HeaderMap) -> Result<(), ApiError> {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_none_or(|length| length <= JSON_BODY_MAX as u64) {
+        return Ok(());
+    }
+    let message = format!("The body may have at most {JSON_BODY_MAX} bytes.");
+    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message))
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -196,3 +196,23 @@ fn sample(route: &RouteRecord) -> (String, String) {
     let filled = |part: &str| if part.starts_with('{') { "1".to_owned() } else { part.to_owned() };
     (method.to_owned(), route.path.split('/').map(filled).collect::<Vec<_>>().join("/"))
 }
+
+#[tokio::test]
+async fn a_body_that_says_it_is_too_large_is_refused_before_it_comes() {
+    let hub = TestHub::with_users().await;
+    let request = Request::builder().method("POST").uri("/api/v1/users");
+    let request = request.header("content-type", "application/json").header("content-length", "4294967296");
+    let never = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let answer = hub.send(&Client::local(), request, never).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
+    let hub = TestHub::empty().await;
+    tokio::time::pause();
+    let request = Request::builder().method("POST").uri("/api/v1/users").header("content-type", "application/json");
+    let never = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
+    let answer = hub.send(&Client::local(), request, never).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::REQUEST_TIMEOUT, "body_too_slow"));
+}
