@@ -7,6 +7,7 @@ mod local;
 mod tests;
 mod tls;
 mod tuning;
+mod turns;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,12 +23,15 @@ use tokio_rustls::TlsAcceptor;
 use crate::lifecycle::Lifecycle;
 
 pub use self::tls::{ServerCertificate, load_certificate};
+pub use self::turns::Turns;
 
 /// Most HTTP connections at once. A connection that became a tunnel or a
 /// terminal counts no longer.
 const CONNECTIONS_MAX: usize = 4096;
-/// Most TLS handshakes at once; they cost processor time.
-const HANDSHAKES_MAX: usize = 64;
+/// Most connections at once on the Unix socket, which the network cannot use up.
+const LOCAL_CONNECTIONS_MAX: usize = 64;
+/// Most TLS handshakes at once, and most of one source.
+const HANDSHAKES_MAX: (usize, usize) = (512, 32);
 /// The first byte and the TLS handshake must be done within this.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after a failed accept, which usually means that the process has no
@@ -61,7 +65,8 @@ struct Doors {
     router: Router,
     tls: TlsAcceptor,
     connections: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
+    local_connections: Arc<Semaphore>,
+    handshakes: Arc<Turns>,
     lifecycle: Lifecycle,
 }
 
@@ -85,7 +90,8 @@ impl Server {
             router,
             tls,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
+            local_connections: Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX)),
+            handshakes: Arc::new(Turns::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1)),
             lifecycle,
         };
         Ok(Self { tcp, local, doors })
@@ -110,7 +116,7 @@ impl Server {
 }
 
 async fn accept_tcp(listener: TcpListener, doors: Doors) {
-    while let Some(permit) = doors.room().await {
+    while let Some(permit) = doors.room(&doors.connections).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = doors.lifecycle.soft.cancelled() => return,
@@ -129,7 +135,7 @@ async fn accept_tcp(listener: TcpListener, doors: Doors) {
 }
 
 async fn accept_local(listener: UnixListener, doors: Doors) {
-    while let Some(permit) = doors.room().await {
+    while let Some(permit) = doors.room(&doors.local_connections).await {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = doors.lifecycle.soft.cancelled() => return,
@@ -149,9 +155,9 @@ async fn accept_local(listener: UnixListener, doors: Doors) {
 
 impl Doors {
     /// Waits until another connection may come in; `None` when the hub closes.
-    async fn room(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    async fn room(&self, of: &Arc<Semaphore>) -> Option<tokio::sync::OwnedSemaphorePermit> {
         tokio::select! {
-            permit = self.connections.clone().acquire_owned() => permit.ok(),
+            permit = of.clone().acquire_owned() => permit.ok(),
             () = self.lifecycle.soft.cancelled() => None,
         }
     }

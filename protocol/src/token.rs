@@ -32,7 +32,7 @@ pub struct MalformedToken;
 /// The public half of a token: names it in the hub's database, its lists and
 /// its audit log.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct TokenId(String);
 
 impl TokenId {
@@ -55,6 +55,22 @@ impl TokenId {
     /// The ten characters.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// What comes over the wire is checked like what a person types, since it goes
+/// into logs and the audit before anything vouches for it.
+impl TryFrom<String> for TokenId {
+    type Error = MalformedToken;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text)
+    }
+}
+
+impl From<TokenId> for String {
+    fn from(id: TokenId) -> Self {
+        id.0
     }
 }
 
@@ -195,6 +211,18 @@ mod tests {
                 let changed: String = changed.into_iter().collect();
                 assert!(EnrollmentToken::parse(&changed).is_err(), "position {i} as {replacement:?}");
             }
+        }
+    }
+
+    #[test]
+    fn an_id_from_the_wire_is_ten_characters_of_the_alphabet() {
+        let decode = |text: &str| {
+            let bytes = bincode::serde::encode_to_vec(text, bincode::config::standard()).unwrap();
+            bincode::serde::decode_from_slice::<TokenId, _>(&bytes, bincode::config::standard()).map(|(id, _)| id)
+        };
+        assert_eq!(decode(token().id.as_str()).unwrap(), token().id);
+        for text in ["", "a\nWARN forged", "wn6h7bh6j0 ", "wn6h7bh6jU"] {
+            assert!(decode(text).is_err(), "{text:?}");
         }
     }
 

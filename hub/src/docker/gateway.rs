@@ -40,6 +40,29 @@ const HUBS_OWN: [HeaderName; 7] = [
     HeaderName::from_static("x-request-id"),
 ];
 
+/// Headers with which an answer would act on the hub's own origin. A hostile
+/// engine must not set a browser's cookies there, nor loosen its rules.
+const ACT_ON_ORIGIN: [HeaderName; 15] = [
+    header::SET_COOKIE,
+    header::CONTENT_SECURITY_POLICY,
+    header::CONTENT_SECURITY_POLICY_REPORT_ONLY,
+    header::STRICT_TRANSPORT_SECURITY,
+    header::X_CONTENT_TYPE_OPTIONS,
+    header::REFERRER_POLICY,
+    header::REFRESH,
+    header::ALT_SVC,
+    header::ACCESS_CONTROL_ALLOW_ORIGIN,
+    header::ACCESS_CONTROL_ALLOW_CREDENTIALS,
+    header::ACCESS_CONTROL_ALLOW_HEADERS,
+    header::ACCESS_CONTROL_ALLOW_METHODS,
+    HeaderName::from_static("clear-site-data"),
+    HeaderName::from_static("service-worker-allowed"),
+    HeaderName::from_static("nel"),
+];
+
+/// What a browser may do with an answer: show it, in an origin of its own.
+const AS_A_STRANGER: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
+
 /// Passes one request to the engine behind `session`, where `target` is the
 /// path and query that the engine is to see. An upgrade goes on in `tracker`
 /// until either end closes or the session ends.
@@ -98,6 +121,10 @@ fn inbound(mut answer: Response, switched: bool) -> Response {
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
         answer.headers_mut().extend(protocol.map(|protocol| (header::UPGRADE, protocol)));
     }
+    for name in &ACT_ON_ORIGIN {
+        answer.headers_mut().remove(name);
+    }
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, AS_A_STRANGER);
     answer.extensions_mut().clear();
     answer
 }
@@ -132,4 +159,39 @@ async fn pipe(client: Upgraded, engine: Upgraded) -> std::io::Result<()> {
     let (mut client, mut engine) = (TokioIo::new(client), TokioIo::new(engine));
     tokio::io::copy_bidirectional_with_sizes(&mut client, &mut engine, PIPE_BUFFER, PIPE_BUFFER).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engines_answer_cannot_act_on_the_hubs_origin() {
+        let answer = http::Response::builder()
+            .header("set-cookie", "__Host-windflow=planted; Path=/; Secure")
+            .header("content-security-policy", "script-src *")
+            .header("access-control-allow-origin", "https://evil.example")
+            .header("clear-site-data", "\"*\"")
+            .header("content-type", "text/html")
+            .header("api-version", "1.45");
+        let passed = inbound(answer.body(Body::from("<script>")).unwrap(), false);
+        let mut names: Vec<&str> = passed.headers().keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["api-version", "content-security-policy", "content-type"]);
+        assert_eq!(passed.headers()["content-security-policy"], AS_A_STRANGER);
+    }
+
+    #[test]
+    fn no_credential_of_the_hub_reaches_an_engine() {
+        let request = Request::get("/x")
+            .header("connection", "keep-alive, X-Secret")
+            .header("x-secret", "listed")
+            .header("authorization", "Bearer wfa1_x")
+            .header("cookie", "__Host-windflow=x")
+            .header("x-registry-auth", "kept");
+        let target = PathAndQuery::from_static("/containers/json");
+        let passed = outbound(request.body(Body::empty()).unwrap(), target, None);
+        let names: Vec<&str> = passed.headers().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-registry-auth", "host"]);
+    }
 }

@@ -3,7 +3,7 @@
 
 use axum::extract::{Request, State};
 use axum::http::uri::PathAndQuery;
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use hyper_util::rt::TokioIo;
@@ -89,8 +89,7 @@ struct Call {
 impl Call {
     fn of(caller: &Caller, environment: EnvironmentId, request: &Request, target: &PathAndQuery) -> Option<Self> {
         let path = target.path();
-        let reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-        if reads || UNRECORDED.iter().any(|end| path.ends_with(end)) {
+        if !changes(request.method(), path, request.headers()) {
             return None;
         }
         Some(Self { actor: caller.into(), environment, method: request.method().clone(), path: path.to_owned() })
@@ -111,6 +110,16 @@ impl Call {
             .environment(self.environment)
             .fact("method", json!(self.method.as_str()))
             .fact("path", json!(self.path))
+    }
+}
+
+/// Whether a request may change something on the host. A GET may: with an
+/// upgrade, it types into a container.
+fn changes(method: &Method, path: &str, headers: &HeaderMap) -> bool {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => headers.contains_key(header::UPGRADE),
+        Method::POST => !UNRECORDED.iter().any(|end| path.ends_with(end)),
+        _ => true,
     }
 }
 
@@ -164,4 +173,20 @@ fn capitalized(error: &dyn std::error::Error) -> String {
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let end = if text.ends_with(['.', '?']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changes_nothing_goes_unrecorded() {
+        let none = HeaderMap::new();
+        let upgrade = HeaderMap::from_iter([(header::UPGRADE, "websocket".parse().unwrap())]);
+        assert!(!changes(&Method::GET, "/containers/json", &none));
+        assert!(!changes(&Method::POST, "/containers/a/wait", &none));
+        assert!(changes(&Method::POST, "/containers/a/kill", &none));
+        assert!(changes(&Method::GET, "/containers/a/attach/ws", &upgrade), "a terminal by GET");
+        assert!(changes(&Method::DELETE, "/images/team/auth", &none), "an image whose name ends like a harmless call");
+    }
 }

@@ -239,8 +239,20 @@ on_both_engines! {
         }
         test.admit(&enrolled, enrolled.ticket).await.unwrap();
         assert!(test.fleet.approve_agent(enrolled.agent, &Actor::System).await.unwrap());
-        assert_eq!(test.admit(&enrolled, enrolled.ticket).await.unwrap().standing, Standing::Active);
-        assert_eq!(test.admit(&enrolled, ticket).await.unwrap().standing, Standing::Active, "ahead of the accepted one");
+        let other = test.admit(&enrolled, ticket).await.unwrap();
+        assert_eq!(other.standing, Standing::Quarantined, "the copy that was not chosen");
+        let kept = test.session(&enrolled, enrolled.ticket).await;
+        assert_eq!(test.admit(&enrolled, ticket).await.unwrap().standing, Standing::Quarantined);
+        test.session(&enrolled, kept).await;
+    }
+
+    async fn approval_of_a_waiting_agent_leaves_its_tickets_alone(db) {
+        let test = TestFleet::on(db).await;
+        let (_, enrolled) = test.joined().await;
+        let welcome = test.admit(&enrolled, enrolled.ticket).await.unwrap();
+        assert!(test.fleet.approve_agent(enrolled.agent, &Actor::System).await.unwrap());
+        test.fleet.acknowledged(enrolled.agent, welcome.ticket).await;
+        test.session(&enrolled, welcome.ticket).await;
     }
 
     async fn copies_that_take_turns_are_caught(db) {

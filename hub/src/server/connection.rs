@@ -46,13 +46,13 @@ pub async fn serve_tcp(stream: TcpStream, address: SocketAddr, doors: Doors) {
 
 async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
     let handshake = async {
-        let _permit = doors.handshakes.acquire().await.ok()?;
-        Some(doors.tls.accept(stream).await)
+        let _turn = doors.handshakes.take(address.ip()).await;
+        doors.tls.accept(stream).await
     };
     match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake).await {
-        Ok(Some(Ok(stream))) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
-        Ok(Some(Err(error))) => tracing::debug!(%address, %error, "TLS handshake failed"),
-        Ok(None) | Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
+        Ok(Ok(stream)) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
+        Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
+        Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
 }
 

@@ -1,9 +1,11 @@
 //! How a connection becomes a session, and the control stream it lives by.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
 use windflow_protocol::ids::SessionId;
@@ -23,6 +25,9 @@ use crate::clock::Timestamp;
 /// seconds.
 const DUPLICATE_RETRY_SECS: u32 = 60;
 
+/// A session that asks for another certificate sooner than this gets none.
+const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+
 /// A connection that has proved its identity and wants to be a session.
 #[derive(Debug)]
 pub struct Arrival {
@@ -40,7 +45,7 @@ pub struct Arrival {
 pub async fn admit<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper: &G) {
     let connection = arrival.connection.clone();
     match tokio::time::timeout(CONNECT_DEADLINE, Box::pin(begin(arrival, registry, gatekeeper))).await {
-        Ok(Ok(begun)) => live(begun, registry, gatekeeper).await,
+        Ok(Ok(begun)) => live(begun, gatekeeper).await,
         Ok(Err(refusal)) => {
             tracing::info!(reason = %refusal, "connection refused");
             connection.close(&refusal.to_string());
@@ -51,7 +56,7 @@ pub async fn admit<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekee
 
 /// A session in the registry, and the control stream it lives by.
 struct Begun {
-    session: Arc<Session>,
+    seat: Seat,
     control: Stream,
     outbox: mpsc::Receiver<ToAgent>,
 }
@@ -78,16 +83,25 @@ async fn begin<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper:
         Err(rejected) => return reject(control, rejected).await,
     };
     let (session, outbox) = new_session(&arrival, &hello, &admitted);
-    if let Err(Taken(older)) = registry.enter(&session).await {
-        gatekeeper.duplicate(&older, &session.facts).await;
+    let seat = Seat { registry: registry.clone(), session };
+    if let Err(Taken(older)) = registry.enter(&seat.session).await {
+        gatekeeper.duplicate(&older, &seat.session.facts).await;
         return reject(control, duplicate()).await;
     }
-    match welcome(&mut control, gatekeeper, &session, &admitted, version).await {
-        Ok(()) => Ok(Begun { session, control, outbox }),
-        Err(error) => {
-            registry.leave(&session);
-            Err(error.into())
-        }
+    welcome(&mut control, gatekeeper, &seat.session, &admitted, version).await?;
+    Ok(Begun { seat, control, outbox })
+}
+
+/// A session's place in the registry, given back however the session ends: also
+/// when an agent says hello and never acknowledges the welcome.
+struct Seat {
+    registry: Registry,
+    session: Arc<Session>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.registry.leave(&self.session);
     }
 }
 
@@ -172,8 +186,9 @@ fn duplicate() -> Rejected {
     }
 }
 
-async fn live<G: Gatekeeper>(begun: Begun, registry: &Registry, gatekeeper: &G) {
-    let Begun { session, control, outbox } = begun;
+async fn live<G: Gatekeeper>(begun: Begun, gatekeeper: &G) {
+    let Begun { seat, control, outbox } = begun;
+    let session = Arc::clone(&seat.session);
     let (reader, writer) = tokio::io::split(control);
     tracing::info!(session.id = %session.id, environment.id = %session.environment, transport = %session.transport(), "session began");
     let reason = tokio::select! {
@@ -182,24 +197,42 @@ async fn live<G: Gatekeeper>(begun: Begun, registry: &Registry, gatekeeper: &G) 
         reason = speak(writer, outbox) => reason,
     };
     session.close(&reason);
-    registry.leave(&session);
+    drop(seat);
     tracing::info!(session.id = %session.id, environment.id = %session.environment, reason, "session ended");
     gatekeeper.disconnected(&session).await;
 }
 
 async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, session: &Session, gatekeeper: &G) -> String {
+    let mut renewals = Renewals::default();
     loop {
         match read_message(&mut from).await {
             Ok(ToHub::Engine(status)) => {
                 session.engine.send_replace(status.sanitized());
             }
-            Ok(ToHub::Renew { csr }) => renew(session, gatekeeper, csr).await,
+            Ok(ToHub::Renew { csr }) if renewals.may_have_another() => renew(session, gatekeeper, csr).await,
+            Ok(ToHub::Renew { .. }) => tracing::debug!(session.id = %session.id, "passed over a hasty renewal"),
             Ok(ToHub::Leaving { reason }) => return format!("the agent leaves: {}", sanitize(&reason)),
             Err(CodecError::UnknownVariant { variant, .. }) => {
                 tracing::debug!(session.id = %session.id, variant, "passed over a control message of a newer agent");
             }
             Err(error) => return error.to_string(),
         }
+    }
+}
+
+/// How often a session has its certificate renewed: each time costs a signature
+/// and a row.
+#[derive(Default)]
+struct Renewals(Option<Instant>);
+
+impl Renewals {
+    fn may_have_another(&mut self) -> bool {
+        let now = Instant::now();
+        let rested = self.0.is_none_or(|last| now.duration_since(last) >= RENEWAL_PAUSE);
+        if rested {
+            self.0 = Some(now);
+        }
+        rested
     }
 }
 
@@ -246,3 +279,6 @@ impl Sanitized for EngineStatus {
         Self::Running(facts)
     }
 }
+
+#[cfg(test)]
+mod tests;

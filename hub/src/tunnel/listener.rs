@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
@@ -20,9 +19,11 @@ use super::admission::{Arrival, admit};
 use super::gatekeeper::{Gatekeeper, Identity};
 use super::registry::Registry;
 use crate::clock::Clock;
+use crate::server::Turns;
 
-/// Handshakes under way at once; the next ones wait within their deadline.
-const HANDSHAKES_MAX: usize = 256;
+/// Handshakes under way at once, and of one source; the next ones wait within
+/// their deadline.
+const HANDSHAKES_MAX: (usize, usize) = (1024, 64);
 
 /// How long QUIC sessions may take to end when the hub stops.
 const FAREWELLS_DEADLINE: Duration = Duration::from_secs(3);
@@ -40,7 +41,7 @@ struct Inner<G> {
     gatekeeper: Arc<G>,
     clock: Arc<dyn Clock>,
     tracker: TaskTracker,
-    handshakes: Semaphore,
+    handshakes: Turns,
 }
 
 impl<G> Clone for Listener<G> {
@@ -83,7 +84,7 @@ impl<G: Gatekeeper> Listener<G> {
     /// A listener with no connection yet.
     pub fn new(parts: Parts<G>) -> Self {
         let Parts { tls, registry, gatekeeper, clock, tracker } = parts;
-        let handshakes = Semaphore::new(HANDSHAKES_MAX);
+        let handshakes = Turns::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1);
         Self { inner: Arc::new(Inner { tls, registry, gatekeeper, clock, tracker, handshakes }) }
     }
 
@@ -106,6 +107,13 @@ impl<G: Gatekeeper> Listener<G> {
     pub async fn take_quic(&self, endpoint: quinn::Endpoint, stop: CancellationToken) {
         while let Some(Some(incoming)) = stop.run_until_cancelled(endpoint.accept()).await {
             let from = incoming.remote_address();
+            if self.inner.handshakes.is_busy() && incoming.may_retry() {
+                // Under load a source must first show that it is where it says.
+                if let Err(error) = incoming.retry() {
+                    tracing::debug!(%from, %error, "no retry could be asked for");
+                }
+                continue;
+            }
             let listener = self.clone();
             self.inner.tracker.spawn(async move {
                 if let Err(failure) = listener.serve_quic(incoming, from).await {
@@ -125,7 +133,7 @@ impl<G: Gatekeeper> Listener<G> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (mut stream, peer) = tokio::time::timeout(CONNECT_DEADLINE, async {
-            let _slot = self.inner.handshakes.acquire().await.expect("the semaphore is never closed");
+            let _turn = self.inner.handshakes.take(from).await;
             tls::hub::accept(io, Arc::clone(&self.inner.tls)).await
         })
         .await??;
@@ -141,7 +149,7 @@ impl<G: Gatekeeper> Listener<G> {
 
     async fn serve_quic(&self, incoming: quinn::Incoming, from: SocketAddr) -> Result<(), Failure> {
         let connection = tokio::time::timeout(CONNECT_DEADLINE, async {
-            let _slot = self.inner.handshakes.acquire().await.expect("the semaphore is never closed");
+            let _turn = self.inner.handshakes.take(from.ip()).await;
             incoming.await.map_err(|error| Failure::Quic(error.to_string()))
         })
         .await??;

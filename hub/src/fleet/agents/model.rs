@@ -102,6 +102,8 @@ pub struct AgentRow {
     pub generation: i64,
     pub ticket_current: i64,
     pub ticket_pending: Option<i64>,
+    /// The current ticket before this one. After an administrator vouched for
+    /// an older ticket it is the highest of those that count no longer.
     pub ticket_previous: Option<i64>,
     pub forgiven_at: Option<Timestamp>,
     pub hostname: String,
@@ -175,8 +177,11 @@ impl AgentRow {
         if shown == self.ticket_current || Some(shown) == self.ticket_pending {
             return TicketVerdict::Expected;
         }
-        if shown > self.ticket_current {
+        if shown > self.highest_ticket() {
             return TicketVerdict::Ahead;
+        }
+        if shown > self.ticket_current {
+            return TicketVerdict::Stale;
         }
         let forgiven = self.forgiven_at.is_some_and(|at| now.since(at) < FORGIVE_AGAIN_AFTER);
         if Some(shown) == self.ticket_previous && self.machine == host.machine && !forgiven {
@@ -187,8 +192,13 @@ impl AgentRow {
 
     /// The number of the next ticket: above every one that was handed out.
     pub fn next_ticket(&self, shown: Option<i64>) -> i64 {
-        let highest = [self.ticket_pending, shown].into_iter().flatten().fold(self.ticket_current, i64::max);
-        highest.saturating_add(1)
+        shown.unwrap_or_default().max(self.highest_ticket()).saturating_add(1)
+    }
+
+    /// The highest number that this database knows to be handed out.
+    pub fn highest_ticket(&self) -> i64 {
+        let others = [self.ticket_pending, self.ticket_previous];
+        others.into_iter().flatten().fold(self.ticket_current, i64::max)
     }
 
     /// The agent as the API shows it, with the session it has at the moment
@@ -275,6 +285,17 @@ mod tests {
         assert_eq!(row().judge(Some(4), &here, now()), TicketVerdict::Stale);
         assert_eq!(row().judge(None, &here, now()), TicketVerdict::Stale);
         assert_eq!(row().judge(Some(9), &here, now()), TicketVerdict::Ahead);
+    }
+
+    #[test]
+    fn a_ticket_passed_over_for_an_older_one_is_stale() {
+        let vouched = AgentRow { ticket_current: 3, ticket_pending: None, ticket_previous: Some(8), ..row() };
+        let here = HostFacts::default();
+        assert_eq!(vouched.judge(Some(3), &here, now()), TicketVerdict::Expected);
+        assert_eq!(vouched.judge(Some(7), &here, now()), TicketVerdict::Stale);
+        assert_eq!(vouched.judge(Some(8), &here, now()), TicketVerdict::Stale);
+        assert_eq!(vouched.judge(Some(9), &here, now()), TicketVerdict::Ahead);
+        assert_eq!(vouched.next_ticket(Some(3)), 9);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Fleet {
             return Ok(false);
         };
         store::set_state(&mut tx, id, AgentState::Active).await?;
-        store::accept_refused_ticket(&mut tx, id).await?;
+        store::accept_refused_ticket(&mut tx, id, row.highest_ticket()).await?;
         audit::record(&mut tx, Entry::new(by, Action::AgentApprove, &id.to_string()), self.base.clock.now()).await?;
         tx.commit().await?;
         if let Ok(session) = self.base.sessions.of(row.environment()) {

@@ -136,12 +136,12 @@ pub async fn note_refused_ticket(tx: &mut Tx, id: AgentId, shown: Option<i64>) -
 }
 
 /// An administrator vouches for the quarantined session: its ticket counts, and
-/// no other.
-pub async fn accept_refused_ticket(tx: &mut Tx, id: AgentId) -> Result<(), DbError> {
-    let sql = "UPDATE agents SET ticket_current = COALESCE(ticket_refused, ticket_current), ticket_refused = NULL,
-                   ticket_pending = NULL, ticket_previous = NULL
-               WHERE id = $1";
-    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).execute(c).await.map(drop))?;
+/// none of those up to `highest`. Changes nothing where no ticket was refused.
+pub async fn accept_refused_ticket(tx: &mut Tx, id: AgentId, highest: i64) -> Result<(), DbError> {
+    let sql = "UPDATE agents SET ticket_current = ticket_refused, ticket_refused = NULL, ticket_pending = NULL,
+                   ticket_previous = $2
+               WHERE id = $1 AND ticket_refused IS NOT NULL";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(highest).execute(c).await.map(drop))?;
     Ok(())
 }
 

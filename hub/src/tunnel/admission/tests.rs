@@ -1,0 +1,112 @@
+//! Agents that do not keep to the order of things, over the memory transport.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use windflow_protocol::ids::{AgentId, EnvironmentId};
+use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
+use windflow_protocol::message::hello::{HostFacts, Standing, Ticket};
+use windflow_protocol::tls::PeerCertificate;
+use windflow_protocol::transport::memory;
+
+use super::*;
+
+/// Admits everyone as the same agent.
+#[derive(Default)]
+struct Open {
+    agent: Option<AgentId>,
+    renewals: AtomicUsize,
+}
+
+impl Gatekeeper for Open {
+    async fn enroll(&self, _: EnrollRequest, _: std::net::IpAddr) -> EnrollReply {
+        unreachable!("nobody enrolls here")
+    }
+
+    async fn renew(&self, _: PeerCertificate, _: RenewRequest) -> RenewReply {
+        unreachable!("no certificate has expired here")
+    }
+
+    async fn renew_live(&self, _: AgentId, _: Vec<u8>) -> Option<Certificate> {
+        self.renewals.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+
+    async fn admit(&self, identity: &Identity, _: &Hello) -> Result<Admitted, Rejected> {
+        let Identity::Attached(environment) = identity else { unreachable!("nobody comes over TLS here") };
+        let (standing, ticket) = (Standing::Active, Ticket([0; 32]));
+        Ok(Admitted { environment: *environment, agent: self.agent, standing, generation: 1, ticket })
+    }
+
+    async fn acknowledged(&self, _: AgentId, _: Ticket) {}
+
+    async fn connected(&self, _: &Session) {}
+
+    async fn disconnected(&self, _: &Session) {}
+
+    async fn duplicate(&self, _: &Session, _: &SessionFacts) {}
+}
+
+/// The agent's end of a connection that is being admitted.
+struct Agent {
+    connection: Connection,
+    environment: EnvironmentId,
+    hub: tokio::task::JoinSet<()>,
+}
+
+impl Agent {
+    fn arrive(registry: &Registry, gatekeeper: &Arc<Open>) -> Self {
+        let (hub_end, connection) = memory::pair();
+        let environment = EnvironmentId::generate();
+        let at = Timestamp::from_micros(0).unwrap();
+        let arrival = Arrival { connection: hub_end, identity: Identity::Attached(environment), at };
+        let (registry, gatekeeper) = (registry.clone(), Arc::clone(gatekeeper));
+        let mut hub = tokio::task::JoinSet::new();
+        hub.spawn(async move { admit(arrival, &registry, gatekeeper.as_ref()).await });
+        Self { connection, environment, hub }
+    }
+
+    async fn greet(&self) -> Stream {
+        let mut control = self.connection.accept().await.unwrap();
+        windflow_protocol::message::preamble::read_preamble(&mut control).await.unwrap();
+        let hello = Hello {
+            newest: ProtocolVersion::CURRENT,
+            oldest: ProtocolVersion::OLDEST,
+            capabilities: Capabilities::ALL,
+            generation: 1,
+            ticket: None,
+            instance: [1; 16],
+            agent_version: "0".to_owned(),
+            host: HostFacts::default(),
+            engine: EngineStatus::Unknown,
+        };
+        write_message(&mut control, &hello).await.unwrap();
+        let _welcome: HelloReply = read_message(&mut control).await.unwrap();
+        control
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_never_acknowledges_its_welcome_does_not_stay_online() {
+    let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
+    let mut agent = Agent::arrive(&registry, &gatekeeper);
+    let _control = agent.greet().await;
+    assert!(registry.of(agent.environment).is_ok());
+    agent.hub.join_next().await.unwrap().unwrap();
+    assert!(registry.of(agent.environment).is_err());
+    assert!(registry.is_empty());
+}
+
+#[tokio::test]
+async fn a_flood_of_renewals_is_one_renewal() {
+    let registry = Registry::default();
+    let gatekeeper = Arc::new(Open { agent: Some(AgentId::generate()), ..Open::default() });
+    let mut agent = Agent::arrive(&registry, &gatekeeper);
+    let mut control = agent.greet().await;
+    write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
+    for _ in 0..100 {
+        write_message(&mut control, &ToHub::Renew { csr: vec![0; 100] }).await.unwrap();
+    }
+    write_message(&mut control, &ToHub::Leaving { reason: String::new() }).await.unwrap();
+    agent.hub.join_next().await.unwrap().unwrap();
+    assert_eq!(gatekeeper.renewals.load(Ordering::Relaxed), 1);
+}
