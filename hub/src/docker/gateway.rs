@@ -14,6 +14,9 @@ use super::engines::{EngineError, Engines};
 use crate::http::hop::Hop;
 use crate::tunnel::Session;
 
+/// What the engine's build endpoints are upgraded to.
+const BUILD_PROTOCOL: &str = "h2c";
+
 /// Passes one request to the engine behind `session`, where `target` is the
 /// path and query that the engine is to see. An upgrade goes on in `tracker`
 /// until either end closes or the session ends.
@@ -30,10 +33,18 @@ pub async fn pass(
     let hop = Hop::begin(&mut request);
     *request.uri_mut() = target.into();
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("docker"));
-    let priority = if hop.wishes_upgrade() { Priority::Interactive } else { Priority::Normal };
-    let mut answer = engines.send(session, priority, request).await?;
+    let mut answer = engines.send(session, priority(&hop), request).await?;
     if let Some(upgrades) = hop.finish(&mut answer) {
         tracker.spawn(upgrades.join());
     }
     Ok(answer.map(Body::new))
+}
+
+/// An upgrade is a terminal that somebody types at, except for a build's: that
+/// one is HTTP/2 and carries files.
+fn priority(hop: &Hop) -> Priority {
+    match hop.wished_protocol() {
+        Some(protocol) if protocol != BUILD_PROTOCOL => Priority::Interactive,
+        Some(_) | None => Priority::Normal,
+    }
 }

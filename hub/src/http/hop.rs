@@ -37,7 +37,7 @@ const HUBS_OWN: [HeaderName; 7] = [
 /// What one hop keeps of a request until its answer is there.
 #[derive(Debug)]
 pub struct Hop {
-    upgrade: Option<OnUpgrade>,
+    upgrade: Option<(HeaderValue, OnUpgrade)>,
 }
 
 impl Hop {
@@ -45,7 +45,7 @@ impl Hop {
     /// gone from its headers, and a wish for an upgrade is made anew.
     pub fn begin<B>(request: &mut Request<B>) -> Self {
         let protocol = wished_upgrade(request.headers());
-        let upgrade = protocol.as_ref().map(|_| hyper::upgrade::on(&mut *request));
+        let upgrade = protocol.clone().map(|protocol| (protocol, hyper::upgrade::on(&mut *request)));
         let headers = request.headers_mut();
         strip_connection(headers);
         for name in &HUBS_OWN {
@@ -57,9 +57,10 @@ impl Hop {
         Self { upgrade }
     }
 
-    /// Whether the request wishes to become a connection of its own.
-    pub const fn wishes_upgrade(&self) -> bool {
-        self.upgrade.is_some()
+    /// The protocol that the request wishes to go on with, if it wishes for an
+    /// upgrade.
+    pub fn wished_protocol(&self) -> Option<&HeaderValue> {
+        self.upgrade.as_ref().map(|(protocol, _)| protocol)
     }
 
     /// Makes `answer` fit for this connection. When both ends have agreed on an
@@ -70,7 +71,7 @@ impl Hop {
         strip_connection(answer.headers_mut());
         insert_upgrade(answer.headers_mut(), protocol);
         let near = self.upgrade.filter(|_| switched);
-        let upgrades = near.map(|near| Upgrades { near, far: hyper::upgrade::on(&mut *answer) });
+        let upgrades = near.map(|(_, near)| Upgrades { near, far: hyper::upgrade::on(&mut *answer) });
         answer.extensions_mut().clear();
         upgrades
     }
@@ -147,7 +148,7 @@ mod tests {
             .body(())
             .unwrap();
         let hop = Hop::begin(&mut request);
-        assert!(hop.wishes_upgrade());
+        assert_eq!(hop.wished_protocol().unwrap(), "h2c");
         let mut left: Vec<_> =
             request.headers().iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         left.sort_unstable();
