@@ -5,7 +5,7 @@ mod way;
 
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -138,7 +138,7 @@ impl HubClient {
 
     async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
         let response = self.client.request(request).await;
-        let response = response.context("the hub cannot be reached").map_err(Failure::Unreachable)?;
+        let response = response.map_err(|error| Failure::Unreachable(self.way.explain(&error)))?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let body = body.map_err(|error| Failure::Unreachable(anyhow!("the hub's answer broke off: {error}")))?;

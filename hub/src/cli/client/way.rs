@@ -1,6 +1,7 @@
 //! The way to a hub: where it is, what opens its door, and how a connection to
 //! it is made.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use hyper::body::Body;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::{self, Client};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -73,6 +74,16 @@ impl HubWay {
     pub fn authorize(&self, headers: &mut HeaderMap) {
         if let Some(bearer) = &self.bearer {
             headers.insert(header::AUTHORIZATION, bearer.clone());
+        }
+    }
+
+    /// What to say of a request that got no answer.
+    pub fn explain(&self, error: &legacy::Error) -> anyhow::Error {
+        let causes = std::iter::successors(error.source(), |&cause| cause.source()).map(ToString::to_string);
+        let causes = causes.collect::<Vec<_>>().join(": ");
+        match self.dialer {
+            Dialer::Local(_) => anyhow!("the hub on this machine cannot be reached: {causes}"),
+            Dialer::Remote(_) => anyhow!("the hub at {} cannot be reached: {causes}", self.base),
         }
     }
 
