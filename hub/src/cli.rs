@@ -114,6 +114,7 @@ mod tests {
             "--data-dir D environment list --output json",
             "--data-dir D environment add NAME --tcp tcp://HOST:2376 --ca F --cert F --key F",
             "--data-dir D environment add NAME --tcp tcp://HOST:2375 --insecure",
+            "--data-dir D environment connect NAME --socket PATH",
             "--data-dir D agent revoke NAME --reason TEXT",
             "--hub https://hub.example --ca-file F agent reissue NAME --print token",
             "migrate --data-dir D",

@@ -7,6 +7,7 @@ mod authentication;
 pub mod cookie;
 mod envelope;
 mod extract;
+pub mod hop;
 mod origin;
 mod page;
 mod peer;

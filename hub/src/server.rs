@@ -3,6 +3,7 @@
 
 mod connection;
 mod local;
+pub mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -85,7 +86,7 @@ impl Server {
         let tls = tls::acceptor(plan.certificate)?;
         let tcp =
             tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
-        let local = local::listen(&plan.socket)?;
+        let local = socket::listen(&plan.socket)?;
         let doors = Doors {
             router,
             tls,

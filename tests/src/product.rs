@@ -3,12 +3,14 @@
 //! command lines, files and ports.
 
 mod agent;
+mod connection;
 mod docker_cli;
 mod http;
 mod hub;
 mod rogue;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
+pub use self::connection::Connection;
 pub use self::docker_cli::DockerCli;
 pub use self::http::Answer;
 pub use self::hub::{Environment, Hub, HubOptions, contains};

@@ -1,5 +1,8 @@
 //! `environment`: the Docker engines that the hub knows.
 
+mod bridge;
+mod connect;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -37,6 +40,8 @@ pub enum EnvironmentCommand {
         /// Its name or id
         name: String,
     },
+    /// Gives an engine a Docker socket on this machine, until Ctrl-C
+    Connect(connect::ConnectOptions),
     /// Removes an engine; nothing on its host is touched
     Remove {
         /// Its name or id
@@ -85,6 +90,7 @@ pub async fn run(hub: &HubClient, command: EnvironmentCommand, format: Format) -
             let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
             format.object(&hub.get(&format!("{ENVIRONMENTS}/{id}")).await?);
         }
+        EnvironmentCommand::Connect(options) => connect::run(hub, &options, format).await?,
         EnvironmentCommand::Remove { name } => {
             let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
             hub.delete(&format!("{ENVIRONMENTS}/{id}")).await?;

@@ -87,11 +87,11 @@ async fn only_the_socket_in_the_data_directory_needs_no_credential() {
 #[tokio::test]
 async fn a_socket_that_answers_is_not_taken_over_and_one_that_is_left_is() {
     let open = OpenHub::start().await;
-    let socket = open.directory.path().join("hub.sock");
-    assert!(local::listen(&socket).is_err());
+    let path = open.directory.path().join("hub.sock");
+    assert!(socket::listen(&path).is_err());
     open.lifecycle.drain(std::future::pending()).await;
-    assert!(socket.exists());
-    local::listen(&socket).unwrap();
+    assert!(path.exists());
+    socket::listen(&path).unwrap();
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! The ordinary `docker` command, pointed at an environment of a hub.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -35,13 +37,27 @@ impl DockerCli {
     /// # Panics
     /// When the configuration cannot be written.
     pub fn for_address(address: SocketAddr, environment_id: &str, api_token: &str) -> Self {
+        let host = format!("tcp://{address}/api/v1/environments/{environment_id}/engine");
+        Self::configured(host, &[("Authorization", format!("Bearer {api_token}"))])
+    }
+
+    /// The command on a socket of this machine, without a token.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn on_socket(socket: &Path) -> Self {
+        Self::configured(format!("unix://{}", socket.display()), &[])
+    }
+
+    fn configured(host: String, headers: &[(&str, String)]) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-docker-").tempdir().expect("a temporary folder");
+        let headers = headers.iter().cloned().collect::<BTreeMap<_, _>>();
         let configuration = serde_json::json!({
-            "HttpHeaders": { "Authorization": format!("Bearer {api_token}") },
+            "HttpHeaders": headers,
             "cliPluginsExtraDirs": [places::newer_engine().join("cli-plugins")],
         });
         write_private(&folder.path().join("config.json"), &configuration.to_string());
-        Self { host: format!("tcp://{address}/api/v1/environments/{environment_id}/engine"), folder }
+        Self { host, folder }
     }
 
     /// Runs `docker ARGUMENTS` to its end.

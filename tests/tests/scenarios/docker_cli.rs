@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use windflow_tests::engine::{BUSYBOX, EngineVersion, Registry};
 use windflow_tests::process::run;
+use windflow_tests::product::{Connection, DockerCli};
 
 use super::SOON;
 use super::worlds::{Way, World, world};
@@ -30,8 +31,8 @@ macro_rules! on {
             #[test]
             fn output_input_and_exit_codes_pass() {
                 let world = here();
-                passes_exit_codes(&world);
-                passes_input_to_its_end(&world);
+                passes_exit_codes(&world.docker);
+                passes_input_to_its_end(&world.docker);
                 passes_a_large_output_unchanged(&world);
             }
 
@@ -39,7 +40,7 @@ macro_rules! on {
             fn terminals_work() {
                 let world = here();
                 runs_on_a_terminal(&world);
-                executes_on_a_terminal(&world);
+                executes_on_a_terminal(&world.docker);
             }
 
             #[test]
@@ -64,6 +65,18 @@ macro_rules! on {
                 builds(&world);
                 composes(&world);
             }
+
+            #[test]
+            fn programs_that_send_no_token_build_on_a_socket_of_this_machine() {
+                let world = here();
+                let connection = Connection::open(&world.hub, &world.name);
+                builds_with_buildkit(&connection.docker);
+                builds_and_composes(&connection.docker);
+                passes_exit_codes(&connection.docker);
+                passes_input_to_its_end(&connection.docker);
+                executes_on_a_terminal(&connection.docker);
+                ends_without_a_trace(connection);
+            }
         }
     )*};
 }
@@ -87,15 +100,15 @@ fn lists_what_runs(world: &World) {
     assert!(version.starts_with(world.engine.version().prefix()), "{version}");
 }
 
-fn passes_exit_codes(world: &World) {
-    let output = world.docker.run(["run", "--rm", BUSYBOX, "sh", "-c", "echo out; echo err >&2; exit 3"]);
+fn passes_exit_codes(docker: &DockerCli) {
+    let output = docker.run(["run", "--rm", BUSYBOX, "sh", "-c", "echo out; echo err >&2; exit 3"]);
     assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
     assert_eq!(output.status.code(), Some(3));
 }
 
-fn passes_input_to_its_end(world: &World) {
+fn passes_input_to_its_end(docker: &DockerCli) {
     let input = "one line\n".repeat(20_000);
-    let counted = world.docker.run_with_input(["run", "--rm", "-i", BUSYBOX, "wc", "-c"], input.as_bytes());
+    let counted = docker.run_with_input(["run", "--rm", "-i", BUSYBOX, "wc", "-c"], input.as_bytes());
     assert_eq!(counted.succeeded(), input.len().to_string());
 }
 
@@ -116,9 +129,9 @@ fn runs_on_a_terminal(world: &World) {
     assert_eq!(shell.finish(SOON).status.code(), Some(5));
 }
 
-fn executes_on_a_terminal(world: &World) {
-    world.docker.run(["run", "--detach", "--name", "host", BUSYBOX, "sleep", "600"]).succeeded();
-    let mut shell = world.docker.start_on_terminal(["exec", "-it", "host", "sh"]);
+fn executes_on_a_terminal(docker: &DockerCli) {
+    docker.run(["run", "--detach", "--name", "host", BUSYBOX, "sleep", "600"]).succeeded();
+    let mut shell = docker.start_on_terminal(["exec", "-it", "host", "sh"]);
     shell.wait_for("#", SOON);
     shell.write(b"hostname; echo product $((6 * 7))\n");
     shell.wait_for("product 42", SOON);
@@ -185,13 +198,9 @@ fn pushes_and_pulls(world: &World) {
 }
 
 /// With the engine's own builder: the other one, Buildx, sends none of the
-/// headers that the command is configured with.
+/// headers that the command is configured with, and needs a socket.
 fn builds(world: &World) {
-    let folder = tempfile::tempdir().unwrap();
-    let text =
-        format!("FROM {BUSYBOX}\nCOPY greeting /greeting\nRUN cat /greeting > /built\nCMD [\"cat\", \"/built\"]\n");
-    std::fs::write(folder.path().join("Dockerfile"), text).unwrap();
-    std::fs::write(folder.path().join("greeting"), "built through the hub\n").unwrap();
+    let folder = context("built through the hub\n");
     let context = folder.path().to_str().unwrap();
     let mut build = world.docker.command();
     build.env("DOCKER_BUILDKIT", "0").args(["build", "--network", "none", "--tag", "windflow/built", context]);
@@ -216,4 +225,43 @@ fn composes(world: &World) {
     world.docker.run(["compose", "--file", file, "--project-name", "pair", "down", "--timeout", "1"]).succeeded();
     let left = world.docker.run(["ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=pair"]);
     assert_eq!(left.succeeded(), "");
+}
+
+/// A folder from which an image is built that prints `greeting`.
+fn context(greeting: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let text =
+        format!("FROM {BUSYBOX}\nCOPY greeting /greeting\nRUN cat /greeting > /built\nCMD [\"cat\", \"/built\"]\n");
+    std::fs::write(folder.path().join("Dockerfile"), text).unwrap();
+    std::fs::write(folder.path().join("greeting"), greeting).unwrap();
+    folder
+}
+
+/// BuildKit upgrades `/session` and `/grpc` to HTTP/2 and calls back for the
+/// files.
+fn builds_with_buildkit(docker: &DockerCli) {
+    let folder = context("built by Buildkit\n");
+    let mut build = docker.command();
+    build.env("DOCKER_BUILDKIT", "1").args(["build", "--network", "none", "--tag", "windflow/buildkit"]);
+    run(build.arg(folder.path()), BUILD).succeeded();
+    assert_eq!(docker.run(["run", "--rm", "windflow/buildkit"]).succeeded(), "built by Buildkit");
+}
+
+fn builds_and_composes(docker: &DockerCli) {
+    let folder = context("built by Compose\n");
+    let text = "services:\n  only:\n    image: windflow/composed\n    network_mode: none\n    build:\n      context: .\n      \
+                network: none\n";
+    let file = folder.path().join("compose.yaml");
+    std::fs::write(&file, text).unwrap();
+    let mut up = docker.command();
+    up.args(["compose", "--project-name", "built", "--file"]).arg(&file).args(["up", "--build", "--no-color"]);
+    let output = run(&mut up, BUILD).succeeded();
+    assert!(output.contains("built by Compose"), "{output}");
+    docker.run(["compose", "--project-name", "built", "--file", file.to_str().unwrap(), "down"]).succeeded();
+}
+
+fn ends_without_a_trace(connection: Connection) {
+    let (output, folder) = connection.terminate();
+    assert!(output.status.success(), "{}", output.stderr);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }

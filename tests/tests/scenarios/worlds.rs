@@ -25,6 +25,8 @@ pub enum Way {
 /// A hub with one environment that is online. What depends on something else
 /// stands before it and ends before it.
 pub struct World {
+    /// What its environment is called.
+    pub name: String,
     pub docker: DockerCli,
     pub agent: Option<Agent>,
     pub hub: Hub,
@@ -49,7 +51,7 @@ fn local(version: EngineVersion) -> World {
         hub.environments().into_iter().find(|found| found.kind == "local" && found.state == "online")
     });
     let docker = DockerCli::new(&hub, &name.name);
-    World { docker, agent: None, hub, engine, _namespace: None }
+    World { name: name.name, docker, agent: None, hub, engine, _namespace: None }
 }
 
 fn tcp(version: EngineVersion) -> World {
@@ -66,7 +68,14 @@ fn tcp(version: EngineVersion) -> World {
     add.arg("--ca").arg(files.authority).arg("--cert").arg(files.certificate).arg("--key").arg(files.key);
     run(&mut add, super::SOON).succeeded();
     hub.wait_for_state(NAME, "online", super::SOON);
-    World { docker: DockerCli::new(&hub, NAME), agent: None, hub, engine, _namespace: Some(namespace) }
+    World {
+        name: NAME.to_owned(),
+        docker: DockerCli::new(&hub, NAME),
+        agent: None,
+        hub,
+        engine,
+        _namespace: Some(namespace),
+    }
 }
 
 /// A world with an agent over this transport.
@@ -74,7 +83,14 @@ pub fn edge(version: EngineVersion, transport: &str) -> World {
     let engine = engine_with_image(version);
     let hub = Hub::start();
     let agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &engine.address()).over(transport));
-    World { docker: DockerCli::new(&hub, NAME), agent: Some(agent), hub, engine, _namespace: None }
+    World {
+        name: NAME.to_owned(),
+        docker: DockerCli::new(&hub, NAME),
+        agent: Some(agent),
+        hub,
+        engine,
+        _namespace: None,
+    }
 }
 
 /// An engine with the test image.
