@@ -132,3 +132,44 @@ fn transport(text: &str) -> Result<TransportChoice, String> {
 fn proxies_of_environment() -> ProxyRules {
     ProxyRules::from_variables(|name| std::env::var(name).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parses(line: &str) -> bool {
+        Cli::try_parse_from(line.split(' ')).is_ok()
+    }
+
+    #[test]
+    fn the_command_lines_of_the_contract_are_understood() {
+        for line in [
+            "windflow-agent enroll --hub https://a:8443 --hub http://b --token-file F --state-dir S --name N",
+            "windflow-agent enroll --hub https://a --token-stdin --state-dir S --label site=fra --label rack=7",
+            "windflow-agent enroll --hub https://a --token T --state-dir S --transport quic --proxy http://u:p@p:1",
+            "windflow-agent run --state-dir S",
+            "windflow-agent run --state-dir S --engine unix:///var/run/docker.sock --transport auto --log-format json",
+            "windflow-agent --log-level debug run --state-dir S --engine tcp://127.0.0.1:2375 --transport websocket",
+            "windflow-agent status --state-dir S --output json",
+            "windflow-agent status --state-dir S --wait connected --timeout 5",
+            "windflow-agent doctor --state-dir S --output json",
+        ] {
+            assert!(parses(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for line in [
+            "windflow-agent enroll --hub https://a --state-dir S",
+            "windflow-agent enroll --token-file F --state-dir S",
+            "windflow-agent enroll --hub https://a --token-file F --token T --state-dir S",
+            "windflow-agent enroll --hub a --token T --state-dir S",
+            "windflow-agent enroll --hub https://a --token T --state-dir S --label rack",
+            "windflow-agent run --state-dir S --transport pigeon",
+            "windflow-agent run --state-dir S --engine docker.sock",
+        ] {
+            assert!(!parses(line), "{line}");
+        }
+    }
+}

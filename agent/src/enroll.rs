@@ -9,6 +9,7 @@ use windflow_protocol::codec::{self, CodecError};
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::limits::EXCHANGE_DEADLINE;
 use windflow_protocol::message::enroll::{EnrollReply, EnrollRequest, Enrolled};
+use windflow_protocol::message::hello::sanitize;
 use windflow_protocol::tls::{FleetTrust, client_config};
 use windflow_protocol::token::EnrollmentToken;
 use windflow_protocol::version::ProtocolVersion;
@@ -119,7 +120,7 @@ async fn ask(options: &EnrollOptions, key: &AgentKey) -> Result<Enrolled, Enroll
         let (error, pause) = match ask_once(&mut link, options, key).await {
             Ok(EnrollReply::Enrolled(granted)) => return Ok(granted),
             Ok(EnrollReply::Denied { message, reference, retry_after_secs }) => {
-                let denied = EnrollError::Denied { message, reference };
+                let denied = EnrollError::Denied { message: sanitize(&message), reference: sanitize(&reference) };
                 if retry_after_secs == 0 {
                     return Err(denied);
                 }

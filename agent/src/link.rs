@@ -1,6 +1,6 @@
 //! The way to a hub: addresses, proxies, transports, and the TLS session at
 //! the end of it. Everything here is given up after
-//! [`CONNECT_DEADLINE`](windflow_protocol::limits::CONNECT_DEADLINE).
+//! [`CONNECT_DEADLINE`].
 
 mod choice;
 mod dial;

@@ -93,7 +93,7 @@ impl Agent {
             self.board.enter(Phase::Connecting);
             let wait = match self.connect_and_serve().await {
                 Ok(end) => self.judge(end).await,
-                Err(error) => self.unreachable(&error),
+                Err(error) => Some(self.unreachable(&error)),
             };
             let Some(wait) = wait else {
                 continue;
@@ -174,7 +174,7 @@ impl Agent {
                 Some(self.backoff.next_wait())
             }
             Err(RenewError::Refused(rejected)) => Some(self.rejected(&rejected)),
-            Err(RenewError::Link(error)) => self.unreachable(&error),
+            Err(RenewError::Link(error)) => Some(self.unreachable(&error)),
             Err(RenewError::Other(error)) => {
                 self.trouble(Trouble::new("RENEWAL_FAILED", format!("{error:#}"), "look into the hub's log"));
                 Some(self.backoff.next_wait())
@@ -191,10 +191,9 @@ impl Agent {
         self.backoff.after_rejection(rejected)
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "stands beside judge, which may say not to wait")]
-    fn unreachable(&mut self, error: &LinkError) -> Option<Duration> {
+    fn unreachable(&mut self, error: &LinkError) -> Duration {
         self.trouble(Trouble::new(error.code(), error, error.advice()));
-        Some(self.backoff.next_wait())
+        self.backoff.next_wait()
     }
 
     fn trouble(&self, trouble: Trouble) {

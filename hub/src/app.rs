@@ -15,6 +15,8 @@ use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
+use crate::ops::health::Health;
+use crate::ops::metrics::Metrics;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Registry};
 use crate::vault::{KeyCost, MasterKey, MasterKeyOrigin, Vault};
@@ -43,6 +45,10 @@ pub struct App {
     pub attached: Attached,
     /// Where edge agents come in.
     pub listener: Listener<Fleet>,
+    /// How the parts of the hub do.
+    pub health: Health,
+    /// What the hub counts.
+    pub metrics: Metrics,
     /// The ends of the hub, and its tasks.
     pub lifecycle: Lifecycle,
 }
@@ -107,7 +113,20 @@ impl App {
             tracker: tasks,
         });
         let engines = Engines::new(sessions);
-        Ok(Arc::new(Self { db, clock, random, vault, identity, fleet, engines, attached, listener, lifecycle }))
+        Ok(Arc::new(Self {
+            db,
+            clock,
+            random,
+            vault,
+            identity,
+            fleet,
+            engines,
+            attached,
+            listener,
+            health: Health::default(),
+            metrics: Metrics::default(),
+            lifecycle,
+        }))
     }
 }
 

@@ -14,6 +14,7 @@ const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Starts all jobs. They end when the hub is asked to finish.
 pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(clean(app.clone(), lifecycle.clone()));
+    lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
 }
 
 /// Deletes sessions, tokens and records whose time is over. Each turn is one
@@ -29,6 +30,12 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         report(app.identity.delete_expired().await);
         report(app.fleet.delete_expired().await);
     }
+}
+
+/// Ends the sessions once the hub is asked to finish.
+async fn drain(app: AppState, lifecycle: Lifecycle) {
+    lifecycle.soft.cancelled().await;
+    app.fleet.sessions().drain().await;
 }
 
 fn report(deleted: Result<u64, DbError>) {

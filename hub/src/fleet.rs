@@ -11,6 +11,8 @@ mod doors;
 pub mod enrollment;
 pub mod environments;
 mod gatekeeper;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +38,7 @@ const HUB_ID: &str = "fleet.hub_id";
 const AUTHORITY_KEY: &str = "fleet.authority.key";
 const AUTHORITY_CERTIFICATE: &str = "fleet.authority.certificate";
 const PEPPER: &str = "fleet.enrollment.pepper";
+const QUIC_SECRET: &str = "fleet.quic.restart_secret";
 const TICKET_KEY: &str = "fleet.ticket.key";
 
 /// What the fleet stands on.
@@ -65,18 +68,21 @@ pub enum LoadError {
     /// The certificate authority cannot be used.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// A stored secret has the wrong length.
+    #[error("a stored secret of this hub is damaged: restore the database from a backup")]
+    Secret,
     /// The stored id of the hub is not an id.
     #[error("the stored id of this hub is damaged: restore the database from a backup")]
     HubId,
 }
 
 /// The fleet's service.
-#[derive(Debug)]
 pub struct Fleet {
     base: Foundation,
     authority: Authority,
     pepper: Pepper,
     tickets: TicketKey,
+    quic_secret: [u8; 32],
     limiter: Limiter,
 }
 
@@ -104,12 +110,15 @@ impl Fleet {
         let secret = base.random.bytes::<32>();
         let pepper = settings::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
         let secret = base.random.bytes::<32>();
+        let quic = settings::get_or_seal(&mut tx, &base.vault, QUIC_SECRET, &secret, now).await?;
+        let secret = base.random.bytes::<32>();
         let tickets = settings::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
         tx.commit().await?;
         Ok(Self {
             authority: Authority::load(hub, &key, certificate)?,
             pepper: Pepper::new(&pepper),
             tickets: TicketKey::new(&tickets),
+            quic_secret: quic.as_slice().try_into().map_err(|_| LoadError::Secret)?,
             limiter: Limiter::default(),
             base,
         })
@@ -134,6 +143,11 @@ impl Fleet {
         Ok(tls::server_config(&identity)?)
     }
 
+    /// What lets agents on QUIC notice a restart of the hub.
+    pub const fn quic_secret(&self) -> &[u8; 32] {
+        &self.quic_secret
+    }
+
     /// Forgets tokens and certificates that ended long ago. How many rows.
     ///
     /// # Errors
@@ -150,5 +164,11 @@ impl Fleet {
     /// Where sessions are held.
     pub const fn sessions(&self) -> &Registry {
         &self.base.sessions
+    }
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").field("authority", &self.authority).finish_non_exhaustive()
     }
 }

@@ -1,3 +1,4 @@
 //! The hub looking at itself.
 
 pub mod health;
+pub mod metrics;

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -28,6 +28,7 @@ pub fn build(app: AppState) -> Router {
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .layer(DefaultBodyLimit::max(JSON_BODY_MAX))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), ops::metrics::observe))
         .layer(from_fn(frame))
         .with_state(app)
 }
@@ -48,6 +49,7 @@ fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> 
 
     // The hub itself.
     let routes = ops::health::routes(routes);
+    let routes = ops::metrics::routes(routes);
     openapi::routes(routes, document.clone())
 }
 

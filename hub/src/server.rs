@@ -3,6 +3,8 @@
 
 mod connection;
 mod local;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod tuning;
 

@@ -93,9 +93,13 @@ impl Client {
 }
 
 impl TestHub {
-    /// A hub without users.
+    /// A hub without users, on SQLite.
     pub async fn empty() -> Self {
-        let db = TestDb::sqlite().await;
+        Self::on(TestDb::sqlite().await).await
+    }
+
+    /// A hub on this database.
+    pub async fn on(db: TestDb) -> Self {
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
         let app = App::assemble(Foundations {
             db: db.db.clone(),

@@ -128,8 +128,13 @@ pub struct Header {
 impl Header {
     /// The header of a data frame with `length` bytes, at most
     /// [`FRAME_PAYLOAD_MAX`].
-    pub fn data(stream: StreamId, length: usize, fin: bool) -> Self {
-        Self::new(Kind::Data, stream, length, if fin { FLAG_FIN } else { 0 })
+    pub fn data(stream: StreamId, length: usize) -> Self {
+        Self::new(Kind::Data, stream, length, 0)
+    }
+
+    /// The same for a stream's last bytes.
+    pub fn last_data(stream: StreamId, length: usize) -> Self {
+        Self::new(Kind::Data, stream, length, FLAG_FIN)
     }
 
     fn new(kind: Kind, stream: StreamId, length: usize, flags: u8) -> Self {
@@ -301,7 +306,8 @@ impl Frame<'_> {
                 Header::new(Kind::Open, *stream, 0, FLAG_INTERACTIVE)
             }
             Self::Open { stream, priority: Priority::Normal } => Header::new(Kind::Open, *stream, 0, 0),
-            Self::Data { stream, fin, payload } => Header::data(*stream, payload.len(), *fin),
+            Self::Data { stream, fin: false, payload } => Header::data(*stream, payload.len()),
+            Self::Data { stream, fin: true, payload } => Header::last_data(*stream, payload.len()),
             Self::Window { stream, .. } => Header::new(Kind::Window, *stream, 4, 0),
             Self::Fin { stream } => Header::new(Kind::Fin, *stream, 0, 0),
             Self::Reset { stream, .. } => Header::new(Kind::Reset, *stream, 2, 0),

@@ -6,6 +6,7 @@
 //! nothing has to be found and cleaned one by one.
 
 mod image;
+mod podman;
 mod registry;
 mod tls;
 
@@ -21,6 +22,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 pub use self::image::{BUSYBOX, busybox_archive};
+pub use self::podman::Podman;
 pub use self::registry::Registry;
 pub use self::tls::EngineCertificates;
 use crate::network::{namespace_file, wrap_in};

@@ -29,9 +29,13 @@ pub fn built(program: &str) -> PathBuf {
 /// # Panics
 /// When it is not there: the sentence names the command that installs it.
 pub fn installed(program: &str) -> PathBuf {
+    optional(program).unwrap_or_else(|| panic!("{program} is not installed: run tests/setup.sh first"))
+}
+
+/// The same for a program that the tests can do without.
+pub fn optional(program: &str) -> Option<PathBuf> {
     let folders = ["/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let found = folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists());
-    found.unwrap_or_else(|| panic!("{program} is not installed: run tests/setup.sh first"))
+    folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists())
 }
 
 /// The library that gives a program another wall clock.

@@ -4,10 +4,12 @@
 
 mod agent;
 mod docker_cli;
+mod http;
 mod hub;
 mod rogue;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
 pub use self::docker_cli::DockerCli;
-pub use self::hub::{Answer, Environment, Hub, HubOptions, contains, copy_folder, count_during};
+pub use self::http::Answer;
+pub use self::hub::{Environment, Hub, HubOptions, contains};
 pub use self::rogue::{Rogue, RogueSession};

@@ -5,10 +5,10 @@ mod scenarios {
     mod bad_input;
     mod demo;
     mod docker_cli;
-    mod engines;
     mod enrollment;
     mod faults;
-    mod networks;
+    mod harness;
+    mod podman;
     mod proxies;
     mod two_hosts;
     mod worlds;

@@ -149,6 +149,7 @@ impl Credentials for EdgeCredentials {
             identity.fix_renewal(Some(hub_now))
         })
         .await?;
+        tracing::info!(session.id = %welcome.session, session.standing = ?welcome.standing, "connected to the hub");
         self.set_hub_clock(Some(hub_now));
         self.schedule();
         self.0.session.send_replace(Some(SessionView { session: welcome.session, standing: welcome.standing }));

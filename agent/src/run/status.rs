@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use windflow_protocol::message::hello::Standing;
+use windflow_protocol::message::hello::{Standing, sanitize};
 use windflow_protocol::transport::Connection;
 
 use crate::engine::{self, Engine};
@@ -56,9 +56,10 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    /// Something that went wrong now.
+    /// Something that went wrong now. The message may hold words of a peer; it
+    /// is made fit for a terminal.
     pub fn new(code: &'static str, message: impl Display, advice: &'static str) -> Self {
-        Self { code, message: message.to_string(), advice, at_micros: host::clock_micros() }
+        Self { code, message: sanitize(&message.to_string()), advice, at_micros: host::clock_micros() }
     }
 }
 

@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_table_is_aligned_and_steers_no_terminal() {
         let items = [json!({ "name": "a\u{1b}[2J", "labels": { "site": "fra" } }), json!({ "name": "longer name" })];
-        let expected = "NAME         LABELS\na\u{fffd}[2J       site=fra\nlonger name  -\n";
+        let expected = "NAME         LABELS\na\u{fffd}[2J        site=fra\nlonger name  -\n";
         assert_eq!(table(&items, &[("NAME", "name"), ("LABELS", "labels")]), expected);
     }
 

@@ -42,8 +42,7 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
 /// Takes agents over QUIC on the UDP port of the same number. Where it is not
 /// to be had, agents come by WebSocket all the same.
 fn serve_quic(app: &AppState, address: SocketAddr) -> anyhow::Result<()> {
-    let config = quic::server_config(app.fleet.tunnel_tls()?);
-    match quinn::Endpoint::server(config, address) {
+    match quic::listen(address, app.fleet.tunnel_tls()?, app.fleet.quic_secret()) {
         Ok(endpoint) => {
             let (listener, stop) = (app.listener.clone(), app.lifecycle.soft.clone());
             app.lifecycle.tasks.spawn(async move { listener.take_quic(endpoint, stop).await });

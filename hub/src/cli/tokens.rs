@@ -19,7 +19,7 @@ const TOKENS: &str = "/api/v1/enrollment-tokens";
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("NAME", "name"),
-    ("STATE", "state"),
+    ("STATUS", "status"),
     ("USES", "uses"),
     ("OF", "max_uses"),
     ("EXPIRES", "expires_at"),
@@ -156,12 +156,16 @@ pub fn print_created(
         format.object(created);
         return Ok(());
     }
+    let text = |field: &str| created[field].as_str().unwrap_or("-");
     let token = created["token"].as_str().context("the hub's answer has no token")?;
-    let pin = created["hub_pin"].as_str().unwrap_or("-");
-    eprintln!("Token {} expires at {}. It is shown this once.", created["id"], created["expires_at"]);
-    eprintln!("Hub pin {pin}: compare it with `windflow-agent status` on the host.");
-    eprintln!();
+    eprintln!("Token {} is valid until {}. It is shown this once.", text("id"), text("expires_at"));
+    eprintln!("Hub pin {}: compare it with `windflow-agent status` on the host.", text("hub_pin"));
+    if print.print == TokenPrint::Token {
+        println!("{token}");
+        return Ok(());
+    }
     let url = print.public_url.as_ref().or(hub_url).map_or_else(guessed_url, |url| url.to_string());
+    eprintln!();
     print!("{}", render(print.print, token, url.trim_end_matches('/')));
     Ok(())
 }
@@ -189,24 +193,47 @@ fn render(print: TokenPrint, token: &str, url: &str) -> String {
         TokenPrint::Token => format!("{token}\n"),
         TokenPrint::Env => format!("WINDFLOW_HUB={url}\nWINDFLOW_TOKEN={token}\n"),
         // The here-document keeps the token out of the list of processes.
-        TokenPrint::Command => format!(
-            "windflow-agent enroll --hub {url} --token-file /dev/stdin --state-dir /var/lib/windflow-agent <<'TOKEN'\n\
-             {token}\nTOKEN\n"
-        ),
-        TokenPrint::Compose => format!(
-            "services:\n  windflow-agent:\n    image: windflow-agent\n    restart: unless-stopped\n    environment:\n      \
-             WINDFLOW_HUB: {url}\n      WINDFLOW_TOKEN: {token}\n    volumes:\n      \
-             - /var/run/docker.sock:/var/run/docker.sock\n      - windflow-agent:/var/lib/windflow-agent\n\
-             volumes:\n  windflow-agent:\n"
-        ),
-        TokenPrint::CloudInit => format!(
-            "#cloud-config\nwrite_files:\n  - path: /run/windflow-token\n    permissions: '0600'\n    content: {token}\n\
-             runcmd:\n  - windflow-agent enroll --hub {url} --token-file /run/windflow-token \
-             --state-dir /var/lib/windflow-agent\n  - rm -f /run/windflow-token\n  \
-             - systemctl enable --now windflow-agent\n"
-        ),
+        TokenPrint::Command => {
+            format!("windflow-agent enroll --hub {url} --token-stdin <<'TOKEN'\n{token}\nTOKEN\n")
+        }
+        TokenPrint::Compose => COMPOSE.replace("{url}", url).replace("{token}", token),
+        TokenPrint::CloudInit => CLOUD_INIT.replace("{url}", url).replace("{token}", token),
     }
 }
+
+/// Enrolls at the first start; later ones find the identity in the volume.
+const COMPOSE: &str = r#"services:
+  windflow-agent:
+    image: windflow-agent
+    restart: unless-stopped
+    entrypoint: ["/bin/sh", "-c"]
+    command:
+      - |
+        windflow-agent enroll --hub {url} --token-stdin --state-dir /state < /run/windflow-token
+        exec windflow-agent run --state-dir /state
+    configs:
+      - source: token
+        target: /run/windflow-token
+        mode: 0400
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+      - state:/state
+configs:
+  token:
+    content: {token}
+volumes:
+  state:
+"#;
+
+const CLOUD_INIT: &str = r"#cloud-config
+write_files:
+  - path: /run/windflow-token
+    permissions: '0600'
+    content: {token}
+runcmd:
+  - windflow-agent enroll --hub {url} --token-file /run/windflow-token --wait 600
+  - systemctl enable --now windflow-agent
+";
 
 fn parse_label(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::sessions::SESSION_LIFE;
 use super::tokens::LIFE_DEFAULT;
 use super::users::setup::CODE_LIFE;
+use crate::db::testing::TestDb;
 use crate::http::Scheme;
 use crate::testing::{Client, PASSWORD, TestHub};
 
@@ -177,6 +178,41 @@ async fn a_new_password_ends_the_sessions_and_replaces_the_old_one() {
     assert_eq!(hub.get(&viewer, "/api/v1/me").await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(hub.sign_in(&Client::browser(), "viewer", PASSWORD).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(hub.sign_in(&Client::browser(), "viewer", "violet-anchor-ninety").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn changing_ones_own_password_takes_the_old_one_and_a_browser() {
+    let hub = TestHub::with_users().await;
+    let viewer = hub.signed_in("viewer").await;
+    let other_browser = hub.signed_in("viewer").await;
+    let change = |present: &str| json!({ "present_password": present, "new_password": "violet-anchor-ninety" });
+    let wrong = hub.post(&viewer, "/api/v1/me/password", change("wrong password")).await;
+    assert_eq!((wrong.status, wrong.code()), (StatusCode::FORBIDDEN, "wrong_password"));
+    let (program, _) = hub.program_of("viewer").await;
+    assert_eq!(hub.post(&program, "/api/v1/me/password", change(PASSWORD)).await.code(), "session_required");
+
+    let done = hub.post(&viewer, "/api/v1/me/password", change(PASSWORD)).await;
+    assert_eq!(done.status, StatusCode::OK);
+    for old in [&viewer, &other_browser] {
+        assert_eq!(hub.get(old, "/api/v1/me").await.status, StatusCode::UNAUTHORIZED);
+    }
+    let fresh = Client::browser().with("cookie", &done.cookie());
+    assert_eq!(hub.get(&fresh, "/api/v1/me").await.body["name"], "viewer");
+}
+
+#[tokio::test]
+async fn the_hub_is_set_up_and_used_on_postgresql_as_well() {
+    let hub = TestHub::on(TestDb::postgres().await).await;
+    let code = hub.app.identity.issue_setup_code().unwrap();
+    let done = hub.post(&Client::browser(), "/api/v1/setup", setup(&code)).await;
+    let ada = Client::browser().with("cookie", &done.cookie());
+    assert_eq!(hub.get(&ada, "/api/v1/users?role=administrator").await.body["items"][0]["name"], "ada");
+    let (program, token) = hub.program_of("ada").await;
+    assert_eq!(hub.get(&program, "/api/v1/api-tokens?name=test").await.body["items"][0]["id"], token.as_str());
+    assert_eq!(hub.get(&program, "/api/v1/sessions").await.body["total"], 1);
+    assert_eq!(hub.get(&program, "/api/v1/audit?action=user.setup").await.body["items"][0]["outcome"], "done");
+    hub.clock.advance(LIFE_DEFAULT);
+    assert_eq!(hub.app.identity.delete_expired().await.unwrap(), 1);
 }
 
 #[tokio::test]

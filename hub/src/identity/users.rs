@@ -19,7 +19,7 @@ use super::sessions;
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, List, Page, Role, UserId};
+use crate::http::{Caller, List, Page, Role, SignedInUser, UserId};
 
 /// A user's name: 1 to 64 letters, digits and `._@-`, starting with a letter
 /// or digit. Two that differ only in case are the same.
@@ -132,6 +132,28 @@ impl Identity {
         self.get_user(id).await
     }
 
+    /// Replaces the caller's own password and ends all their cookie sessions.
+    ///
+    /// # Errors
+    /// 403 when the present password is wrong, 429 after too many attempts, 400
+    /// for a weak password.
+    pub async fn change_password(
+        &self,
+        own: &SignedInUser,
+        present: SecretString,
+        new: SecretString,
+        caller: &Caller,
+    ) -> ApiResult<User> {
+        let now = self.now();
+        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let hash = store::get_password_hash(&mut self.db.read().await?, own.id).await?;
+        if !self.passwords.verify(present, Some(hash)).await? {
+            return Err(ApiError::forbidden("wrong_password", "The present password is wrong."));
+        }
+        self.throttle.forgive(&own.name, caller.address, now);
+        self.reset_password(own.id, new, &caller.into()).await
+    }
+
     /// Shuts a user out, from their next request on.
     ///
     /// # Errors
@@ -210,4 +232,21 @@ fn found(user: Option<User>) -> ApiResult<User> {
 fn check_password(password: &SecretString, name: &UserName) -> ApiResult<()> {
     passwords::check_strength(password, name.as_str())
         .map_err(|weak| ApiError::bad_request("weak_password", weak.to_string()))
+}
+
+/// Users for the tests of other stores.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::{Role, Tx, User, UserId, store};
+    use crate::clock::Timestamp;
+
+    pub async fn insert_user(tx: &mut Tx, name: &str) -> User {
+        let user = User::new(&name.parse().unwrap(), Role::Viewer, Timestamp::from_micros(0).unwrap());
+        store::insert(tx, &user, "hash").await.unwrap();
+        user
+    }
+
+    pub async fn disable(tx: &mut Tx, id: UserId, at: Timestamp) {
+        store::set_disabled(tx, id, Some(at), at).await.unwrap();
+    }
 }

@@ -1,5 +1,7 @@
 //! Whether the hub lives, and whether all its parts do.
 
+use std::sync::Mutex;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -9,6 +11,46 @@ use utoipa_axum::routes;
 use crate::app::AppState;
 use crate::http::{Access, Json, Routes};
 
+/// How a part of the hub does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Condition {
+    /// It works.
+    Ready,
+    /// It does not, or not fully.
+    Degraded,
+}
+
+type Check = Box<dyn Fn() -> Condition + Send + Sync>;
+
+/// The parts that say themselves how they do. The database is asked by the
+/// hub.
+#[derive(Default)]
+pub struct Health {
+    checks: Mutex<Vec<(&'static str, Check)>>,
+}
+
+impl Health {
+    /// Adds a part. `check` must not block.
+    pub fn watch(&self, part: &'static str, check: impl Fn() -> Condition + Send + Sync + 'static) {
+        self.checks().push((part, Box::new(check)));
+    }
+
+    fn report(&self) -> Vec<ComponentResponse> {
+        self.checks().iter().map(|(name, check)| ComponentResponse { name, status: check() }).collect()
+    }
+
+    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Check)>> {
+        self.checks.lock().expect("no check panics")
+    }
+}
+
+impl std::fmt::Debug for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Health").field("parts", &self.checks().len()).finish()
+    }
+}
+
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes.add(Access::Public, routes!(get_liveness)).add(Access::Public, routes!(get_readiness))
@@ -16,20 +58,20 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 
 /// Whether all parts of the hub work.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ReadinessResponse {
-    /// `ready` or `degraded`.
-    status: &'static str,
+struct ReadinessResponse {
+    /// `degraded` as soon as one part is.
+    status: Condition,
     /// Each part.
     components: Vec<ComponentResponse>,
 }
 
 /// One part of the hub.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub struct ComponentResponse {
+struct ComponentResponse {
     /// Which part.
     name: &'static str,
-    /// `ready` or `degraded`.
-    status: &'static str,
+    /// How it does.
+    status: Condition,
 }
 
 /// Says that the process answers requests, and nothing about its parts.
@@ -44,19 +86,22 @@ async fn get_liveness() -> &'static str {
     (status = 503, description = "A component is degraded", body = ReadinessResponse),
 ))]
 async fn get_readiness(State(app): State<AppState>) -> Response {
-    let database = app.db.ping().await;
-    if let Err(error) = &database {
-        tracing::warn!(%error, "the database does not answer");
-    }
-    let components = vec![component("database", database.is_ok())];
-    let ready = components.iter().all(|component| component.status == READY);
-    let (code, status) = if ready { (StatusCode::OK, READY) } else { (StatusCode::SERVICE_UNAVAILABLE, DEGRADED) };
+    let mut components = vec![ComponentResponse { name: "database", status: ask_database(&app).await }];
+    components.extend(app.health.report());
+    let degraded = components.iter().any(|component| component.status == Condition::Degraded);
+    let (code, status) = match degraded {
+        false => (StatusCode::OK, Condition::Ready),
+        true => (StatusCode::SERVICE_UNAVAILABLE, Condition::Degraded),
+    };
     (code, Json(ReadinessResponse { status, components })).into_response()
 }
 
-const READY: &str = "ready";
-const DEGRADED: &str = "degraded";
-
-fn component(name: &'static str, ready: bool) -> ComponentResponse {
-    ComponentResponse { name, status: if ready { READY } else { DEGRADED } }
+async fn ask_database(app: &AppState) -> Condition {
+    match app.db.ping().await {
+        Ok(()) => Condition::Ready,
+        Err(error) => {
+            tracing::warn!(%error, "the database does not answer");
+            Condition::Degraded
+        }
+    }
 }

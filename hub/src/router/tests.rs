@@ -163,6 +163,33 @@ async fn readiness_follows_the_database() {
     assert_eq!(hub.get(&Client::browser(), "/healthz").await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn a_degraded_part_makes_the_hub_not_ready() {
+    let hub = TestHub::empty().await;
+    hub.app.health.watch("tunnel", || crate::ops::health::Condition::Degraded);
+    let answer = hub.get(&Client::browser(), "/readyz").await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("degraded")));
+    assert_eq!(answer.body["components"][0]["status"], "ready");
+}
+
+#[tokio::test]
+async fn numbers_are_for_this_machine_and_for_those_signed_in() {
+    let hub = TestHub::with_users().await;
+    let here = Client::browser().without("origin").at_address("127.0.0.1:9", Scheme::Http);
+    let direct = here.clone().with("host", "127.0.0.1:8443");
+    let numbers = hub.get(&direct, "/metrics").await;
+    assert_eq!(numbers.status, StatusCode::OK);
+    let line = "windflow_http_requests_total{method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 2";
+    assert!(numbers.body.as_str().unwrap().contains(line), "{}", numbers.body);
+
+    // A reverse proxy on this machine, and a page whose name was rebound.
+    for client in [direct.with("x-forwarded-for", "192.0.2.7"), here.with("host", "evil.example"), Client::browser()] {
+        assert_eq!(hub.get(&client, "/metrics").await.status, StatusCode::UNAUTHORIZED);
+    }
+    let (program, _) = hub.program_of("viewer").await;
+    assert_eq!(hub.get(&program, "/metrics").await.status, StatusCode::OK);
+}
+
 /// A request line that the route answers to.
 fn sample(route: &RouteRecord) -> (String, String) {
     let method = if route.method == "*" { "GET" } else { &route.method };

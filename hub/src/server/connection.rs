@@ -21,8 +21,11 @@ use crate::http::{Peer, Scheme};
 /// The head of a request must arrive within this. A kept connection may rest
 /// as long between two requests.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
-/// Largest head of a request, and the read buffer of a connection, in bytes.
-const HEAD_MAX: usize = 64 * 1024;
+/// A head that is not complete after this is refused, in bytes. The last read
+/// may bring some more.
+const HEAD_MAX: usize = 32 * 1024;
+/// Read and write buffer of a connection, in bytes.
+const BUFFER_MAX: usize = 64 * 1024;
 /// The first byte of every TLS connection: a handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 /// The one path that anyone may use over plain HTTP, since what travels on it
@@ -62,7 +65,8 @@ pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'st
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(HEAD_MAX)
+        .max_header_size(HEAD_MAX)
+        .max_buf_size(BUFFER_MAX)
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);

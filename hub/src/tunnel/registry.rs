@@ -5,8 +5,13 @@ use std::sync::{Arc, RwLock};
 
 use windflow_protocol::ids::{EnvironmentId, SessionId};
 use windflow_protocol::limits::PROBE_DEADLINE;
+use windflow_protocol::message::control::ToAgent;
 
 use super::session::{Session, StreamError};
+
+/// How much longer the agents' return is spread for each of them, so that a
+/// restarted hub is not met by all at once.
+const SPREAD_PER_SESSION_MILLIS: u32 = 5;
 
 /// Every live session. Clones share one table.
 #[derive(Clone, Debug, Default)]
@@ -87,6 +92,14 @@ impl Registry {
             session.close(reason);
             self.leave(&session);
         }
+    }
+
+    /// Tells every agent that the hub stops as planned, and ends all sessions.
+    pub async fn drain(&self) {
+        let sessions = self.all();
+        let spread_millis = u32::try_from(sessions.len()).unwrap_or(u32::MAX).saturating_mul(SPREAD_PER_SESSION_MILLIS);
+        let farewells = sessions.iter().map(|session| session.dismiss(ToAgent::Draining { spread_millis }));
+        futures_util::future::join_all(farewells).await;
     }
 
     fn enter_if_free(&self, session: &Arc<Session>) -> Option<Arc<Session>> {

@@ -218,7 +218,7 @@ impl AsyncRead for MuxStream {
 impl AsyncWrite for MuxStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
-            return Poll::Ready(Ok(0));
+            return self.step(|mux, slot| still_stands(mux, slot, cx));
         }
         let progress = ready!(tokio::task::coop::poll_proceed(cx));
         let length = if buf.len() <= WRITE_JOIN_MAX {
@@ -246,6 +246,14 @@ impl AsyncWrite for MuxStream {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.step(Mux::finish);
         Poll::Ready(Ok(()))
+    }
+}
+
+/// What an empty write asks: has the stream been cut? Room does not matter.
+fn still_stands(mux: &mut Mux, slot: Slot, cx: &Context<'_>) -> Poll<io::Result<usize>> {
+    match mux.poll_room(slot, cx) {
+        Poll::Ready(Err(cut)) => Poll::Ready(Err(cut)),
+        Poll::Ready(Ok(_)) | Poll::Pending => Poll::Ready(Ok(0)),
     }
 }
 

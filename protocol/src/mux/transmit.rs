@@ -87,7 +87,8 @@ impl Mux {
         let is_finishing = stream.outbound.end() == SendEnd::Finishing;
         if length > 0 {
             let fin = is_finishing && stream.outbound.len() == length;
-            batch.push(&Header::data(id, length, fin).to_bytes());
+            let header = if fin { Header::last_data(id, length) } else { Header::data(id, length) };
+            batch.push(&header.to_bytes());
             stream.outbound.take(length, |bytes| batch.push_bytes(bytes));
             if fin {
                 stream.outbound.set_end(SendEnd::Finished);

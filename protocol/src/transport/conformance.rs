@@ -60,6 +60,7 @@ every_transport! {
     a_reset_tells_reader_and_writer_why,
     a_dropped_stream_is_cancelled,
     what_was_finished_still_arrives_after_a_drop,
+    an_empty_write_shows_that_the_stream_was_cut,
     closing_wakes_everyone_and_says_why,
     the_first_reason_stays,
     only_the_hub_opens,
@@ -115,6 +116,19 @@ async fn what_was_finished_still_arrives_after_a_drop(pair: Pair) {
     theirs.shutdown().await.unwrap();
     drop(theirs);
     assert_eq!(read_all(&mut ours).await, b"the whole answer");
+}
+
+/// A pipe whose other end has shut down reads no more; this is how it learns
+/// that nobody wants its bytes.
+async fn an_empty_write_shows_that_the_stream_was_cut(pair: Pair) {
+    let (mut ours, mut theirs) = pair.stream().await;
+    ours.shutdown().await.unwrap();
+    assert_eq!(read_all(&mut theirs).await, b"");
+    assert_eq!(theirs.write(&[]).await.unwrap(), 0);
+    drop(ours);
+    while theirs.write(&[]).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn closing_wakes_everyone_and_says_why(pair: Pair) {

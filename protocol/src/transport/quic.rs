@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{ConnectionError, Endpoint, ReadError, SendDatagramError, TransportConfig, VarInt, WriteError};
+use quinn_proto::HashedConnectionIdGenerator;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -32,6 +33,26 @@ const INTERACTIVE: i32 = 1;
 const PING_ROOM: usize = 64;
 /// How soon, and then how often at most, a ping looks for its acknowledgement.
 const PING_LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// Opens a hub's UDP port. With the same `restart_secret` a restarted hub
+/// answers the packets of its former life with a stateless reset (RFC 9000
+/// §10.3), so that agents notice at once and not by silence.
+///
+/// # Errors
+/// When the port cannot be used.
+pub fn listen(
+    address: SocketAddr,
+    tls: Arc<rustls::ServerConfig>,
+    restart_secret: &[u8; 32],
+) -> io::Result<quinn::Endpoint> {
+    let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, restart_secret);
+    let id_key = ring::hmac::sign(&reset_key, b"connection ids");
+    let id_key = u64::from_le_bytes(id_key.as_ref()[..8].try_into().expect("a MAC has more than 8 bytes"));
+    let mut config = quinn::EndpointConfig::new(Arc::new(reset_key));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    let socket = std::net::UdpSocket::bind(address)?;
+    quinn::Endpoint::new(config, Some(server_config(tls)), socket, Arc::new(quinn::TokioRuntime))
+}
 
 /// A hub's QUIC configuration around its TLS configuration.
 pub fn server_config(tls: Arc<rustls::ServerConfig>) -> quinn::ServerConfig {

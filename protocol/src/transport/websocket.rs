@@ -3,7 +3,7 @@
 
 mod gate;
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -297,6 +297,31 @@ where
         let taken = buf.len().min(WEBSOCKET_MESSAGE_MAX - self.outgoing.len());
         self.outgoing.extend_from_slice(&buf[..taken]);
         Poll::Ready(Ok(taken))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.outgoing.len() >= WEBSOCKET_MESSAGE_MAX {
+            ready!(self.poll_send(cx))?;
+        }
+        let room = WEBSOCKET_MESSAGE_MAX - self.outgoing.len();
+        let offered = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
+        // At once, so that a message of several records does not grow by moves.
+        self.outgoing.reserve(offered);
+        let mut left = offered;
+        for buf in bufs {
+            let taken = buf.len().min(left);
+            self.outgoing.extend_from_slice(&buf[..taken]);
+            left -= taken;
+        }
+        Poll::Ready(Ok(offered))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

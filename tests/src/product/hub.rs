@@ -1,15 +1,13 @@
 //! A running hub with an administrator.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::http::{Answer, ask};
 use crate::places;
 use crate::process::{Output, Process, run, run_with_input};
 use crate::wait;
@@ -76,15 +74,6 @@ pub struct Environment {
     pub engine_version: Option<String>,
     /// What the agent says of itself.
     pub agent_version: Option<String>,
-}
-
-/// A response of the hub's HTTP port.
-#[derive(Clone, Debug)]
-pub struct Answer {
-    /// The status code.
-    pub status: u16,
-    /// The body as text.
-    pub body: String,
 }
 
 impl Hub {
@@ -303,65 +292,4 @@ fn address_in(log: &str) -> Option<SocketAddr> {
 /// Whether `bytes` hold `part` anywhere.
 pub fn contains(bytes: &[u8], part: &[u8]) -> bool {
     bytes.windows(part.len()).any(|window| window == part)
-}
-
-/// Sends one request from a thread of its own, since the caller's may belong
-/// to a runtime already.
-fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, String)], body: &str) -> Option<Answer> {
-    let ask = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
-        let exchange = exchange(address, method, path, headers, body);
-        runtime.block_on(async { tokio::time::timeout(COMMAND_DEADLINE, exchange).await }).ok()?.ok()
-    };
-    std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
-}
-
-async fn exchange(
-    address: SocketAddr,
-    method: &str,
-    path: &str,
-    headers: &[(&str, String)],
-    body: &str,
-) -> anyhow::Result<Answer> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = http::Request::builder().method(method).uri(path).header("host", address.to_string());
-    if !body.is_empty() {
-        request = request.header("content-type", "application/json");
-    }
-    for (name, value) in headers {
-        request = request.header(*name, value);
-    }
-    let request = request.body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes())))?;
-    let answer = async {
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
-        anyhow::Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
-    };
-    tokio::select! {
-        answer = answer => answer,
-        ended = connection => Err(anyhow::anyhow!("the connection ended first: {ended:?}")),
-    }
-}
-
-/// How often `probe` answers in `during`, for checks that something stays
-/// quick.
-pub fn count_during(during: Duration, mut probe: impl FnMut()) -> u32 {
-    let started = Instant::now();
-    let mut count = 0;
-    while started.elapsed() < during {
-        probe();
-        count += 1;
-    }
-    count
-}
-
-/// Copies a folder with everything in it.
-///
-/// # Panics
-/// When a part of it cannot be copied.
-pub fn copy_folder(from: &Path, to: &Path) {
-    let mut command = Command::new("cp");
-    run(command.arg("--archive").arg(from).arg(to), COMMAND_DEADLINE).succeeded();
 }

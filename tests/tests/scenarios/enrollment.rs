@@ -95,7 +95,7 @@ fn a_wrong_pin_ends_the_enrollment_before_the_secret_is_sent() {
 }
 
 #[test]
-fn a_used_an_expired_and_a_revoked_token_are_refused_in_the_same_words() {
+fn a_used_a_revoked_and_a_misplaced_token_are_refused_in_the_same_words() {
     let hub = Hub::start();
     let used = one_use_token(&hub);
     Agent::new("first", options(&hub)).enroll(&used).succeeded();
@@ -107,8 +107,9 @@ fn a_used_an_expired_and_a_revoked_token_are_refused_in_the_same_words() {
 
     let refusals = [used, revoked, elsewhere].map(|token| Agent::new(NAME, options(&hub)).enroll(&token).failed());
     assert!(refusals[0].contains("ENROLL_DENIED"), "{}", refusals[0]);
-    let without_times = refusals.map(|text| text.lines().filter(|line| line.contains("ENROLL_DENIED")).count());
-    assert_eq!(without_times, [without_times[0]; 3]);
+    // Each refusal has a number of its own, by which the audit log knows it.
+    let words = refusals.map(|text| text.split("(reference").next().unwrap().to_owned());
+    assert!(words.iter().all(|said| *said == words[0]), "{words:?}");
     assert_eq!(hub.environments().len(), 1);
 }
 

@@ -36,11 +36,11 @@ fn hub_for_everybody() -> Hub {
 fn one_hub_drives_two_hosts_and_each_runs_its_own_containers() {
     let hub = hub_for_everybody();
     let (north, south) = (host(&hub, "north", EngineVersion::V20_10), host(&hub, "south", EngineVersion::V26_1));
-    for (site, name) in [(&north, "n"), (&south, "s")] {
+    for (site, name) in [(&north, "from-north"), (&south, "from-south")] {
         site.docker.run(["run", "--detach", "--name", name, BUSYBOX, "sleep", "600"]).succeeded();
     }
-    assert_eq!(north.docker.run(["ps", "--format", "{{.Names}}"]).succeeded(), "n");
-    assert_eq!(south.docker.run(["ps", "--format", "{{.Names}}"]).succeeded(), "s");
+    assert_eq!(north.docker.run(["ps", "--format", "{{.Names}}"]).succeeded(), "from-north");
+    assert_eq!(south.docker.run(["ps", "--format", "{{.Names}}"]).succeeded(), "from-south");
 }
 
 #[test]

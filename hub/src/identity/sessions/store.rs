@@ -115,3 +115,72 @@ pub async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<u64, DbError>
     let sql = "DELETE FROM sessions WHERE expires_at <= $1";
     Ok(on_tx!(tx, |c| sqlx::query(sql).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::on_both_engines;
+    use crate::identity::users::testing::insert_user;
+
+    const ALL: Page = Page { limit: 10, offset: 0 };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000).unwrap()
+    }
+
+    fn session(user: &User, created: i64, expires: i64) -> Session {
+        Session {
+            id: Uuid::now_v7(),
+            user_id: user.id,
+            user_name: user.name.clone(),
+            address: Some("192.0.2.1".into()),
+            user_agent: "browser".into(),
+            created_at: at(created),
+            expires_at: at(expires),
+        }
+    }
+
+    on_both_engines! {
+        async fn a_session_names_its_user_until_it_ends_or_the_user_is_disabled(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = insert_user(&mut tx, "ada").await;
+            let session = session(&ada, 0, 10);
+            insert(&mut tx, &session, b"hash").await.unwrap();
+            let (id, user) = find_user(&mut tx, b"hash", at(9)).await.unwrap().unwrap();
+            assert_eq!((id, user.id, user.name.as_str()), (session.id, ada.id, "ada"));
+            assert!(find_user(&mut tx, b"hash", at(10)).await.unwrap().is_none());
+            assert!(find_user(&mut tx, b"other", at(9)).await.unwrap().is_none());
+            crate::identity::users::testing::disable(&mut tx, ada.id, at(1)).await;
+            assert!(find_user(&mut tx, b"hash", at(9)).await.unwrap().is_none());
+        }
+
+        async fn running_sessions_are_listed_newest_first(db) {
+            let mut tx = db.write().await.unwrap();
+            let (ada, bob) = (insert_user(&mut tx, "ada").await, insert_user(&mut tx, "bob").await);
+            let (old, over, new) = (session(&ada, 1, 100), session(&ada, 2, 5), session(&bob, 3, 100));
+            for (session, hash) in [(&old, b"1"), (&over, b"2"), (&new, b"3")] {
+                insert(&mut tx, session, hash).await.unwrap();
+            }
+            let ids = |sessions: Vec<Session>| sessions.into_iter().map(|session| session.id).collect::<Vec<_>>();
+            let everyone = SessionFilter::default();
+            assert_eq!(ids(list(&mut tx, &everyone, ALL, at(50)).await.unwrap()), [new.id, old.id]);
+            assert_eq!(count(&mut tx, &everyone, at(50)).await.unwrap(), 2);
+            let of_ada = SessionFilter { user: Some(ada.id) };
+            assert_eq!(ids(list(&mut tx, &of_ada, ALL, at(50)).await.unwrap()), [old.id]);
+            assert_eq!(find(&mut tx, new.id).await.unwrap().unwrap().user_name, "bob");
+        }
+
+        async fn sessions_are_deleted_one_by_one_by_user_and_when_over(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = insert_user(&mut tx, "ada").await;
+            let sessions = [1, 2, 3, 4, 5].map(|second| session(&ada, second, second * 10));
+            for (i, session) in sessions.iter().enumerate() {
+                insert(&mut tx, session, &[i as u8]).await.unwrap();
+            }
+            delete(&mut tx, sessions[4].id).await.unwrap();
+            delete_by_hash(&mut tx, &[3]).await.unwrap();
+            assert_eq!(delete_expired(&mut tx, at(10)).await.unwrap(), 1);
+            assert_eq!(delete_of_user(&mut tx, ada.id).await.unwrap(), 2);
+        }
+    }
+}

@@ -118,3 +118,71 @@ pub async fn delete_ended_before(tx: &mut Tx, moment: Timestamp) -> Result<u64, 
     let sql = "DELETE FROM api_tokens WHERE expires_at < $1 OR revoked_at < $1";
     Ok(on_tx!(tx, |c| sqlx::query(sql).bind(moment).execute(c).await.map(|done| done.rows_affected()))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::testing::on_both_engines;
+    use crate::identity::users::testing::{disable, insert_user};
+
+    const ALL: Page = Page { limit: 10, offset: 0 };
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_micros(second * 1_000_000).unwrap()
+    }
+
+    fn token(id: &str, user: &User) -> ApiToken {
+        ApiToken {
+            id: id.into(),
+            user_id: user.id,
+            user_name: user.name.clone(),
+            name: format!("name of {id}"),
+            created_at: at(1),
+            expires_at: at(10),
+            last_used_at: None,
+            revoked_at: None,
+        }
+    }
+
+    on_both_engines! {
+        async fn a_token_names_its_user_until_it_ends_or_is_revoked_or_the_user_is_disabled(db) {
+            let mut tx = db.write().await.unwrap();
+            let (ada, bob) = (insert_user(&mut tx, "ada").await, insert_user(&mut tx, "bob").await);
+            insert(&mut tx, &token("a", &ada), b"hash").await.unwrap();
+            insert(&mut tx, &token("b", &bob), b"hash").await.unwrap();
+            let found = find_user(&mut tx, "a", at(9)).await.unwrap().unwrap();
+            assert_eq!((found.user.id, found.secret_hash.as_slice()), (ada.id, &b"hash"[..]));
+            assert!(find_user(&mut tx, "a", at(10)).await.unwrap().is_none());
+            revoke(&mut tx, "a", at(2)).await.unwrap();
+            assert!(find_user(&mut tx, "a", at(9)).await.unwrap().is_none());
+            disable(&mut tx, bob.id, at(2)).await;
+            assert!(find_user(&mut tx, "b", at(9)).await.unwrap().is_none());
+        }
+
+        async fn tokens_are_listed_filtered_and_their_use_is_noted(db) {
+            let mut tx = db.write().await.unwrap();
+            let (ada, bob) = (insert_user(&mut tx, "ada").await, insert_user(&mut tx, "bob").await);
+            insert(&mut tx, &token("a", &ada), b"").await.unwrap();
+            insert(&mut tx, &token("b", &bob), b"").await.unwrap();
+            set_last_used(&mut tx, "b", at(3)).await.unwrap();
+            assert_eq!(find(&mut tx, "b").await.unwrap().unwrap().last_used_at, Some(at(3)));
+            let ids = |tokens: Vec<ApiToken>| tokens.into_iter().map(|token| token.id).collect::<Vec<_>>();
+            let of_ada = ApiTokenFilter { user: Some(ada.id), ..ApiTokenFilter::default() };
+            assert_eq!(ids(list(&mut tx, &of_ada, ALL).await.unwrap()), ["a"]);
+            let named = ApiTokenFilter { name: Some("name of b".into()), ..ApiTokenFilter::default() };
+            assert_eq!(ids(list(&mut tx, &named, ALL).await.unwrap()), ["b"]);
+            assert_eq!(count(&mut tx, &ApiTokenFilter::default()).await.unwrap(), 2);
+        }
+
+        async fn tokens_that_ended_long_ago_are_deleted(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = insert_user(&mut tx, "ada").await;
+            for id in ["expired", "revoked", "good"] {
+                insert(&mut tx, &token(id, &ada), b"").await.unwrap();
+            }
+            revoke(&mut tx, "revoked", at(2)).await.unwrap();
+            assert_eq!(delete_ended_before(&mut tx, at(5)).await.unwrap(), 1);
+            assert_eq!(delete_ended_before(&mut tx, at(11)).await.unwrap(), 2);
+        }
+    }
+}

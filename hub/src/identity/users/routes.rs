@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 
 use super::{NewUser, User, UserFilter};
 use crate::app::AppState;
-use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, List, Page, Path, Query, Role, Routes, UserId};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Caller, CredentialUsed, Json, List, Page, Path, Query, Role, Routes, UserId};
 use crate::identity::audit::Actor;
 use crate::identity::sessions::Browser;
 
@@ -18,6 +18,7 @@ use crate::identity::sessions::Browser;
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::SetupOnly, routes!(create_first_user))
+        .add(Access::SignedIn, routes!(change_password))
         .add(Access::Administrator, routes!(list_users, create_user))
         .add(Access::Administrator, routes!(get_user))
         .add(Access::Administrator, routes!(reset_password))
@@ -60,6 +61,18 @@ struct ResetPasswordRequest {
     password: SecretString,
 }
 
+/// One's own password, old and new.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangePasswordRequest {
+    /// The password until now.
+    #[schema(value_type = String, format = Password)]
+    present_password: SecretString,
+    /// At least 12 characters.
+    #[schema(value_type = String, format = Password)]
+    new_password: SecretString,
+}
+
 /// Which users to list.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +105,28 @@ async fn create_first_user(
     let user = app.identity.complete_setup(&request.code, new, &caller).await?;
     let cookie = app.identity.start_session(&user, &caller, Browser::of(&headers, caller.scheme)).await?;
     Ok((StatusCode::CREATED, cookie.into_header(caller.scheme), Json(user)).into_response())
+}
+
+/// Replaces the caller's own password. All their sessions end, and this browser
+/// gets a new one.
+#[utoipa::path(post, path = "/api/v1/me/password", tag = "identity", request_body = ChangePasswordRequest, responses(
+    (status = 200, description = "The user", body = User),
+    (status = 403, description = "The present password is wrong, or an API token asks"),
+))]
+async fn change_password(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<ChangePasswordRequest>,
+) -> ApiResult<Response> {
+    let own = caller.require_user()?;
+    let CredentialUsed::Session(_) = own.credential else {
+        return Err(ApiError::forbidden("session_required", "Sign in with a browser to change your password."));
+    };
+    let (present, new) = (request.present_password, request.new_password);
+    let user = app.identity.change_password(own, present, new, &caller).await?;
+    let cookie = app.identity.start_session(&user, &caller, Browser::of(&headers, caller.scheme)).await?;
+    Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
 }
 
 /// Lists users by name.

@@ -146,6 +146,13 @@ impl Inbound {
         places + self.chunks.iter().map(|chunk| chunk.bytes.capacity()).sum::<usize>()
     }
 
+    /// Panics when some of the window was lost or made up.
+    #[cfg(test)]
+    pub fn check(&self) {
+        assert_eq!(self.allowance + self.buffered + self.owed, self.window);
+        assert_eq!(self.buffered, self.chunks.iter().map(|chunk| chunk.charge).sum::<u32>());
+    }
+
     #[cfg(test)]
     pub fn window(&self) -> u32 {
         self.window

@@ -1,13 +1,23 @@
 //! What a peer can make an end hold.
 
 use super::*;
-use crate::limits::{FRAME_CHARGE_MIN, READ_BUFFER, SEND_QUEUE_MAX};
+use crate::limits::{FRAME_CHARGE_MIN, PINGS_IN_FLIGHT_MAX, READ_BUFFER, SEND_QUEUE_MAX};
 
 #[test]
 fn a_million_pings_leave_one_pong() {
     let mut agent = End::greeted(Side::Agent);
     (0..1_000_000).for_each(|number| agent.gets(Frame::Ping(number)));
     assert_eq!(agent.says(), ["pong 999999"]);
+}
+
+#[test]
+fn pings_that_nobody_answers_do_not_pile_up() {
+    let mut hub = End::greeted(Side::Hub);
+    for _ in 0..1_000 {
+        hub.mux.ping();
+        hub.sends();
+    }
+    assert_eq!(hub.mux.ping(), PINGS_IN_FLIGHT_MAX as u64, "a further caller waits for the last one");
 }
 
 #[test]

@@ -13,36 +13,40 @@ use super::*;
 enum Event {
     Open(Priority),
     Write {
-        from_hub: bool,
+        from: Side,
         stream: usize,
         length: usize,
     },
     Read {
-        at_hub: bool,
+        at: Side,
         stream: usize,
         times: usize,
     },
     Finish {
-        from_hub: bool,
+        from: Side,
         stream: usize,
     },
     Cut {
-        from_hub: bool,
+        from: Side,
         stream: usize,
     },
     Release {
-        from_hub: bool,
+        from: Side,
         stream: usize,
     },
     Flush {
-        from_hub: bool,
+        from: Side,
     },
     /// Delivers some of what is under way.
     Deliver {
-        to_hub: bool,
+        to: Side,
         length: usize,
     },
     Pass(u64),
+}
+
+fn any_side() -> impl Strategy<Value = Side> {
+    prop_oneof![Just(Side::Hub), Just(Side::Agent)]
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -51,15 +55,15 @@ fn any_event() -> impl Strategy<Value = Event> {
     let priority = prop_oneof![Just(Priority::Normal), Just(Priority::Interactive)];
     prop_oneof![
         1 => priority.prop_map(Event::Open),
-        6 => (any::<bool>(), stream.clone(), length.clone())
-            .prop_map(|(from_hub, stream, length)| Event::Write { from_hub, stream, length }),
-        6 => (any::<bool>(), stream.clone(), 1..30_usize)
-            .prop_map(|(at_hub, stream, times)| Event::Read { at_hub, stream, times }),
-        1 => (any::<bool>(), stream.clone()).prop_map(|(from_hub, stream)| Event::Finish { from_hub, stream }),
-        1 => (any::<bool>(), stream.clone()).prop_map(|(from_hub, stream)| Event::Cut { from_hub, stream }),
-        1 => (any::<bool>(), stream).prop_map(|(from_hub, stream)| Event::Release { from_hub, stream }),
-        8 => any::<bool>().prop_map(|from_hub| Event::Flush { from_hub }),
-        8 => (any::<bool>(), length).prop_map(|(to_hub, length)| Event::Deliver { to_hub, length: length * 3 }),
+        6 => (any_side(), stream.clone(), length.clone())
+            .prop_map(|(from, stream, length)| Event::Write { from, stream, length }),
+        6 => (any_side(), stream.clone(), 1..30_usize)
+            .prop_map(|(at, stream, times)| Event::Read { at, stream, times }),
+        1 => (any_side(), stream.clone()).prop_map(|(from, stream)| Event::Finish { from, stream }),
+        1 => (any_side(), stream.clone()).prop_map(|(from, stream)| Event::Cut { from, stream }),
+        1 => (any_side(), stream).prop_map(|(from, stream)| Event::Release { from, stream }),
+        8 => any_side().prop_map(|from| Event::Flush { from }),
+        8 => (any_side(), length).prop_map(|(to, length)| Event::Deliver { to, length: length * 3 }),
         2 => (0..100_u64).prop_map(Event::Pass),
     ]
 }
@@ -99,22 +103,29 @@ impl World {
     fn apply(&mut self, event: Event) {
         match event {
             Event::Open(priority) => self.open(priority),
-            Event::Write { from_hub, stream, length } => self.write(from_hub, stream, length),
-            Event::Read { at_hub, stream, times } => (0..times).for_each(|_| self.read(at_hub, stream)),
-            Event::Finish { from_hub, stream } => self.finish(from_hub, stream),
-            Event::Cut { from_hub, stream } => {
-                self.let_go(from_hub, stream, |mux, slot| mux.cut(slot, ResetCode::Cancelled))
-            }
-            Event::Release { from_hub, stream } => self.let_go(from_hub, stream, Mux::release),
-            Event::Flush { from_hub } => drop(self.flush(from_hub)),
-            Event::Deliver { to_hub, length } => self.deliver(to_hub, length),
+            Event::Write { from, stream, length } => self.write(from, stream, length),
+            Event::Read { at, stream, times } => (0..times).for_each(|_| self.read(at, stream)),
+            Event::Finish { from, stream } => self.finish(from, stream),
+            Event::Cut { from, stream } => self.let_go(from, stream, |mux, slot| mux.cut(slot, ResetCode::Cancelled)),
+            Event::Release { from, stream } => self.let_go(from, stream, Mux::release),
+            Event::Flush { from } => drop(self.flush(from)),
+            Event::Deliver { to, length } => self.deliver(to, length),
             Event::Pass(millis) => {
                 self.hub.passes(Duration::from_millis(millis));
                 self.agent.now = self.hub.now;
             }
         }
-        assert_eq!(self.hub.mux.ended(), None);
-        assert_eq!(self.agent.mux.ended(), None);
+        self.check(Side::Hub);
+        self.check(Side::Agent);
+    }
+
+    /// Neither end found fault with the other, and no credit was lost.
+    fn check(&mut self, at: Side) {
+        let mux = if at == Side::Hub { &mut self.hub.mux } else { &mut self.agent.mux };
+        assert_eq!(mux.ended(), None);
+        for slot in mux.streams.all() {
+            mux.streams.at(slot).inbound.check();
+        }
     }
 
     fn open(&mut self, priority: Priority) {
@@ -122,22 +133,22 @@ impl World {
             let slot = self.hub.opens(priority);
             self.hub.mux.announce_now(slot);
             while self.hub.mux.streams.at(slot).wire == Wire::Announcing {
-                self.flush(true);
+                self.flush(Side::Hub);
             }
             self.streams.push(Modelled { hub: Half { slot: Some(slot), ..Half::default() }, ..Modelled::default() });
         }
     }
 
-    fn half(&mut self, at_hub: bool, stream: usize) -> Option<(&mut End, &mut Half, Slot)> {
+    fn half(&mut self, at: Side, stream: usize) -> Option<(&mut End, &mut Half, Slot)> {
         let modelled = self.streams.get_mut(stream)?;
         let (end, half) =
-            if at_hub { (&mut self.hub, &mut modelled.hub) } else { (&mut self.agent, &mut modelled.agent) };
+            if at == Side::Hub { (&mut self.hub, &mut modelled.hub) } else { (&mut self.agent, &mut modelled.agent) };
         let slot = half.slot?;
         Some((end, half, slot))
     }
 
-    fn write(&mut self, from_hub: bool, stream: usize, length: usize) {
-        let Some((end, half, slot)) = self.half(from_hub, stream) else { return };
+    fn write(&mut self, from: Side, stream: usize, length: usize) {
+        let Some((end, half, slot)) = self.half(from, stream) else { return };
         let Poll::Ready(room) = end.mux.poll_room(slot, &context()) else { return };
         let Ok(room) = room else { return };
         let bytes: Vec<u8> = (half.written..).map(byte).take(length.min(room)).collect();
@@ -149,8 +160,8 @@ impl World {
         }
     }
 
-    fn read(&mut self, at_hub: bool, stream: usize) {
-        let Some((end, half, slot)) = self.half(at_hub, stream) else { return };
+    fn read(&mut self, at: Side, stream: usize) {
+        let Some((end, half, slot)) = self.half(at, stream) else { return };
         let step = end.mux.poll_read(slot, &context());
         match step {
             Poll::Ready(Ok(ReadStep::Bytes(bytes))) => {
@@ -159,35 +170,35 @@ impl World {
                     half.read += 1;
                 }
             }
-            Poll::Ready(Ok(ReadStep::End)) => self.check_whole(at_hub, stream),
+            Poll::Ready(Ok(ReadStep::End)) => self.check_whole(at, stream),
             Poll::Ready(Err(_)) => half.cut = true,
             Poll::Pending => {}
         }
     }
 
     /// The end was read: then all that was written was.
-    fn check_whole(&self, at_hub: bool, stream: usize) {
+    fn check_whole(&self, at: Side, stream: usize) {
         let Modelled { hub, agent } = &self.streams[stream];
-        let (reader, writer) = if at_hub { (hub, agent) } else { (agent, hub) };
+        let (reader, writer) = if at == Side::Hub { (hub, agent) } else { (agent, hub) };
         assert!(writer.finished, "an end is only read where one was written");
         assert_eq!(reader.read, writer.written);
     }
 
-    fn finish(&mut self, from_hub: bool, stream: usize) {
-        let Some((end, half, slot)) = self.half(from_hub, stream) else { return };
+    fn finish(&mut self, from: Side, stream: usize) {
+        let Some((end, half, slot)) = self.half(from, stream) else { return };
         end.mux.finish(slot);
         half.finished = true;
     }
 
-    fn let_go(&mut self, from_hub: bool, stream: usize, act: impl FnOnce(&mut Mux, Slot)) {
-        let Some((end, half, slot)) = self.half(from_hub, stream) else { return };
+    fn let_go(&mut self, from: Side, stream: usize, act: impl FnOnce(&mut Mux, Slot)) {
+        let Some((end, half, slot)) = self.half(from, stream) else { return };
         half.slot = None;
         act(&mut end.mux, slot);
     }
 
-    fn flush(&mut self, from_hub: bool) -> usize {
+    fn flush(&mut self, from: Side) -> usize {
         let (end, wire) =
-            if from_hub { (&mut self.hub, &mut self.to_agent) } else { (&mut self.agent, &mut self.to_hub) };
+            if from == Side::Hub { (&mut self.hub, &mut self.to_agent) } else { (&mut self.agent, &mut self.to_hub) };
         let mut batch = Batch::default();
         end.mux.transmit(end.now, &mut batch);
         let length = batch.remaining();
@@ -199,9 +210,9 @@ impl World {
         length
     }
 
-    fn deliver(&mut self, to_hub: bool, length: usize) {
+    fn deliver(&mut self, to: Side, length: usize) {
         let (end, wire) =
-            if to_hub { (&mut self.hub, &mut self.to_hub) } else { (&mut self.agent, &mut self.to_agent) };
+            if to == Side::Hub { (&mut self.hub, &mut self.to_hub) } else { (&mut self.agent, &mut self.to_agent) };
         let mut rest = length.min(wire.len());
         while rest > 0 {
             let mut space = end.decoder.space();
@@ -231,20 +242,20 @@ impl World {
     fn converge(&mut self) {
         self.quiesce();
         for stream in 0..self.streams.len() {
-            self.finish(true, stream);
-            self.finish(false, stream);
+            self.finish(Side::Hub, stream);
+            self.finish(Side::Agent, stream);
         }
         self.quiesce();
-        for (at_hub, stream) in (0..self.streams.len()).flat_map(|stream| [(true, stream), (false, stream)]) {
-            self.read(at_hub, stream);
+        for (at, stream) in (0..self.streams.len()).flat_map(|stream| [(Side::Hub, stream), (Side::Agent, stream)]) {
+            self.read(at, stream);
             let Modelled { hub, agent } = &self.streams[stream];
             if hub.slot.is_some() && agent.slot.is_some() && !hub.cut && !agent.cut {
                 assert_eq!((hub.read, agent.read), (agent.written, hub.written), "all that was written was read");
             }
         }
         for stream in 0..self.streams.len() {
-            self.let_go(true, stream, Mux::release);
-            self.let_go(false, stream, Mux::release);
+            self.let_go(Side::Hub, stream, Mux::release);
+            self.let_go(Side::Agent, stream, Mux::release);
         }
         self.quiesce();
         assert_eq!(self.hub.mux.streams.all(), [], "nothing is left at the hub");
@@ -256,12 +267,12 @@ impl World {
     /// Sends, delivers and reads until nothing moves.
     fn quiesce(&mut self) {
         loop {
-            let sent = self.flush(true) + self.flush(false);
-            self.deliver(true, usize::MAX);
-            self.deliver(false, usize::MAX);
+            let sent = self.flush(Side::Hub) + self.flush(Side::Agent);
+            self.deliver(Side::Hub, usize::MAX);
+            self.deliver(Side::Agent, usize::MAX);
             for stream in 0..self.streams.len() {
-                (0..100).for_each(|_| self.read(true, stream));
-                (0..100).for_each(|_| self.read(false, stream));
+                (0..100).for_each(|_| self.read(Side::Hub, stream));
+                (0..100).for_each(|_| self.read(Side::Agent, stream));
             }
             if sent == 0 && !self.hub.mux.has_output() && !self.agent.mux.has_output() {
                 return;

@@ -111,3 +111,36 @@ async fn a_ping_measures_the_path_and_fails_on_a_closed_one() {
     hub.closed().await;
     assert_eq!(hub.ping().await.unwrap_err(), CloseReason::Remote("leaving".to_owned()));
 }
+
+#[tokio::test]
+async fn a_ping_on_a_dead_path_is_not_answered() {
+    let link = Link::new();
+    let relay = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let (relayed, hub) = (relay.local_addr().unwrap(), link.listener.local_addr().unwrap());
+    let mut path = tokio::task::JoinSet::new();
+    path.spawn(forward(relay, hub));
+    let tls = link.tls(Purpose::Session);
+    let (_agent, hub) = tokio::join!(connect(&link.dialer, relayed, &tls), async {
+        Connection::quic(link.listener.accept().await.unwrap().await.unwrap())
+    });
+    hub.ping().await.unwrap();
+    path.shutdown().await;
+    assert!(tokio::time::timeout(Duration::from_millis(500), hub.ping()).await.is_err());
+}
+
+/// Passes packets between a hub and whoever wrote last.
+async fn forward(relay: tokio::net::UdpSocket, hub: SocketAddr) {
+    let mut agent = None;
+    let mut packet = vec![0; 65_536];
+    loop {
+        // A packet that cannot be passed on is a lost one.
+        let Ok((length, from)) = relay.recv_from(&mut packet).await else { continue };
+        if from != hub {
+            agent = Some(from);
+        }
+        let to = if from == hub { agent } else { Some(hub) };
+        if let Some(to) = to {
+            relay.send_to(&packet[..length], to).await.ok();
+        }
+    }
+}

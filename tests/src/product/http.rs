@@ -1,0 +1,65 @@
+//! Single requests to a hub's HTTP port.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+
+/// How long a request may take.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A response of the hub's HTTP port.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body as text.
+    pub body: String,
+}
+
+/// Sends one request from a thread of its own, since the caller's may belong
+/// to a runtime already.
+pub(super) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &str,
+) -> Option<Answer> {
+    let ask = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
+        let exchange = exchange(address, method, path, headers, body);
+        runtime.block_on(async { tokio::time::timeout(REQUEST_DEADLINE, exchange).await }).ok()?.ok()
+    };
+    std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
+}
+
+async fn exchange(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, String)],
+    body: &str,
+) -> anyhow::Result<Answer> {
+    let stream = tokio::net::TcpStream::connect(address).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let mut request = http::Request::builder().method(method).uri(path).header("host", address.to_string());
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(bytes::Bytes::copy_from_slice(body.as_bytes())))?;
+    let answer = async {
+        let response = sender.send_request(request).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => Err(anyhow::anyhow!("the connection ended first: {ended:?}")),
+    }
+}

@@ -1,0 +1,4 @@
+//! What the harness itself promises to the scenarios.
+
+mod engines;
+mod networks;

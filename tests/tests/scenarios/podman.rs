@@ -1,0 +1,22 @@
+//! An agent in front of Podman's socket, which speaks an older Docker API.
+
+use windflow_tests::engine::{BUSYBOX, Podman};
+use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
+
+use super::SOON;
+use super::worlds::NAME;
+
+#[test]
+fn the_docker_command_runs_containers_on_podman() {
+    let Some(podman) = Podman::start() else { return };
+    let hub = Hub::start();
+    let _agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &podman.address()));
+    let docker = DockerCli::new(&hub, NAME);
+    let run = ["run", "--rm", "--network", "none", BUSYBOX, "echo", "in a pod"];
+    assert_eq!(docker.run(run).succeeded(), "in a pod");
+
+    let mut shell = docker.start(["run", "--rm", "-i", "--network", "none", BUSYBOX, "sh"]);
+    shell.write(b"echo product $((6 * 7))\nexit\n");
+    shell.wait_for("product 42", SOON);
+    assert!(shell.finish(SOON).status.success());
+}
