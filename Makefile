@@ -40,9 +40,11 @@ e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them dow
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --package windflow-tests --test scenarios -- $(NAME)
 
-bench: build ## Measure speed and size beside the direct socket
+bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
 	tests/setup.sh
-	$(CARGO) bench --locked --package windflow-tests
+	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --package windflow-agent \
+	  --target $$(rustc -vV | sed -n 's/^host: //p') --target-dir target/static
+	$(CARGO) bench --locked --package windflow-tests --bench tunnel -- $(PART)
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
 	@for target in $$(cd protocol && cargo +nightly fuzz list); do \

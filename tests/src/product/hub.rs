@@ -176,6 +176,14 @@ impl Hub {
         std::fs::read_to_string(self.folder.path().join("hub.log")).unwrap_or_default()
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn process_id(&self) -> i32 {
+        self.process.as_ref().expect("the hub runs").id().as_raw_nonzero().get()
+    }
+
     /// Its resident memory in bytes.
     ///
     /// # Panics

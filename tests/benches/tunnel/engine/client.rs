@@ -86,6 +86,12 @@ impl Client {
         self.sender.send_request(request).await.expect("the engine answers")
     }
 
+    /// Whether a GET of `path` succeeds; an environment that is offline says no.
+    pub async fn answers(&mut self, path: &str) -> bool {
+        let answer = self.send("GET", path, "", Upgrade::None).await;
+        answer.status().is_success() && answer.into_body().collect().await.is_ok()
+    }
+
     /// Sends a request and reads the whole answer.
     pub async fn ask(&mut self, method: &str, path: &str, body: &str) -> Bytes {
         let answer = self.send(method, path, body, Upgrade::None).await;

@@ -5,41 +5,46 @@ use std::time::Instant;
 use http_body_util::BodyExt;
 
 use super::client::{Target, Upgrade, runtime};
-use super::{Bed, Required, docker, print_line, print_size};
+use super::{Bed, IMAGE, docker};
+use crate::tunnel::meter::median;
+use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// The image's name.
-pub const LARGE: &str = "windflow/large";
-/// How often each way saves it; the best counts.
+const LARGE: &str = "windflow/large";
+/// How often each way saves it; the median counts.
 const ROUNDS: usize = 3;
-/// What the hub may grow by meanwhile, in bytes.
-const GROWTH_MAX: u64 = 16 << 20;
+/// What the hub may grow by meanwhile, in MiB.
+const GROWTH_MOST: f64 = 16.0;
 
 /// Saves a 300 MB image over each way.
 pub fn measure(bed: &Bed) {
+    save(&bed.direct);
     let before = bed.hub.resident_bytes();
     let mut largest = before;
-    let mut best = vec![0.0_f64; bed.ways.len()];
+    let mut rates: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        for (way, best) in bed.ways.iter().zip(&mut best) {
-            *best = best.max(save(&way.target));
+        for (target, rates) in bed.targets().into_iter().zip(&mut rates) {
+            rates.push(save(target));
             largest = largest.max(bed.hub.resident_bytes());
         }
     }
-    for (way, rate) in bed.ways.iter().zip(&best) {
-        let required = match way.name {
-            "WebSocket" => Required::AtLeast(0.8),
-            _ => Required::Reference,
-        };
-        let what = format!("save of 300 MB, {}", way.name);
-        print_line(&what, &format!("{rate:.0} MB/s"), rate / best[0], required);
-    }
-    print_size("growth of the hub while saving", largest.saturating_sub(before), GROWTH_MAX);
+    let [direct, memory, websocket, quic] = rates.each_ref().map(|rates| median(rates));
+    Row::new("image save of 300 MB", Unit::MegabytesPerSecond)
+        .against(direct)
+        .reached(Way::Memory, memory)
+        .judged(Way::WebSocket, websocket, Limit::TimesAtLeast(0.8))
+        .reached(Way::Quic, quic)
+        .print();
+    let growth = largest.saturating_sub(before) as f64 / f64::from(1 << 20);
+    Row::new("growth of the hub while saving over all ways", Unit::Mebibytes)
+        .judged(Way::WebSocket, growth, Limit::AtMost(GROWTH_MOST))
+        .print();
 }
 
 /// Makes the image: random bytes, which nothing can compress.
 pub fn make_image(bed: &Bed) {
-    let script = "dd if=/dev/urandom of=/noise bs=1M count=300 2>/dev/null";
-    docker(&bed.engine, &["run", "--name", "noisy", windflow_tests::engine::BUSYBOX, "sh", "-c", script]);
+    let script = "dd if=/dev/urandom of=/noise bs=1M count=286 2>/dev/null";
+    docker(&bed.engine, &["run", "--name", "noisy", "--network", "none", IMAGE, "sh", "-c", script]);
     docker(&bed.engine, &["commit", "noisy", LARGE]);
 }
 

@@ -1,5 +1,5 @@
 //! Keystrokes in a terminal: how long until each one is seen, alone and
-//! beside a large download.
+//! beside a large download over the same way.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -8,43 +8,40 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::client::{Target, Upgrade, runtime};
-use super::save::{make_image, save};
-use super::{Bed, docker, in_micros, percentile};
+use super::save::save;
+use super::{Bed, IMAGE, docker};
+use crate::tunnel::meter::{micros, percentile};
+use crate::tunnel::table::{Limit, Row, Unit, Way};
 
-/// Keystrokes that are counted.
-const COUNTED: usize = 300;
+/// Keystrokes that are counted, after those that warm up.
+const COUNTED: usize = 400;
+const WARM_UP: usize = 20;
 /// The pause between two, as of a fast typist.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(5);
+/// What a way may add, in microseconds.
+const P50_MORE: f64 = 500.0;
+const P99_MORE: f64 = 3000.0;
 
 /// Types over each way, alone and beside a save over the same way.
 pub fn measure(bed: &Bed) {
-    make_image(bed);
-    docker(&bed.engine, &["run", "--detach", "--name", "typed", windflow_tests::engine::BUSYBOX, "sleep", "3600"]);
-    let mut direct = Vec::new();
-    for way in &bed.ways {
-        let alone = type_keys(&way.target);
-        let beside = type_keys_beside_a_save(&way.target);
-        for (setting, mut times) in [("alone", alone), ("beside a save", beside)] {
-            let (p50, p99) = (percentile(&mut times, 0.5), percentile(&mut times, 0.99));
-            print_echo(way.name, setting, (p50, p99), direct.first().copied());
-            if way.name == "direct" && setting == "alone" {
-                direct.push((p50, p99));
-            }
-        }
+    docker(&bed.engine, &["run", "--detach", "--network", "none", "--name", "typed", IMAGE, "sleep", "3600"]);
+    print("alone", &bed.targets().map(type_keys));
+    print("beside a save", &bed.targets().map(type_keys_beside_a_save));
+}
+
+fn print(setting: &str, times: &[Vec<f64>; 4]) {
+    for (name, part, more) in [("p50", 0.5, P50_MORE), ("p99", 0.99, P99_MORE)] {
+        let [direct, memory, websocket, quic] = times.each_ref().map(|times| percentile(times, part));
+        Row::new(format!("keystroke in exec, {setting}, {name}"), Unit::Micros)
+            .against(direct)
+            .judged(Way::Memory, memory, Limit::AboveAtMost(more))
+            .judged(Way::WebSocket, websocket, Limit::AboveAtMost(more))
+            .judged(Way::Quic, quic, Limit::AboveAtMost(more))
+            .print();
     }
 }
 
-/// The limits are sums, not ratios: direct + 0.5 ms and direct + 3 ms.
-fn print_echo(way: &str, setting: &str, (p50, p99): (Duration, Duration), direct: Option<(Duration, Duration)>) {
-    let required = direct.map(|(p50, p99)| {
-        let limits = (p50 + Duration::from_micros(500), p99 + Duration::from_millis(3));
-        format!("<= {} / {}", in_micros(limits.0), in_micros(limits.1))
-    });
-    let what = format!("keystroke, {way}, {setting}, p50 / p99");
-    println!("{what:<52} {:>9} / {:<9} {}", in_micros(p50), in_micros(p99), required.unwrap_or_default());
-}
-
-fn type_keys_beside_a_save(target: &Target) -> Vec<Duration> {
+fn type_keys_beside_a_save(target: &Target) -> Vec<f64> {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -58,7 +55,7 @@ fn type_keys_beside_a_save(target: &Target) -> Vec<Duration> {
     })
 }
 
-fn type_keys(target: &Target) -> Vec<Duration> {
+fn type_keys(target: &Target) -> Vec<f64> {
     runtime().block_on(async {
         let mut client = target.connect().await;
         let wanted = r#"{"AttachStdin":true,"AttachStdout":true,"Tty":true,"Cmd":["cat"]}"#;
@@ -68,15 +65,15 @@ fn type_keys(target: &Target) -> Vec<Duration> {
         let started = client.send("POST", &path, r#"{"Detach":false,"Tty":true}"#, Upgrade::Tcp).await;
         assert_eq!(started.status().as_u16(), 101, "the engine hands over the connection");
         let mut terminal = TokioIo::new(hyper::upgrade::on(started).await.expect("the connection is handed over"));
-        let mut times = Vec::with_capacity(COUNTED);
-        for _ in 0..COUNTED {
+        let mut times = Vec::with_capacity(WARM_UP + COUNTED);
+        for _ in 0..WARM_UP + COUNTED {
             tokio::time::sleep(PAUSE).await;
             let pressed = Instant::now();
             terminal.write_all(b"x").await.expect("the terminal listens");
             terminal.flush().await.expect("the terminal listens");
             terminal.read_exact(&mut [0]).await.expect("the terminal echoes");
-            times.push(pressed.elapsed());
+            times.push(micros(pressed.elapsed()));
         }
-        times
+        times.split_off(WARM_UP)
     })
 }

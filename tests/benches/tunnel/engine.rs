@@ -1,0 +1,81 @@
+//! End to end on a real engine: its own socket, and the real hub with the
+//! local environment and two agents, over WebSocket and over QUIC.
+
+mod client;
+mod echo;
+mod listing;
+mod save;
+mod size;
+
+use std::process::Command;
+use std::time::Duration;
+
+use windflow_tests::engine::{BUSYBOX, EngineVersion, TestEngine};
+use windflow_tests::product::{Agent, AgentOptions, Hub, HubOptions};
+use windflow_tests::{process, wait};
+
+use self::client::Target;
+use super::table::Way;
+
+/// How long the local environment may take to come online.
+const ONLINE: Duration = Duration::from_secs(30);
+/// How long a command on the engine may take.
+const COMMAND: Duration = Duration::from_secs(120);
+
+/// One engine and every way to it. What depends on something else stands
+/// before it.
+struct Bed {
+    direct: Target,
+    ways: [(Way, Target); 3],
+    websocket: Agent,
+    quic: Agent,
+    hub: Hub,
+    engine: TestEngine,
+}
+
+/// Every figure of the real engine.
+pub fn measure() {
+    size::measure_idle();
+    let mut bed = bed();
+    listing::measure(&bed);
+    save::make_image(&bed);
+    save::measure(&bed);
+    echo::measure(&bed);
+    size::measure_agents(&bed);
+    size::measure_first_list(&mut bed);
+}
+
+fn bed() -> Bed {
+    let engine = TestEngine::start(EngineVersion::V20_10);
+    engine.import_busybox();
+    let hub = Hub::start_with(HubOptions { engine: engine.address(), ..HubOptions::default() });
+    let [websocket, quic] = ["websocket", "quic"]
+        .map(|transport| Agent::online(&hub, transport, AgentOptions::new(&hub, &engine.address()).over(transport)));
+    let memory = wait::until("the local environment", ONLINE, || {
+        hub.environments().into_iter().find(|found| found.kind == "local" && found.state == "online")
+    });
+    let edge = |name: &str| Target::through(&hub, &hub.environment(name).expect("it has just come online").id);
+    let ways = [
+        (Way::Memory, Target::through(&hub, &memory.id)),
+        (Way::WebSocket, edge("websocket")),
+        (Way::Quic, edge("quic")),
+    ];
+    Bed { direct: Target::direct(&engine), ways, websocket, quic, hub, engine }
+}
+
+impl Bed {
+    /// The engine's own socket, then each way.
+    fn targets(&self) -> [&Target; 4] {
+        let [memory, websocket, quic] = &self.ways;
+        [&self.direct, &memory.1, &websocket.1, &quic.1]
+    }
+}
+
+/// Runs `docker ARGUMENTS` straight on the engine.
+fn docker(engine: &TestEngine, arguments: &[&str]) -> String {
+    let mut command: Command = engine.docker_command();
+    process::run(command.args(arguments), COMMAND).succeeded()
+}
+
+/// The image of every container here.
+const IMAGE: &str = BUSYBOX;
