@@ -130,7 +130,7 @@ impl Session {
         }
     }
 
-    /// Says why the session ends, and ends it within [`FAREWELL_DEADLINE`]
+    /// Says why the session ends, and ends it within half a second,
     /// whether the agent listens or not.
     pub async fn dismiss(&self, farewell: ToAgent) {
         self.tell(farewell);
