@@ -14,6 +14,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
@@ -170,7 +174,8 @@ impl Db {
     }
 }
 
-async fn open_sqlite(path: &std::path::Path) -> Result<Db, DbError> {
+async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
+    create_private(path).map_err(sqlx::Error::Io)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)
@@ -181,6 +186,15 @@ async fn open_sqlite(path: &std::path::Path) -> Result<Db, DbError> {
     let writer = pool_options(1).connect_with(options.clone()).await?;
     let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Db::Sqlite { writer, readers })
+}
+
+/// Makes the file before SQLite does, closed to others whatever directory it is
+/// in; the files beside it get the same mode. One that is there is left alone.
+fn create_private(path: &Path) -> std::io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 fn pool_options<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {

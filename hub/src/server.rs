@@ -29,6 +29,8 @@ pub use self::turns::Turns;
 /// Most HTTP connections at once. A connection that became a tunnel or a
 /// terminal counts no longer.
 const CONNECTIONS_MAX: usize = 4096;
+/// Most of them from one source; the next ones are closed at once.
+const CONNECTIONS_OF_SOURCE_MAX: usize = 1024;
 /// Most connections at once on the Unix socket, which the network cannot use up.
 const LOCAL_CONNECTIONS_MAX: usize = 64;
 /// Most TLS handshakes at once, and most of one source.
@@ -66,6 +68,7 @@ struct Doors {
     router: Router,
     tls: TlsAcceptor,
     connections: Arc<Semaphore>,
+    sources: Arc<Turns>,
     local_connections: Arc<Semaphore>,
     handshakes: Arc<Turns>,
     lifecycle: Lifecycle,
@@ -91,6 +94,7 @@ impl Server {
             router,
             tls,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            sources: Arc::new(Turns::new(CONNECTIONS_MAX, CONNECTIONS_OF_SOURCE_MAX)),
             local_connections: Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX)),
             handshakes: Arc::new(Turns::new(HANDSHAKES_MAX.0, HANDSHAKES_MAX.1)),
             lifecycle,
@@ -124,10 +128,14 @@ async fn accept_tcp(listener: TcpListener, doors: Doors) {
         };
         match accepted {
             Ok((stream, address)) => {
+                let Some(turn) = doors.sources.try_take(address.ip()) else {
+                    tracing::debug!(%address, "closed a connection: its source has too many");
+                    continue;
+                };
                 let connection = connection::serve_tcp(stream, address, doors.clone());
                 doors.lifecycle.tasks.spawn(async move {
                     connection.await;
-                    drop(permit);
+                    drop((permit, turn));
                 });
             }
             Err(error) => doors.pause_after(&error).await,

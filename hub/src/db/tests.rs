@@ -160,3 +160,17 @@ on_both_engines! {
         assert!(matches!(outcomes[..], [Ok(()), Err(DbError::Duplicate(_))]));
     }
 }
+
+#[tokio::test]
+async fn a_new_database_is_closed_to_others_in_an_open_directory() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let db = Db::open(&DatabaseUrl::in_directory(directory.path())).await.unwrap();
+    db.migrate().await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap()).collect();
+    assert_eq!(files.len(), 3, "the database, its log and its index");
+    for file in files {
+        assert_eq!(file.metadata().unwrap().mode() & 0o077, 0, "{:?}", file.path());
+    }
+}

@@ -280,9 +280,14 @@ impl Fleet {
         agents::mark_connected(&mut tx, agent, &session.facts.host, now).await?;
         let row = agents::find(&mut tx, agent).await?;
         tx.commit().await?;
-        if row.is_none_or(|row| row.state() == AgentState::Revoked) {
-            // It was shut out between its admission and its entry in the registry.
-            session.close("the agent was revoked");
+        // What was decided between the session's admission and its entry in the registry.
+        match row.map(|row| (row.state(), u64::try_from(row.generation).ok())) {
+            None | Some((AgentState::Revoked, _)) => session.close("the agent was revoked"),
+            Some((_, generation)) if generation != Some(session.generation) => {
+                session.close("the agent's identity was replaced");
+            }
+            Some((AgentState::Active, _)) if session.standing() == Standing::PendingApproval => session.approve(),
+            Some((AgentState::Active | AgentState::Pending, _)) => {}
         }
         Ok(())
     }

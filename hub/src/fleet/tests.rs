@@ -19,7 +19,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::db::testing::on_both_engines;
 use crate::identity::audit::Actor;
-use crate::tunnel::{Admitted, Gatekeeper, Identity};
+use crate::tunnel::{Admitted, Gatekeeper, Identity, Session};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -340,6 +340,25 @@ on_both_engines! {
         let rejected = test.admit(&enrolled, enrolled.ticket).await.unwrap_err();
         assert_eq!(rejected.reason, RejectReason::UnknownIdentity);
         assert!(test.admit(&replaced, replaced.ticket).await.is_ok());
+    }
+
+    async fn what_was_decided_while_a_session_began_is_not_lost(db) {
+        let test = TestFleet::on(db).await;
+        let token = test.token(|new| new.approval = Approval::Manual).await;
+        let enrolled = test.enroll(&token, &TestHost::new("edge-1")).await.unwrap();
+        let admitted = test.admit(&enrolled, enrolled.ticket).await.unwrap();
+        assert_eq!(admitted.standing, Standing::PendingApproval);
+        test.fleet.approve_agent(enrolled.agent, &Actor::System).await.unwrap();
+        let (connection, _agent) = windflow_protocol::transport::memory::pair();
+        let session = Session::for_tests(connection, &admitted);
+        test.fleet.connected(&session).await;
+        assert_eq!(session.standing(), Standing::Active, "it was approved meanwhile");
+
+        let minted = test.fleet.reissue_agent(enrolled.agent, &Actor::System).await.unwrap().unwrap();
+        let token = EnrollmentToken::parse(&minted.token).unwrap();
+        test.enroll(&token, &TestHost::new("edge-1")).await.unwrap();
+        test.fleet.connected(&session).await;
+        assert!(session.ended().await.contains("replaced"), "its key is no longer the agent's");
     }
 
     async fn a_reloaded_fleet_has_the_same_keys(db) {

@@ -24,13 +24,15 @@ const PER_CONNECTION: [HeaderName; 6] = [
 ];
 
 /// Headers that are between a caller and the hub, and never reach an engine.
-const HUBS_OWN: [HeaderName; 7] = [
+const HUBS_OWN: [HeaderName; 9] = [
     header::AUTHORIZATION,
+    header::PROXY_AUTHORIZATION,
     header::COOKIE,
     header::ORIGIN,
     header::REFERER,
     header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
 ];
 

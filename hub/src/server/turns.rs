@@ -42,6 +42,13 @@ impl Turns {
         Turn { _of_source: of_source, _of_all: of_all }
     }
 
+    /// A turn, if there is one at once.
+    pub fn try_take(&self, from: IpAddr) -> Option<Turn> {
+        let of_source = self.source(network(from)).try_acquire_owned().ok()?;
+        let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
+        Some(Turn { _of_source: of_source, _of_all: of_all })
+    }
+
     /// Whether more than half of the turns are taken.
     pub fn is_busy(&self) -> bool {
         self.all.available_permits() < self.most / 2
@@ -77,6 +84,7 @@ mod tests {
         let greedy: IpAddr = "2001:db8::1".parse().unwrap();
         let held: Vec<Turn> = (0..3).map(|_| turns.take(greedy).now_or_never().unwrap()).collect();
         assert!(turns.take("2001:db8::2".parse().unwrap()).now_or_never().is_none(), "the same network");
+        assert!(turns.try_take(greedy).is_none());
         assert!(turns.take("192.0.2.1".parse().unwrap()).now_or_never().is_some());
         drop(held);
         assert!(turns.take(greedy).now_or_never().is_some());

@@ -118,6 +118,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         id: SessionId::generate(),
         environment: admitted.environment,
         agent: admitted.agent,
+        generation: admitted.generation,
         facts: SessionFacts {
             agent_version: hello.agent_version.clone(),
             host: hello.host.clone(),

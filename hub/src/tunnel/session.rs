@@ -40,6 +40,8 @@ pub struct Session {
     pub environment: EnvironmentId,
     /// The enrolled agent, where there is one.
     pub agent: Option<AgentId>,
+    /// The generation of the identity it was admitted with.
+    pub generation: u64,
     /// What the agent said of itself.
     pub facts: SessionFacts,
     /// What both ends can do.
@@ -71,6 +73,28 @@ pub enum StreamError {
 }
 
 impl Session {
+    /// A session that no registry holds.
+    #[cfg(test)]
+    pub fn for_tests(connection: Connection, admitted: &super::Admitted) -> Self {
+        Self {
+            id: SessionId::generate(),
+            environment: admitted.environment,
+            agent: admitted.agent,
+            generation: admitted.generation,
+            facts: SessionFacts {
+                agent_version: "0".to_owned(),
+                host: HostFacts::default(),
+                instance: [1; 16],
+                since: Timestamp::from_micros(0).expect("the epoch is a time"),
+            },
+            capabilities: Capabilities::ALL,
+            connection,
+            standing: watch::Sender::new(admitted.standing),
+            engine: watch::Sender::new(EngineStatus::Unknown),
+            outbox: mpsc::channel(OUTBOX_MAX).0,
+        }
+    }
+
     /// Opens a stream of `kind`. It costs no round trip: the first bytes may be
     /// written at once.
     ///
