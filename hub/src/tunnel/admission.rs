@@ -1,6 +1,7 @@
 //! How a connection becomes a session, and the control stream it lives by.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -126,6 +127,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
             since: arrival.at,
         },
         capabilities: hello.capabilities.intersection(Capabilities::ALL),
+        stands: AtomicBool::new(false),
         connection: arrival.connection.clone(),
         standing: watch::Sender::new(admitted.standing),
         engine: watch::Sender::new(hello.engine.clone().sanitized()),
@@ -153,6 +155,9 @@ async fn welcome<G: Gatekeeper>(
     };
     write_message(control, &HelloReply::Welcome(welcome)).await?;
     let ack: Ack = read_message(control).await?;
+    // Before the database is asked, so that a decision is seen either by its
+    // maker, who looks for the session, or by `connected`, which looks for it.
+    session.stands.store(true, Ordering::Release);
     if let Some(agent) = session.agent {
         gatekeeper.acknowledged(agent, ack.ticket).await;
     }

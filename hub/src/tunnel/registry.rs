@@ -35,7 +35,8 @@ impl Registry {
     /// # Errors
     /// [`StreamError::Offline`], at once, where there is none.
     pub fn of(&self, environment: EnvironmentId) -> Result<Arc<Session>, StreamError> {
-        self.read().by_environment.get(&environment).cloned().ok_or(StreamError::Offline)
+        let session = self.read().by_environment.get(&environment).cloned();
+        session.filter(|session| session.stands()).ok_or(StreamError::Offline)
     }
 
     /// A session by its own id; `None` once it has ended.
@@ -45,12 +46,12 @@ impl Registry {
 
     /// Every live session, in no order.
     pub fn all(&self) -> Vec<Arc<Session>> {
-        self.read().by_environment.values().cloned().collect()
+        self.read().by_environment.values().filter(|session| session.stands()).cloned().collect()
     }
 
     /// How many sessions live.
     pub fn len(&self) -> usize {
-        self.read().by_environment.len()
+        self.read().by_environment.values().filter(|session| session.stands()).count()
     }
 
     /// Whether no session lives.
@@ -100,6 +101,12 @@ impl Registry {
         let spread_millis = u32::try_from(sessions.len()).unwrap_or(u32::MAX).saturating_mul(SPREAD_PER_SESSION_MILLIS);
         let farewells = sessions.iter().map(|session| session.dismiss(ToAgent::Draining { spread_millis }));
         futures_util::future::join_all(farewells).await;
+    }
+
+    /// How many places are taken, also by sessions that do not stand yet.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.read().by_environment.len()
     }
 
     fn enter_if_free(&self, session: &Arc<Session>) -> Option<Arc<Session>> {

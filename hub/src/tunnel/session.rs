@@ -1,5 +1,6 @@
 //! One live session: what is known of it, and the streams opened on it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -31,7 +32,8 @@ pub struct SessionFacts {
     pub since: Timestamp,
 }
 
-/// One live session. It is in the registry from welcome to close.
+/// One live session. It has its place in the registry from welcome to close,
+/// and is found there once the agent has acknowledged the welcome.
 #[derive(Debug)]
 pub struct Session {
     /// The session's own id.
@@ -46,6 +48,8 @@ pub struct Session {
     pub facts: SessionFacts,
     /// What both ends can do.
     pub capabilities: Capabilities,
+    /// Whether the agent has acknowledged its welcome.
+    pub(super) stands: AtomicBool,
     pub(super) connection: Connection,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) engine: watch::Sender<EngineStatus>,
@@ -88,6 +92,7 @@ impl Session {
                 since: Timestamp::from_micros(0).expect("the epoch is a time"),
             },
             capabilities: Capabilities::ALL,
+            stands: AtomicBool::new(true),
             connection,
             standing: watch::Sender::new(admitted.standing),
             engine: watch::Sender::new(EngineStatus::Unknown),
@@ -138,6 +143,11 @@ impl Session {
             EngineStatus::Running(facts) => Some(facts.clone()),
             EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => None,
         }
+    }
+
+    /// Whether the agent has acknowledged its welcome.
+    pub(super) fn stands(&self) -> bool {
+        self.stands.load(Ordering::Acquire)
     }
 
     /// Lifts the limit to heartbeat only.

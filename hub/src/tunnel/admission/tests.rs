@@ -86,14 +86,14 @@ impl Agent {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_never_acknowledges_its_welcome_does_not_stay_online() {
+async fn an_agent_that_never_acknowledges_its_welcome_is_not_online_and_keeps_no_place() {
     let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
     let mut agent = Agent::arrive(&registry, &gatekeeper);
     let _control = agent.greet().await;
-    assert!(registry.of(agent.environment).is_ok());
-    agent.hub.join_next().await.unwrap().unwrap();
     assert!(registry.of(agent.environment).is_err());
-    assert!(registry.is_empty());
+    assert_eq!(registry.places(), 1);
+    agent.hub.join_next().await.unwrap().unwrap();
+    assert_eq!(registry.places(), 0);
 }
 
 #[tokio::test]
