@@ -49,7 +49,9 @@ fn main() {
         [small::PART, socket] => block_on(1, small::measure_this_core(Path::new(socket))),
         [stalled::PART, transport] => block_on(WORKERS, stalled::measure_here(transport)),
         [agents::ENROLL_PART, url, folder] => block_on(WORKERS, agents::enroll_all(url, Path::new(folder))),
-        [agents::FLEET_PART, folder, transport] => block_on(WORKERS, agents::run_fleet(Path::new(folder), transport)),
+        [agents::FLEET_PART, folder, url, transport] => {
+            block_on(WORKERS, agents::run_fleet(Path::new(folder), url, transport));
+        }
         _ => measure(&words),
     }
 }

@@ -29,7 +29,7 @@ use super::table::{Limit, Row, Unit, Way};
 
 /// The part of this program that enrolls the fleet: `enroll URL FOLDER`.
 pub const ENROLL_PART: &str = "enroll";
-/// The part that is the fleet: `fleet FOLDER TRANSPORT`.
+/// The part that is the fleet: `fleet FOLDER URL TRANSPORT`.
 pub const FLEET_PART: &str = "fleet";
 
 /// Agents of the fleet.
@@ -60,9 +60,14 @@ pub fn measure() {
     let token = hub.enrollment_token(&["--uses", &AGENTS.to_string(), "--ttl", "1h"]);
     write_private(&folder.path().join(TOKEN_FILE), &token);
     run(myself(ENROLL_PART).arg(hub.url()).arg(folder.path()), PATIENCE).succeeded();
-    let websocket = cost(&mut hub, folder.path(), "websocket");
-    let quic = cost(&mut hub, folder.path(), "quic");
+    let plain = format!("http://{}", hub.address());
+    let websocket = cost(&mut hub, folder.path(), (&plain, "websocket"));
+    let quic = cost(&mut hub, folder.path(), (&plain, "quic"));
     print(&websocket, &quic);
+    let https = hub.url();
+    let in_tls = cost(&mut hub, folder.path(), (&https, "websocket"));
+    let row = Row::new("hub, per idle agent that dials https:// (TLS in TLS)", Unit::Kibibytes);
+    row.reached(Way::WebSocket, in_tls.kib_per_agent).print();
 }
 
 fn print(websocket: &Cost, quic: &Cost) {
@@ -83,17 +88,18 @@ fn print(websocket: &Cost, quic: &Cost) {
         .print();
 }
 
-fn cost(hub: &mut Hub, folder: &Path, transport: &str) -> Cost {
+fn cost(hub: &mut Hub, folder: &Path, (url, transport): (&str, &str)) -> Cost {
     hub.restart();
     std::thread::sleep(SETTLED_AFTER);
     let process = hub.process_id().to_string();
     let (memory, idle) = (resident_mib(&process), cpu_over(&process, SETTLED_AFTER));
     let mut command: Command = myself(FLEET_PART);
-    let fleet = Running::start(command.arg(folder).arg(transport));
+    let fleet = Running::start(command.arg(folder).arg(url).arg(transport));
     let connected = fleet.wait_for(ONLINE, PATIENCE);
     std::thread::sleep(SETTLED_AFTER);
-    let grown = resident_mib(&process) - memory;
     let percent = (cpu_over(&process, COUNTED) - idle) * 100.0;
+    // By now the allocator has given back what the handshakes took.
+    let grown = resident_mib(&process) - memory;
     Cost { kib_per_agent: grown * 1024.0 / AGENTS as f64, percent, seconds_to_connect: connected.as_secs_f64() }
 }
 
@@ -133,7 +139,8 @@ pub async fn enroll_all(url: &str, folder: &Path) {
 }
 
 /// What [`FLEET_PART`] does, until it is ended.
-pub async fn run_fleet(folder: &Path, transport: &str) {
+pub async fn run_fleet(folder: &Path, url: &str, transport: &str) {
+    let url: HubUrl = url.parse().expect("the harness gives a good URL");
     let choice: TransportChoice = transport.parse().expect("a transport's name");
     let engine = Arc::new(Engine::new(EngineAddress::Unix("/nonexistent/docker.sock".into())));
     let slots = Arc::new(Semaphore::new(DIALS));
@@ -143,7 +150,8 @@ pub async fn run_fleet(folder: &Path, transport: &str) {
         let mut session = credentials.session();
         // The sender lives as long as the agent, which outlives this.
         online.spawn(async move { drop(session.wait_for(Option::is_some).await) });
-        tasks.spawn(run_agent(credentials, choice, Arc::clone(&engine), Arc::clone(&slots)));
+        let link = Link::new(vec![url.clone()], ProxyRules::default(), choice);
+        tasks.spawn(run_agent(credentials, link, Arc::clone(&engine), Arc::clone(&slots)));
     }
     online.join_all().await;
     println!("{ONLINE}");
@@ -155,14 +163,13 @@ fn credentials(folder: &Path, number: usize) -> EdgeCredentials {
     EdgeCredentials::new(state.load().expect("the state is whole").expect("the agent was enrolled"))
 }
 
-async fn run_agent(credentials: EdgeCredentials, choice: TransportChoice, engine: Arc<Engine>, slots: Arc<Semaphore>) {
+async fn run_agent(credentials: EdgeCredentials, mut link: Link, engine: Arc<Engine>, slots: Arc<Semaphore>) {
     let slot = slots.acquire_owned().await.expect("the semaphore is never closed");
     let source = credentials.clone();
     let tls = move || {
         let (identity, trust) = source.for_handshake();
         client_config(Purpose::Session, trust, Some(identity))
     };
-    let mut link = Link::new(credentials.state().hub_urls, ProxyRules::default(), choice);
     let established = link.session(&tls).await.expect("the hub accepts the fleet");
     drop(slot);
     let options =

@@ -27,8 +27,11 @@ const COMMAND: Duration = Duration::from_secs(120);
 struct Bed {
     direct: Target,
     ways: [(Way, Target); 3],
+    /// A WebSocket over `https://`: the tunnel's TLS inside another one.
+    in_tls: Target,
     websocket: Agent,
     quic: Agent,
+    _in_tls: Agent,
     hub: Hub,
     engine: TestEngine,
 }
@@ -49,8 +52,11 @@ fn bed() -> Bed {
     let engine = TestEngine::start(EngineVersion::V20_10);
     engine.import_busybox();
     let hub = Hub::start_with(HubOptions { engine: engine.address(), ..HubOptions::default() });
-    let [websocket, quic] = ["websocket", "quic"]
-        .map(|transport| Agent::online(&hub, transport, AgentOptions::new(&hub, &engine.address()).over(transport)));
+    let plain = || AgentOptions::new(&hub, &engine.address()).through(format!("http://{}", hub.address()));
+    let [websocket, quic] =
+        ["websocket", "quic"].map(|transport| Agent::online(&hub, transport, plain().over(transport)));
+    let in_tls = AgentOptions::new(&hub, &engine.address()).over("websocket");
+    let in_tls = Agent::online(&hub, "tls-in-tls", in_tls);
     let memory = wait::until("the local environment", ONLINE, || {
         hub.environments().into_iter().find(|found| found.kind == "local" && found.state == "online")
     });
@@ -60,14 +66,16 @@ fn bed() -> Bed {
         (Way::WebSocket, edge("websocket")),
         (Way::Quic, edge("quic")),
     ];
-    Bed { direct: Target::direct(&engine), ways, websocket, quic, hub, engine }
+    let double = edge("tls-in-tls");
+    Bed { direct: Target::direct(&engine), ways, in_tls: double, websocket, quic, _in_tls: in_tls, hub, engine }
 }
 
 impl Bed {
-    /// The engine's own socket, then each way.
-    fn targets(&self) -> [&Target; 4] {
+    /// The engine's own socket, then each way, then the WebSocket over
+    /// `https://`.
+    fn targets(&self) -> [&Target; 5] {
         let [memory, websocket, quic] = &self.ways;
-        [&self.direct, &memory.1, &websocket.1, &quic.1]
+        [&self.direct, &memory.1, &websocket.1, &quic.1, &self.in_tls]
     }
 }
 

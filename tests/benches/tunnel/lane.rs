@@ -19,7 +19,9 @@ use windflow_agent::engine::{Engine, EngineAddress};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::message::preamble::{StreamKind, read_preamble, write_preamble};
 use windflow_protocol::tls::{self, ClientTls};
-use windflow_protocol::transport::{Connection, Priority, Side, TransportKind, memory, quic, websocket};
+use windflow_protocol::transport::{
+    Connection, OpenError, Priority, Side, Stream, TransportKind, memory, quic, websocket,
+};
 use windflow_tests::network::{LinkOptions, Relay};
 
 use self::fleet::Fleet;
@@ -106,10 +108,21 @@ impl Lane {
                 Box::new(tls.handshake(tcp).await.expect("both ends are of one fleet"))
             }
             Near::Tunnel(hub) => {
-                let mut stream = hub.open(Priority::Normal).expect("the session has room");
+                let mut stream = open_when_there_is_room(hub).await;
                 write_preamble(&mut stream, StreamKind::Docker).await.expect("the session stands");
                 Box::new(stream)
             }
+        }
+    }
+}
+
+/// A stream that has just ended may still count for the time of a round trip.
+async fn open_when_there_is_room(hub: &Connection) -> Stream {
+    loop {
+        match hub.open(Priority::Normal) {
+            Ok(stream) => return stream,
+            Err(OpenError::TooManyStreams) => tokio::task::yield_now().await,
+            Err(OpenError::Closed(reason)) => panic!("the session ended: {reason}"),
         }
     }
 }

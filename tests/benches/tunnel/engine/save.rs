@@ -21,19 +21,23 @@ pub fn measure(bed: &Bed) {
     save(&bed.direct);
     let before = bed.hub.resident_bytes();
     let mut largest = before;
-    let mut rates: [Vec<f64>; 4] = Default::default();
+    let mut rates: [Vec<f64>; 5] = Default::default();
     for _ in 0..ROUNDS {
         for (target, rates) in bed.targets().into_iter().zip(&mut rates) {
             rates.push(save(target));
             largest = largest.max(bed.hub.resident_bytes());
         }
     }
-    let [direct, memory, websocket, quic] = rates.each_ref().map(|rates| median(rates));
+    let [direct, memory, websocket, quic, in_tls] = rates.each_ref().map(|rates| median(rates));
     Row::new("image save of 300 MB", Unit::MegabytesPerSecond)
         .against(direct)
         .reached(Way::Memory, memory)
         .judged(Way::WebSocket, websocket, Limit::TimesAtLeast(0.8))
         .reached(Way::Quic, quic)
+        .print();
+    Row::new("the same through an agent that dials https://", Unit::MegabytesPerSecond)
+        .against(direct)
+        .reached(Way::WebSocket, in_tls)
         .print();
     let growth = largest.saturating_sub(before) as f64 / f64::from(1 << 20);
     Row::new("growth of the hub while saving over all ways", Unit::Mebibytes)
