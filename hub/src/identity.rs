@@ -38,6 +38,7 @@ pub struct Identity {
     passwords: Passwords,
     throttle: Throttle,
     setup: Setup,
+    recent: tokens::Recent,
 }
 
 impl Identity {
@@ -54,7 +55,15 @@ impl Identity {
             setup.close();
         }
         drop(tx);
-        Ok(Self { db, clock, random, passwords, throttle: Throttle::default(), setup })
+        Ok(Self {
+            db,
+            clock,
+            random,
+            passwords,
+            throttle: Throttle::default(),
+            setup,
+            recent: tokens::Recent::default(),
+        })
     }
 
     /// Deletes what is over: sessions, API tokens that ended long ago, old

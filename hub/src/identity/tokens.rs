@@ -5,6 +5,7 @@
 //!      10   32       7          characters
 //! ```
 
+mod recent;
 mod routes;
 mod store;
 
@@ -14,6 +15,7 @@ use subtle::ConstantTimeEq;
 use windflow_protocol::token::{TokenId, base32, checksum};
 use zeroize::Zeroizing;
 
+pub(super) use self::recent::Recent;
 pub(super) use self::routes::routes;
 pub(super) use self::store::delete_ended_before;
 pub use self::store::{ApiToken, ApiTokenFilter};
@@ -98,6 +100,7 @@ impl Identity {
         let entry = Entry::new(&caller.into(), Action::ApiTokenRevoke, id).detail(&token.name);
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
+        self.recent.forget();
         Ok(ApiToken { revoked_at: Some(now), ..token })
     }
 
@@ -118,6 +121,10 @@ impl Identity {
             return Ok(None);
         };
         let now = self.now();
+        if let Some(user) = self.recent.find(text, now) {
+            return Ok(Some(user));
+        }
+        let asked = self.recent.ask();
         let found = store::find_user(&mut self.db.read().await?, id.as_str(), now).await?;
         let Some(found) = found else {
             return Ok(None);
@@ -128,7 +135,9 @@ impl Identity {
         if found.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_EVERY) {
             self.note_use(id.as_str(), now).await;
         }
-        Ok(Some(signed_in(&found.user, CredentialUsed::ApiToken(id.to_string()))))
+        let user = signed_in(&found.user, CredentialUsed::ApiToken(id.to_string()));
+        self.recent.keep(text, &user, asked, now);
+        Ok(Some(user))
     }
 
     /// Writes when a token was used. It failing is no reason to refuse the

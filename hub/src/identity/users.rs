@@ -174,6 +174,7 @@ impl Identity {
         sessions::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).detail(&user.name), now).await?;
         tx.commit().await?;
+        self.recent.forget();
         self.get_user(id).await
     }
 

@@ -41,8 +41,9 @@ pub struct Arrival {
 }
 
 /// Admits a connection and stays with it until its session ends. Whatever goes
-/// wrong ends this one connection, with a reason that the agent can show. (The
-/// hello is boxed, so that a standing session does not carry its size for life.)
+/// wrong ends this one connection, with a reason that the agent can show. (What
+/// asks the database is boxed here and below, so that a standing session does
+/// not carry its size for life.)
 pub async fn admit<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper: &G) {
     let connection = arrival.connection.clone();
     match tokio::time::timeout(CONNECT_DEADLINE, Box::pin(begin(arrival, registry, gatekeeper))).await {
@@ -205,7 +206,7 @@ async fn live<G: Gatekeeper>(begun: Begun, gatekeeper: &G) {
     session.close(&reason);
     drop(seat);
     tracing::info!(session.id = %session.id, environment.id = %session.environment, reason, "session ended");
-    gatekeeper.disconnected(&session).await;
+    Box::pin(gatekeeper.disconnected(&session)).await;
 }
 
 async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, session: &Session, gatekeeper: &G) -> String {
@@ -215,7 +216,9 @@ async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, session: &Sessio
             Ok(ToHub::Engine(status)) => {
                 session.engine.send_replace(status.sanitized());
             }
-            Ok(ToHub::Renew { csr }) if renewals.may_have_another() => renew(session, gatekeeper, csr).await,
+            Ok(ToHub::Renew { csr }) if renewals.may_have_another() => {
+                Box::pin(renew(session, gatekeeper, csr)).await;
+            }
             Ok(ToHub::Renew { .. }) => tracing::debug!(session.id = %session.id, "passed over a hasty renewal"),
             Ok(ToHub::Leaving { reason }) => return format!("the agent leaves: {}", sanitize(&reason)),
             Err(CodecError::UnknownVariant { variant, .. }) => {
