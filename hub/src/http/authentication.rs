@@ -158,6 +158,9 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
 }
 
 fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, ApiError> {
+    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+        return Err(ApiError::unauthorized("Send one `Authorization` header."));
+    }
     if let Some(value) = headers.get(header::AUTHORIZATION) {
         let token = value.to_str().ok().and_then(|value| value.split_once(' '));
         return match token {

@@ -66,8 +66,12 @@ impl Hop {
     }
 
     /// Makes `answer` fit for this connection. When both ends have agreed on an
-    /// upgrade, what follows is to be joined.
+    /// upgrade, what follows is to be joined. A switch that nobody asked for is
+    /// the far end's fault, and no answer.
     pub fn finish<B>(self, answer: &mut Response<B>) -> Option<Upgrades> {
+        if answer.status() == StatusCode::SWITCHING_PROTOCOLS && self.upgrade.is_none() {
+            *answer.status_mut() = StatusCode::BAD_GATEWAY;
+        }
         let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = answer.headers().get(header::UPGRADE).filter(|_| switched).cloned();
         strip_connection(answer.headers_mut());
@@ -163,6 +167,15 @@ mod tests {
         let hop = Hop::begin(&mut request);
         let mut answer = Response::builder().status(404).header("upgrade", "tcp").body(()).unwrap();
         assert!(hop.finish(&mut answer).is_none());
+        assert!(answer.headers().is_empty());
+    }
+
+    #[test]
+    fn a_switch_that_nobody_asked_for_is_no_answer() {
+        let hop = Hop::begin(&mut Request::get("/info").body(()).unwrap());
+        let mut answer = Response::builder().status(101).header("upgrade", "tcp").body(()).unwrap();
+        assert!(hop.finish(&mut answer).is_none());
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
         assert!(answer.headers().is_empty());
     }
 }

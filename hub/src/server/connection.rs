@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Request, Response, StatusCode, header};
+use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -89,6 +89,10 @@ async fn answer(
     peer: Peer,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
+    if request.method() == Method::CONNECT {
+        // The hub is nobody's proxy, and a CONNECT has no path that a route could have.
+        return Ok(StatusCode::METHOD_NOT_ALLOWED.into_response());
+    }
     if let Some(redirect) = redirect_to_tls(&request, peer) {
         return Ok(redirect);
     }
