@@ -48,6 +48,7 @@ fn main() {
         [BACKEND_PART, socket] => drop(block_on(WORKERS, peer::serve_unix(Path::new(socket)))),
         [small::PART, socket] => block_on(1, small::measure_this_core(Path::new(socket))),
         [stalled::PART, transport] => block_on(WORKERS, stalled::measure_here(transport)),
+        [stalled::TINY_PART, transport] => block_on(WORKERS, stalled::measure_tiny_here(transport)),
         [agents::ENROLL_PART, url, folder] => block_on(WORKERS, agents::enroll_all(url, Path::new(folder))),
         [agents::FLEET_PART, folder, url, transport] => {
             block_on(WORKERS, agents::run_fleet(Path::new(folder), url, transport));

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -18,8 +19,11 @@ const ONE_BY_ONE: usize = 1500;
 /// Clients at once, and for how long.
 const CLIENTS: usize = 64;
 const AT_ONCE_FOR: Duration = Duration::from_millis(1500);
-/// Requests beside bulk.
-const BESIDE: usize = 1000;
+/// For how long requests are made beside bulk, and the pause between two; the
+/// bulk is at full speed once this much of it has passed.
+const BESIDE_FOR: Duration = Duration::from_millis(1500);
+const PAUSE: Duration = Duration::from_millis(1);
+const AT_FULL_SPEED: u64 = 64 << 20;
 const ROUNDS: usize = 3;
 
 /// The part of this program that runs on one core: `small SOCKET`.
@@ -171,18 +175,30 @@ enum Asks {
 }
 
 async fn beside_bulk(lane: &Lane, asks: Asks) -> Vec<f64> {
-    let mut bulk = lane.stream().await;
     let mut kept = lane.stream().await;
-    let mut tasks = JoinSet::new();
-    // The last bytes go with the stream.
-    tasks.spawn(async move { drop(peer::pull(&mut bulk, u64::MAX).await) });
-    let mut times = Vec::new();
-    for _ in 0..BESIDE {
+    let mut bulk = lane.stream().await;
+    let moved = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&moved);
+    let mut reader = JoinSet::new();
+    reader.spawn(async move {
+        peer::start_pouring(&mut bulk, u64::MAX).await.expect("the far end does as asked");
+        let mut buffer = Vec::new();
+        loop {
+            let read = peer::read_some(&mut bulk, &mut buffer).await.expect("the far end pours");
+            counted.fetch_add(read as u64, Ordering::Relaxed);
+        }
+    });
+    while moved.load(Ordering::Relaxed) < AT_FULL_SPEED {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (started, mut times) = (Instant::now(), Vec::new());
+    while started.elapsed() < BESIDE_FOR {
         times.push(match asks {
             Asks::Kept => kept_stream(&mut kept).await,
             Asks::New => new_stream(lane).await,
         });
+        tokio::time::sleep(PAUSE).await;
     }
-    tasks.shutdown().await;
+    reader.shutdown().await;
     times
 }

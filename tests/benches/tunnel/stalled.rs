@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use windflow_protocol::limits::{QUIC_STREAM_WINDOW, WINDOW_INITIAL};
@@ -13,8 +14,10 @@ use super::meter::{median, micros, myself, resident_mib};
 use super::peer::{self, Io};
 use super::table::{Limit, Row, Unit, Way, print_not_measured};
 
-/// The part of this program that measures one transport: `stalled NAME`.
+/// The parts of this program that measure one transport: `stalled NAME`, and
+/// `stalled-tiny NAME`.
 pub const PART: &str = "stalled";
+pub const TINY_PART: &str = "stalled-tiny";
 
 const STREAMS: usize = 50;
 /// Unread streams of tiny writes, and the writes of each.
@@ -35,13 +38,12 @@ struct Figures {
     bulk_before: f64,
     bulk_beside: f64,
     growth: f64,
-    growth_of_tiny: f64,
 }
 
 /// Both transports.
 pub fn measure() {
-    let [Some(websocket), Some(quic)] = ["websocket", "quic"].map(figures_of) else {
-        return print_not_measured("T9", "its process failed");
+    let [Some(websocket), Some(quic)] = ["websocket", "quic"].map(|name| run::<Figures>(PART, name)) else {
+        return print_not_measured("T9 beside 50 stalled", "its process failed");
     };
     for (way, name, figures, window) in [
         (Way::WebSocket, "websocket", &websocket, f64::from(WINDOW_INITIAL)),
@@ -60,21 +62,28 @@ pub fn measure() {
             .judged(way, figures.growth, Limit::TimesAtMost(2.0))
             .print();
     }
-    Row::new("T9 growth by 10 x 6,000 unread writes of 20 B, both ends", Unit::Mebibytes)
-        .judged(Way::WebSocket, websocket.growth_of_tiny, Limit::AtMost(TINY_MOST))
-        .judged(Way::Quic, quic.growth_of_tiny, Limit::AtMost(TINY_MOST))
+    measure_tiny();
+}
+
+fn measure_tiny() {
+    let figure = "T9 growth by 10 x 6,000 unread writes of 20 B, both ends";
+    let [Some(websocket), Some(quic)] = ["websocket", "quic"].map(|name| run::<f64>(TINY_PART, name)) else {
+        return print_not_measured(figure, "its process failed");
+    };
+    Row::new(figure, Unit::Mebibytes)
+        .judged(Way::WebSocket, websocket, Limit::AtMost(TINY_MOST))
+        .judged(Way::Quic, quic, Limit::AtMost(TINY_MOST))
         .print();
 }
 
-fn figures_of(transport: &str) -> Option<Figures> {
-    let output = myself(PART).arg(transport).output().ok()?;
+fn run<T: DeserializeOwned>(part: &str, transport: &str) -> Option<T> {
+    let output = myself(part).arg(transport).output().ok()?;
     serde_json::from_slice(&output.stdout).ok()
 }
 
 /// What [`PART`] does.
 pub async fn measure_here(transport: &str) {
-    let road = if transport == "quic" { Road::Quic } else { Road::WebSocket };
-    let lane = Lane::open(road, Far::Here).await;
+    let lane = lane(transport).await;
     bulk(&lane).await;
     let (small_before, bulk_before) = (small(&lane).await, bulk(&lane).await);
     let before = settled().await;
@@ -82,13 +91,24 @@ pub async fn measure_here(transport: &str) {
     let growth = settled().await - before;
     let (small_beside, bulk_beside) = (small(&lane).await, bulk(&lane).await);
     drop(stalled);
+    let figures = Figures { small_before, small_beside, bulk_before, bulk_beside, growth };
+    println!("{}", serde_json::to_string(&figures).expect("figures are plain numbers"));
+}
+
+/// What [`TINY_PART`] does.
+pub async fn measure_tiny_here(transport: &str) {
+    let lane = lane(transport).await;
+    bulk(&lane).await;
     let before = settled().await;
     let tiny = stall_tiny(&lane).await;
     bulk(&lane).await;
-    let growth_of_tiny = settled().await - before;
+    println!("{}", settled().await - before);
     drop(tiny);
-    let figures = Figures { small_before, small_beside, bulk_before, bulk_beside, growth, growth_of_tiny };
-    println!("{}", serde_json::to_string(&figures).expect("figures are plain numbers"));
+}
+
+async fn lane(transport: &str) -> Lane {
+    let road = if transport == "quic" { Road::Quic } else { Road::WebSocket };
+    Lane::open(road, Far::Here).await
 }
 
 async fn settled() -> f64 {
