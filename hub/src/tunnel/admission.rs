@@ -29,6 +29,9 @@ const DUPLICATE_RETRY_SECS: u32 = 60;
 /// A session that asks for another certificate sooner than this gets none.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
 
+/// How long a rejected agent may take to read why and close.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(1);
+
 /// A connection that has proved its identity and wants to be a session.
 #[derive(Debug)]
 pub struct Arrival {
@@ -168,9 +171,11 @@ async fn welcome<G: Gatekeeper>(
 
 async fn reject<T>(mut control: Stream, rejected: Rejected) -> Result<T, Refusal> {
     write_message(&mut control, &HelloReply::Rejected(rejected.clone())).await?;
-    // The agent closes once it has read the reason; the caller's deadline bounds the wait.
-    let farewell: Result<Ack, CodecError> = read_message(&mut control).await;
-    drop(farewell);
+    // The agent closes once it has read the reason; one that does not is not waited for.
+    let farewell = read_message::<Ack, _>(&mut control);
+    match tokio::time::timeout(FAREWELL_DEADLINE, farewell).await {
+        Ok(_) | Err(_) => {}
+    }
     Err(Refusal::Rejected(rejected))
 }
 

@@ -18,6 +18,7 @@ const UP: Duration = Duration::from_secs(120);
 fn the_demo_prints_commands_that_work_and_leaves_nothing_behind() {
     let mut command = Command::new(places::workspace().join("tests/demo.sh"));
     command.env("WINDFLOW_DEMO_PORT", free_port().to_string());
+    as_from_a_terminal(&mut command);
     let demo = Running::start(&command);
     demo.wait_for("Ctrl-C takes everything down again.", UP);
     let said = demo.stdout();
@@ -34,6 +35,17 @@ fn the_demo_prints_commands_that_work_and_leaves_nothing_behind() {
     demo.finish(Duration::from_secs(30)).succeeded();
     assert!(!folder.exists());
     assert_eq!(processes_that_mention(&folder), Vec::<String>::new());
+}
+
+/// Takes what cargo tells its tests out of the environment: build scripts
+/// watch some of it, and would make the demo compile everything once more.
+fn as_from_a_terminal(command: &mut Command) {
+    let of_cargo = |name: &str| name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR";
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(of_cargo) {
+            command.env_remove(name);
+        }
+    }
 }
 
 fn exported(said: &str, name: &str) -> String {
