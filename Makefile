@@ -20,7 +20,7 @@ demo: ## Build all and show a hub with one agent until Ctrl-C
 
 test: ## Install what the tests need and run all of them
 	tests/setup.sh
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 
 check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
@@ -28,7 +28,7 @@ check: ## Format, lints, documentation, dependencies, scripts: the gate before e
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
-	$(CARGO) test --locked --quiet --package windflow-tests --test tidy
+	$(CARGO) test --locked --quiet --workspace --test tidy
 	$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-deny
 	$(CARGO) deny --locked check bans licenses sources
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
@@ -37,8 +37,8 @@ check: ## Format, lints, documentation, dependencies, scripts: the gate before e
 
 e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them down
 	tests/setup.sh
-	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --package windflow-tests --test scenarios -- $(NAME)
+	$(CARGO) build --locked --workspace --bins --tests
+	$(CARGO) test --locked --workspace --test scenarios -- $(NAME)
 
 bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
 	tests/setup.sh
