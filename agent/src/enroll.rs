@@ -9,7 +9,7 @@ use windflow_protocol::codec::{self, CodecError};
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::limits::EXCHANGE_DEADLINE;
 use windflow_protocol::message::enroll::{EnrollReply, EnrollRequest, Enrolled};
-use windflow_protocol::message::hello::sanitize;
+use windflow_protocol::text::sanitize;
 use windflow_protocol::tls::{FleetTrust, client_config};
 use windflow_protocol::token::EnrollmentToken;
 use windflow_protocol::version::ProtocolVersion;

@@ -9,11 +9,13 @@
 //! open. The key comes from the master key by scrypt, once at start.
 
 mod master_key;
+mod sealed;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use zeroize::Zeroizing;
 
 pub use self::master_key::{MasterKey, MasterKeyError, Origin as MasterKeyOrigin};
+pub use self::sealed::{SealedSettingError, get_or_seal};
 use crate::clock::{Random, Timestamp};
 use crate::db::{Db, DbError};
 use crate::settings;

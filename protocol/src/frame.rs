@@ -13,7 +13,7 @@ use bytes::{BufMut, BytesMut};
 
 pub use self::decoder::Decoder;
 use crate::limits::{FRAME_PAYLOAD_MAX, GOAWAY_TEXT_MAX, SETTINGS_MAX};
-use crate::transport::{Priority, ResetCode};
+use crate::session::{Priority, ResetCode};
 
 /// Bytes in front of every payload.
 pub const HEADER_LEN: usize = 8;

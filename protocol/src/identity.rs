@@ -5,7 +5,7 @@ use data_encoding::Encoding;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentId, HubId};
-use crate::token::base32;
+use crate::text::base32;
 
 /// TLS application protocol (RFC 7301) of a first contact with a token.
 pub const ALPN_ENROLL: &[u8] = b"windflow-enroll/1";

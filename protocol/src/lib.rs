@@ -3,8 +3,8 @@
 //!
 //! Read it from the top down:
 //!
-//! * [`version`], [`capability`], [`limits`], [`ids`]: what both ends agree on
-//!   before the first byte.
+//! * [`version`], [`capability`], [`limits`], [`ids`], [`session`], [`text`]:
+//!   what both ends agree on before the first byte, and the words for it.
 //! * [`token`], [`identity`]: the words by which a hub and an agent know each
 //!   other.
 //! * [`message`]: every typed message, in the order a connection meets them:
@@ -23,17 +23,16 @@
 //!
 //! This crate knows no database, no Docker and no web framework.
 
-pub mod capability;
 pub mod codec;
 pub mod frame;
 pub mod identity;
-pub mod ids;
-pub mod limits;
 pub mod message;
 pub mod mux;
+mod terms;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
 pub mod token;
 pub mod transport;
-pub mod version;
+
+pub use terms::{capability, ids, limits, session, text, version};

@@ -33,7 +33,7 @@ use self::stream::{Owner, Schedule, SendEnd, Streams, Wire};
 pub use self::transmit::Batch;
 use crate::frame::{Settings, StreamId};
 use crate::limits::{GOAWAY_TEXT_MAX, RESETS_QUEUED_MAX, WINDOW_GROWTH_AGENT, WINDOW_GROWTH_HUB};
-use crate::transport::{CloseReason, ResetCode, Side};
+use crate::session::{CloseReason, ResetCode, Side};
 
 /// The state of one session at one end.
 #[derive(Debug)]

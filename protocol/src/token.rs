@@ -5,13 +5,11 @@
 //!      10    32       52    7          characters
 //! ```
 
-use std::sync::LazyLock;
-
-use data_encoding::{Encoding, Specification};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use crate::identity::KeyDigest;
+use crate::text::{ALPHABET, base32};
 
 /// What every enrollment token starts with; secret scanners look for it.
 pub const PREFIX: &str = "wfe1";
@@ -21,7 +19,6 @@ const SECRET_BYTES: usize = 20;
 const SECRET_LEN: usize = 32;
 const CRC_LEN: usize = 7;
 const TEXT_LEN: usize = PREFIX.len() + KID_LEN + SECRET_LEN + KeyDigest::TEXT_LEN + CRC_LEN + 4;
-const ALPHABET: &str = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /// The text is not an enrollment token. The input is never repeated, since it
 /// may be most of a secret.
@@ -150,16 +147,6 @@ impl EnrollmentToken {
         let body = Zeroizing::new(format!("{PREFIX}_{}_{}_{}", self.id, *secret, self.pin));
         Zeroizing::new(format!("{}_{}", *body, checksum(&body)))
     }
-}
-
-/// Lowercase Crockford base32 without padding, as in every Windflow credential.
-pub fn base32() -> &'static Encoding {
-    static ENCODING: LazyLock<Encoding> = LazyLock::new(|| {
-        let mut specification = Specification::new();
-        specification.symbols.push_str(ALPHABET);
-        specification.encoding().expect("the alphabet has 32 distinct symbols")
-    });
-    &ENCODING
 }
 
 /// The checksum that ends every Windflow credential: CRC-32C of all that

@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use windflow_protocol::message::control::{EngineFacts, EngineStatus};
-use windflow_protocol::message::hello::sanitize;
+use windflow_protocol::text::sanitize;
 
 use super::connect::{self, EngineStream};
 use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE};

@@ -106,7 +106,7 @@ impl State {
 mod text {
     pub(super) mod bytes {
         use serde::{Deserialize, Deserializer, Serializer, de::Error};
-        use windflow_protocol::token::base32;
+        use windflow_protocol::text::base32;
 
         pub(crate) fn serialize<S: Serializer>(bytes: &[u8; 32], to: S) -> Result<S::Ok, S::Error> {
             to.serialize_str(&base32().encode(bytes))

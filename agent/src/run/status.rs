@@ -12,7 +12,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use windflow_protocol::message::hello::{Standing, sanitize};
+use windflow_protocol::message::hello::Standing;
+use windflow_protocol::text::sanitize;
 use windflow_protocol::transport::Connection;
 
 use crate::engine::{self, Engine};

@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut, BytesMut};
 
 use super::{Frame, FrameError, HEADER_LEN, Header, Kind, Payload, Settings};
 use crate::limits::{FRAME_COPY_BELOW, READ_BUFFER};
-use crate::transport::{Priority, ResetCode};
+use crate::session::{Priority, ResetCode};
 
 /// Turns bytes into frames. Holds no buffer between frames once
 /// [`release`](Self::release) was called.

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::capability::Capabilities;
 use crate::codec::{Message, Tail};
 use crate::ids::SessionId;
-use crate::limits::{FACT_TEXT_MAX, HELLO_MAX};
+use crate::limits::HELLO_MAX;
 use crate::message::control::EngineStatus;
+use crate::text::sanitize;
 use crate::version::ProtocolVersion;
 
 /// A one-time value that the hub hands out with each session and wants back
@@ -72,7 +73,7 @@ pub struct HostFacts {
 }
 
 impl HostFacts {
-    /// The same facts with every text cut to [`FACT_TEXT_MAX`] bytes and freed
+    /// The same facts with every text cut to [`FACT_TEXT_MAX`](crate::limits::FACT_TEXT_MAX) bytes and freed
     /// of control characters, so that they can be stored and shown.
     pub fn sanitized(mut self) -> Self {
         for text in [&mut self.hostname, &mut self.os, &mut self.arch] {
@@ -80,15 +81,6 @@ impl HostFacts {
         }
         self
     }
-}
-
-/// Cuts a text from a peer to [`FACT_TEXT_MAX`] bytes and drops its control
-/// characters.
-pub fn sanitize(text: &str) -> String {
-    let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    let end = (0..=FACT_TEXT_MAX.min(clean.len())).rev().find(|&i| clean.is_char_boundary(i));
-    clean.truncate(end.unwrap_or(0));
-    clean
 }
 
 /// The hub's answer to a hello.

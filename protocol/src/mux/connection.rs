@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::local::ReadStep;
 use super::{Effects, Mux, Slot};
-use crate::limits::WRITE_JOIN_MAX;
-use crate::transport::{CloseReason, OpenError, Priority, ResetCode, Side, TransportKind};
+use crate::limits::{FRAME_PAYLOAD_SENT, WRITE_JOIN_MAX};
+use crate::session::{CloseReason, OpenError, Priority, ResetCode, Side, TransportKind};
 
 /// The state machine and those who wait for it.
 #[derive(Debug)]
@@ -225,11 +225,12 @@ impl AsyncWrite for MuxStream {
             ready!(self.step(|mux, slot| write_small(mux, slot, cx, buf)))?
         } else {
             // Copied between two steps: this handle is the only writer, so the
-            // room can only have grown meanwhile.
+            // room can only have grown meanwhile. One piece for each frame: its
+            // size is one that allocators keep at hand.
             let room = ready!(self.step(|mux, slot| mux.poll_room(slot, cx)))?;
-            let bytes = BytesMut::from(&buf[..room.min(buf.len())]);
-            let length = bytes.len();
-            self.step(|mux, slot| mux.write_owned(slot, bytes));
+            let length = room.min(buf.len());
+            let pieces: Vec<_> = buf[..length].chunks(FRAME_PAYLOAD_SENT).map(BytesMut::from).collect();
+            self.step(|mux, slot| mux.write_owned(slot, pieces));
             length
         };
         progress.made_progress();

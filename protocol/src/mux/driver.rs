@@ -19,7 +19,7 @@ use super::connection::Shared;
 use super::transmit::Batch;
 use crate::frame::Decoder;
 use crate::limits::{GOODBYE_DEADLINE, READ_BUFFER, READ_PER_POLL, WRITE_DEADLINE};
-use crate::transport::CloseReason;
+use crate::session::CloseReason;
 
 /// A session's I/O, to be spawned as a task of its own. Ends with the session,
 /// whose reason it returns; dropping it ends the session.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::Mux;
 use super::stream::{Owner, SendEnd, Slot, Stream, Wire};
 use crate::limits::STREAMS_MAX;
-use crate::transport::{OpenError, Priority, ResetCode, Side, StreamReset};
+use crate::session::{OpenError, Priority, ResetCode, Side, StreamReset};
 
 /// What a reader gets.
 #[derive(Debug, PartialEq, Eq)]
@@ -97,13 +97,13 @@ impl Mux {
         self.schedule(slot);
     }
 
-    /// The same with a buffer that is passed on as it is.
-    pub fn write_owned(&mut self, slot: Slot, bytes: BytesMut) {
+    /// The same with buffers that are passed on as they are.
+    pub fn write_owned(&mut self, slot: Slot, pieces: impl IntoIterator<Item = BytesMut>) {
         let stream = self.streams.at(slot);
         if stream.wire == Wire::Gone {
             return;
         }
-        stream.outbound.push_owned(bytes);
+        pieces.into_iter().for_each(|bytes| stream.outbound.push_owned(bytes));
         self.schedule(slot);
     }
 

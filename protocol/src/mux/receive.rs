@@ -6,7 +6,7 @@ use super::Mux;
 use super::stream::{Owner, SendEnd, Slot, Stream, Wire};
 use crate::frame::{Frame, FrameError, MUX_VERSION, Payload, Settings, StreamId};
 use crate::limits::{FRAME_CHARGE_MIN, FRAME_PAYLOAD_LEAST, STREAMS_MAX};
-use crate::transport::{CloseReason, Priority, ResetCode, Side};
+use crate::session::{CloseReason, Priority, ResetCode, Side};
 
 /// Why the session cannot go on with this peer.
 #[derive(Debug, thiserror::Error)]

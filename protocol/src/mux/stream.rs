@@ -13,7 +13,7 @@ pub use self::inbound::Inbound;
 pub use self::outbound::{Outbound, SendEnd};
 pub use self::schedule::Schedule;
 use crate::frame::StreamId;
-use crate::transport::{Priority, ResetCode};
+use crate::session::{Priority, ResetCode};
 
 /// Where a session keeps a stream. Valid until the stream is removed, which
 /// happens after its handle is gone.

@@ -18,7 +18,7 @@ use super::local::ReadStep;
 use super::*;
 use crate::frame::{Decoder, Frame, MUX_VERSION, Payload};
 use crate::limits::{FRAME_PAYLOAD_MAX, STREAMS_MAX, WINDOW_INITIAL};
-use crate::transport::Priority;
+use crate::session::Priority;
 
 /// What a well-behaved peer says first.
 const PEER: Settings = Settings {
@@ -81,7 +81,7 @@ impl End {
     }
 
     fn writes(&mut self, slot: Slot, length: usize) {
-        self.mux.write_owned(slot, BytesMut::zeroed(length));
+        self.mux.write_owned(slot, [BytesMut::zeroed(length)]);
     }
 
     /// Fills the stream's send queue.

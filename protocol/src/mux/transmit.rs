@@ -11,7 +11,7 @@ use super::Mux;
 use super::stream::{Owner, SendEnd, Slot, Wire};
 use crate::frame::{Frame, Header, MUX_VERSION, Settings, StreamId};
 use crate::limits::{FLUSH_MAX, FRAME_PAYLOAD_MAX, FRAME_PAYLOAD_SENT, STREAMS_MAX, WINDOW_INITIAL};
-use crate::transport::{CloseReason, ResetCode};
+use crate::session::{CloseReason, ResetCode};
 
 impl Mux {
     /// Whether [`transmit`](Self::transmit) would add anything.

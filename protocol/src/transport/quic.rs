@@ -22,7 +22,7 @@ use crate::identity::Purpose;
 use crate::limits::{
     HEARTBEAT_EVERY, QUIC_INCOMING_BYTES_MAX, QUIC_INCOMING_MAX, QUIC_STREAM_WINDOW, SILENCE_MAX, STREAMS_MAX,
 };
-use crate::message::hello::sanitize;
+use crate::text::sanitize;
 use crate::tls::{ClientTls, Peer, SERVER_NAME, TlsError};
 
 /// The one code with which connections are closed; the reason is the text.

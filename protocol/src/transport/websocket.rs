@@ -150,7 +150,8 @@ pub struct WebSocketIo<S> {
     role: Role,
     /// What is left of the message being read.
     incoming: Bytes,
-    /// The message being filled; holds no memory between flushes.
+    /// The message being filled. Its memory is used again for the next one, and
+    /// given back with the codec's.
     outgoing: BytesMut,
     /// Bytes of the frames that have come out of the codec, at least.
     accounted: u64,
@@ -255,6 +256,7 @@ where
         let fresh = WebSocketStream::from_raw_socket(used.into_inner(), self.role, Some(settings()));
         self.socket = Some(fresh.now_or_never().expect("nothing is waited for without a handshake"));
         self.swollen = None;
+        self.outgoing = BytesMut::new();
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -262,7 +264,7 @@ where
             return Poll::Ready(Ok(()));
         }
         ready!(self.socket().poll_ready(cx)).map_err(into_io)?;
-        let message = std::mem::take(&mut self.outgoing).freeze();
+        let message = self.outgoing.split().freeze();
         self.note_size(message.len());
         Poll::Ready(self.socket().start_send(Message::Binary(message)).map_err(into_io))
     }
@@ -358,7 +360,7 @@ fn refused(status: StatusCode, location: Option<&HeaderValue>) -> ConnectError {
     match location {
         Some(location) if status.is_redirection() => {
             let location = String::from_utf8_lossy(location.as_bytes());
-            ConnectError::Redirect { location: crate::message::hello::sanitize(&location) }
+            ConnectError::Redirect { location: crate::text::sanitize(&location) }
         }
         Some(_) | None => ConnectError::Status { status: status.as_u16() },
     }

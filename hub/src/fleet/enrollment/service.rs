@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 use windflow_protocol::ids::{AgentId, EnvironmentId};
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, Enrolled};
-use windflow_protocol::message::hello::sanitize;
+use windflow_protocol::text::sanitize;
 use windflow_protocol::token::{EnrollmentToken, TokenId, TokenSecret};
 
 use super::limiter::WINDOW;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use subtle::ConstantTimeEq;
-use windflow_protocol::token::base32;
+use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
 use crate::clock::{Random, Timestamp};

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 
 use super::{Slot, Stream};
-use crate::transport::Priority;
+use crate::session::Priority;
 
 #[derive(Debug)]
 pub struct Schedule {

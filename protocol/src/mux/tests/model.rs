@@ -156,7 +156,7 @@ impl World {
         if length.is_multiple_of(2) {
             end.mux.write(slot, &bytes);
         } else {
-            end.mux.write_owned(slot, BytesMut::from(&bytes[..]));
+            end.mux.write_owned(slot, [BytesMut::from(&bytes[..])]);
         }
     }
 

@@ -18,7 +18,7 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 #[derive(Debug)]
 pub(super) struct Gate<S> {
     io: S,
-    /// Read and not yet handed out; no memory is held while it is empty.
+    /// Read and not yet handed out; holds memory only while the network is busy.
     ahead: BytesMut,
     state: State,
     /// Bytes handed out behind the head.
@@ -110,7 +110,7 @@ impl<S: AsyncRead + Unpin> Gate<S> {
     fn hand_out(&mut self, taken: usize, buf: &mut ReadBuf<'_>) {
         buf.put_slice(&self.ahead[..taken]);
         self.ahead.advance(taken);
-        if self.ahead.is_empty() {
+        if self.ahead.is_empty() && self.state != State::Busy {
             self.ahead = BytesMut::new();
         }
     }

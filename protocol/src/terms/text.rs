@@ -1,0 +1,31 @@
+//! Bytes as text that people can read out, and text from the other end as
+//! something that can be shown.
+
+use std::sync::LazyLock;
+
+use data_encoding::{Encoding, Specification};
+
+use crate::limits::FACT_TEXT_MAX;
+
+/// The digits and letters of every Windflow credential, none of which looks like
+/// another (Crockford's base32).
+pub(crate) const ALPHABET: &str = "0123456789abcdefghjkmnpqrstvwxyz";
+
+/// Lowercase Crockford base32 without padding, as in every Windflow credential.
+pub fn base32() -> &'static Encoding {
+    static ENCODING: LazyLock<Encoding> = LazyLock::new(|| {
+        let mut specification = Specification::new();
+        specification.symbols.push_str(ALPHABET);
+        specification.encoding().expect("the alphabet has 32 distinct symbols")
+    });
+    &ENCODING
+}
+
+/// Cuts a text from a peer to [`FACT_TEXT_MAX`] bytes and drops its control
+/// characters.
+pub fn sanitize(text: &str) -> String {
+    let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
+    let end = (0..=FACT_TEXT_MAX.min(clean.len())).rev().find(|&i| clean.is_char_boundary(i));
+    clean.truncate(end.unwrap_or(0));
+    clean
+}
