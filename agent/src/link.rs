@@ -13,7 +13,7 @@ mod url;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
 use windflow_protocol::limits::CONNECT_DEADLINE;
 use windflow_protocol::tls::{ClientTls, TlsError};
@@ -59,8 +59,8 @@ impl Link {
     /// # Errors
     /// What stood in the way at the first address.
     pub async fn session(&mut self, tls: &impl TlsSource) -> Result<Established, LinkError> {
-        let (hub, dialed) = self.connect(tls).await?;
-        Ok(Established::new(hub, dialed))
+        let (hub, dialed, hello_by) = self.connect(tls).await?;
+        Ok(Established::new(hub, dialed, hello_by))
     }
 
     /// Connects for one request and its reply, trying every address once.
@@ -78,17 +78,18 @@ impl Link {
         }
     }
 
-    async fn connect(&mut self, tls: &impl TlsSource) -> Result<(HubUrl, Dialed), LinkError> {
+    async fn connect(&mut self, tls: &impl TlsSource) -> Result<(HubUrl, Dialed, Instant), LinkError> {
         let mut first_error = None;
         for turn in 0..self.hubs.len() {
             let index = (self.first + turn) % self.hubs.len();
             let hub = self.hubs[index].clone();
             let plan = self.choice.plan(Instant::now());
-            match timeout(CONNECT_DEADLINE, race(&self.dialer, &hub, tls, plan)).await {
+            let hello_by = Instant::now() + CONNECT_DEADLINE;
+            match timeout_at(hello_by, race(&self.dialer, &hub, tls, plan)).await {
                 Ok(Ok(dialed)) => {
                     self.first = index;
                     self.choice.worked(dialed.kind(), Instant::now());
-                    return Ok((hub, dialed));
+                    return Ok((hub, dialed, hello_by));
                 }
                 Ok(Err(error)) => {
                     tracing::debug!(hub.url = %hub, %error, "hub cannot be reached");
@@ -138,12 +139,14 @@ pub struct Established {
     pub hub: HubUrl,
     /// The connection.
     pub connection: Connection,
+    /// When the hello must be done: it shares one deadline with the dial.
+    pub hello_by: Instant,
     tasks: TaskTracker,
     endpoint: Option<quinn::Endpoint>,
 }
 
 impl Established {
-    fn new(hub: HubUrl, dialed: Dialed) -> Self {
+    fn new(hub: HubUrl, dialed: Dialed, hello_by: Instant) -> Self {
         let tasks = TaskTracker::new();
         let (connection, endpoint) = match dialed {
             Dialed::Quic(endpoint, connection) => (Connection::quic(connection), Some(endpoint)),
@@ -154,7 +157,7 @@ impl Established {
             }
         };
         tasks.close();
-        Self { hub, connection, tasks, endpoint }
+        Self { hub, connection, hello_by, tasks, endpoint }
     }
 
     /// Waits until a closed connection has said so to the hub, or has had its

@@ -21,7 +21,7 @@ use crate::host;
 use crate::identity::{EdgeCredentials, Identity, StateDir};
 use crate::link::{Link, LinkError, ProxyRules, TransportChoice};
 use crate::renew::{RenewError, renew};
-use crate::serve::{ServeOptions, SessionEnd, serve};
+use crate::serve::{Contact, ServeOptions, SessionEnd, serve};
 use status::{Board, Phase, Trouble};
 
 /// What the operator decided.
@@ -119,7 +119,8 @@ impl Agent {
             .enter(Phase::InSession { hub: established.hub.to_string(), connection: established.connection.clone() });
         let mut serving = self.serving.clone();
         serving.host.clock_micros = host::clock_micros();
-        let end = serve(established.connection.clone(), serving, &self.credentials, self.stop.clone()).await;
+        let contact = Contact { connection: established.connection.clone(), hello_by: established.hello_by };
+        let end = serve(contact, serving, &self.credentials, self.stop.clone()).await;
         // The board lets go of the connection.
         self.board.enter(Phase::Connecting);
         established.finish().await;

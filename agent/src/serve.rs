@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::codec::{read_message, write_message};
@@ -39,6 +39,22 @@ pub struct ServeOptions {
     pub host: HostFacts,
     /// Random per run of the agent, see [`new_instance`](crate::host::new_instance).
     pub instance: [u8; 16],
+}
+
+/// A connection on which nothing has been said.
+#[derive(Debug)]
+pub struct Contact {
+    /// The connection.
+    pub connection: Connection,
+    /// When the hello must be done.
+    pub hello_by: Instant,
+}
+
+impl Contact {
+    /// A connection that took no time to make.
+    pub fn fresh(connection: Connection) -> Self {
+        Self { connection, hello_by: Instant::now() + CONNECT_DEADLINE }
+    }
 }
 
 /// What an agent remembers from one session to the next, and what it is told
@@ -118,12 +134,13 @@ pub enum SessionEnd {
 /// Serves one session until it ends or `leave` is cancelled; the connection is
 /// closed and every task of the session gone when this returns.
 pub async fn serve<C: Credentials>(
-    connection: Connection,
+    contact: Contact,
     options: ServeOptions,
     credentials: &C,
     leave: CancellationToken,
 ) -> SessionEnd {
-    let greeting = timeout(CONNECT_DEADLINE, greet(&connection, &options, credentials));
+    let Contact { connection, hello_by } = contact;
+    let greeting = timeout_at(hello_by, greet(&connection, &options, credentials));
     let greeted = match leave.run_until_cancelled(greeting).await {
         None => Err(SessionEnd::Left),
         Some(Err(_)) => Err(SessionEnd::NoHello(anyhow::anyhow!("The hub did not finish the hello in time"))),

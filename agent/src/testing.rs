@@ -20,7 +20,7 @@ use windflow_protocol::transport::{Connection, Priority, Stream, memory};
 use windflow_protocol::version::ProtocolVersion;
 
 use crate::engine::{Engine, EngineAddress};
-use crate::serve::{Credentials, ServeOptions, SessionEnd, serve};
+use crate::serve::{Contact, Credentials, ServeOptions, SessionEnd, serve};
 
 /// The ticket a [`Hub`] hands out.
 pub const TICKET: Ticket = Ticket([7; 32]);
@@ -58,7 +58,7 @@ impl Hub {
         };
         let token = leave.clone();
         let mut session = JoinSet::new();
-        session.spawn(async move { serve(agent, options, &credentials, token).await });
+        session.spawn(async move { serve(Contact::fresh(agent), options, &credentials, token).await });
         let mut control = connection.open(Priority::Interactive).unwrap();
         write_preamble(&mut control, StreamKind::Control).await.unwrap();
         let hello = read_message(&mut control).await.unwrap();

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_agent::engine::{Engine, EngineAddress, EngineTls, TlsError};
-use windflow_agent::serve::{InProcess, ServeOptions, serve};
+use windflow_agent::serve::{Contact, InProcess, ServeOptions, serve};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::transport::memory;
@@ -117,13 +117,12 @@ impl Attached {
         };
         let (hub_end, agent_end) = memory::pair();
         let fleet = &self.inner.fleet;
-        let arrival =
-            Arrival { connection: hub_end, identity: Identity::Attached(environment), at: fleet.base.clock.now() };
+        let arrival = Arrival::fresh(hub_end, Identity::Attached(environment), fleet.base.clock.now());
         let over = CancellationToken::new();
         let session = async {
             let (_, end) = tokio::join!(
                 admit(arrival, fleet.sessions(), fleet.as_ref()),
-                serve(agent_end, options, &InProcess, stop.clone()),
+                serve(Contact::fresh(agent_end), options, &InProcess, stop.clone()),
             );
             over.cancel();
             end

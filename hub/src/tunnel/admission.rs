@@ -12,8 +12,9 @@ use windflow_protocol::codec::{CodecError, read_message, write_message};
 use windflow_protocol::ids::SessionId;
 use windflow_protocol::limits::{CONNECT_DEADLINE, WRITE_DEADLINE};
 use windflow_protocol::message::control::{EngineStatus, ToAgent, ToHub};
-use windflow_protocol::message::hello::{Ack, Hello, HelloReply, RejectReason, Rejected, Welcome, sanitize};
+use windflow_protocol::message::hello::{Ack, Hello, HelloReply, RejectReason, Rejected, Welcome};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
+use windflow_protocol::text::sanitize;
 use windflow_protocol::transport::{Connection, Priority, Stream};
 use windflow_protocol::version::ProtocolVersion;
 
@@ -41,6 +42,15 @@ pub struct Arrival {
     pub identity: Identity,
     /// When it arrived, by the hub's clock.
     pub at: Timestamp,
+    /// When the hello must be done.
+    pub hello_by: Instant,
+}
+
+impl Arrival {
+    /// A connection that took no time to make.
+    pub fn fresh(connection: Connection, identity: Identity, at: Timestamp) -> Self {
+        Self { connection, identity, at, hello_by: Instant::now() + CONNECT_DEADLINE }
+    }
 }
 
 /// Admits a connection and stays with it until its session ends. Whatever goes
@@ -48,8 +58,8 @@ pub struct Arrival {
 /// asks the database is boxed here and below, so that a standing session does
 /// not carry its size for life.)
 pub async fn admit<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper: &G) {
-    let connection = arrival.connection.clone();
-    match tokio::time::timeout(CONNECT_DEADLINE, Box::pin(begin(arrival, registry, gatekeeper))).await {
+    let (connection, hello_by) = (arrival.connection.clone(), arrival.hello_by);
+    match tokio::time::timeout_at(hello_by, Box::pin(begin(arrival, registry, gatekeeper))).await {
         Ok(Ok(begun)) => live(begun, gatekeeper).await,
         Ok(Err(refusal)) => {
             tracing::info!(reason = %refusal, "connection refused");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
@@ -132,7 +133,8 @@ impl<G: Gatekeeper> Listener<G> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (mut stream, peer) = tokio::time::timeout(CONNECT_DEADLINE, async {
+        let hello_by = Instant::now() + CONNECT_DEADLINE;
+        let (mut stream, peer) = tokio::time::timeout_at(hello_by, async {
             let _turn = self.inner.handshakes.take(from).await;
             tls::hub::accept(io, Arc::clone(&self.inner.tls)).await
         })
@@ -141,21 +143,22 @@ impl<G: Gatekeeper> Listener<G> {
             Purpose::Session => {
                 let (connection, driver) = Connection::multiplexed(stream, Side::Hub, TransportKind::WebSocket);
                 self.inner.tracker.spawn(driver);
-                self.begin(connection, peer)
+                self.begin(connection, peer, hello_by)
             }
             Purpose::Enroll | Purpose::Renew => self.exchange(&mut stream, peer, from).await,
         }
     }
 
     async fn serve_quic(&self, incoming: quinn::Incoming, from: SocketAddr) -> Result<(), Failure> {
-        let connection = tokio::time::timeout(CONNECT_DEADLINE, async {
+        let hello_by = Instant::now() + CONNECT_DEADLINE;
+        let connection = tokio::time::timeout_at(hello_by, async {
             let _turn = self.inner.handshakes.take(from.ip()).await;
             incoming.await.map_err(|error| Failure::Quic(error.to_string()))
         })
         .await??;
         let peer = quic::peer(&connection)?;
         match peer.purpose {
-            Purpose::Session => self.begin(Connection::quic(connection), peer),
+            Purpose::Session => self.begin(Connection::quic(connection), peer, hello_by),
             Purpose::Enroll | Purpose::Renew => {
                 let accepted = tokio::time::timeout(EXCHANGE_DEADLINE, quic::accept_exchange(&connection)).await?;
                 let mut stream = accepted.map_err(|error| Failure::Quic(error.to_string()))?;
@@ -166,9 +169,10 @@ impl<G: Gatekeeper> Listener<G> {
 
     /// The session lives in a task of its own, which does not carry the
     /// handshake's size for life.
-    fn begin(&self, connection: Connection, peer: Peer) -> Result<(), Failure> {
+    fn begin(&self, connection: Connection, peer: Peer, hello_by: Instant) -> Result<(), Failure> {
         let certificate = peer.certificate.ok_or(Failure::NoCertificate)?;
-        let arrival = Arrival { connection, identity: Identity::Edge(certificate), at: self.inner.clock.now() };
+        let identity = Identity::Edge(certificate);
+        let arrival = Arrival { connection, identity, at: self.inner.clock.now(), hello_by };
         let inner = Arc::clone(&self.inner);
         self.inner.tracker.spawn(async move { admit(arrival, &inner.registry, inner.gatekeeper.as_ref()).await });
         Ok(())

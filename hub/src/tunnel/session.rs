@@ -16,6 +16,11 @@ use crate::clock::Timestamp;
 /// Messages that may wait to be sent to one agent.
 pub const OUTBOX_MAX: usize = 16;
 
+/// How long a stream may wait for others to end.
+const ROOM_DEADLINE: Duration = Duration::from_secs(1);
+/// How often it looks whether one has.
+const ROOM_AGAIN: Duration = Duration::from_millis(5);
+
 /// How long an agent that is told to leave may take.
 const FAREWELL_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -101,10 +106,11 @@ impl Session {
     }
 
     /// Opens a stream of `kind`. It costs no round trip: the first bytes may be
-    /// written at once.
+    /// written at once. Where as many are open as may be, one that is about to
+    /// end is waited for.
     ///
     /// # Errors
-    /// [`StreamError`], at once.
+    /// [`StreamError`], at once; [`StreamError::Busy`] after a second.
     pub async fn open(&self, kind: StreamKind, priority: Priority) -> Result<Stream, StreamError> {
         if *self.standing.borrow() != Standing::Active {
             return Err(StreamError::NotActive);
@@ -112,9 +118,22 @@ impl Session {
         if !self.capabilities.contains(kind.requires()) {
             return Err(StreamError::NotCapable);
         }
-        let mut stream = self.connection.open(priority)?;
+        let mut stream = self.open_when_there_is_room(priority).await?;
         write_preamble(&mut stream, kind).await.map_err(|ended| StreamError::Ended(ended.to_string()))?;
         Ok(stream)
+    }
+
+    /// A stream that has ended counts until the other end has heard of it too.
+    async fn open_when_there_is_room(&self, priority: Priority) -> Result<Stream, OpenError> {
+        let give_up = tokio::time::Instant::now() + ROOM_DEADLINE;
+        loop {
+            match self.connection.open(priority) {
+                Err(OpenError::TooManyStreams) if tokio::time::Instant::now() < give_up => {
+                    tokio::time::sleep(ROOM_AGAIN).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// How it travels.

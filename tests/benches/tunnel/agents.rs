@@ -15,7 +15,7 @@ use windflow_agent::enroll::{EnrollOptions, Existing, enroll};
 use windflow_agent::host;
 use windflow_agent::identity::{EdgeCredentials, StateDir};
 use windflow_agent::link::{HubUrl, Link, ProxyRules, TransportChoice};
-use windflow_agent::serve::{ServeOptions, serve};
+use windflow_agent::serve::{Contact, ServeOptions, serve};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::limits::HEARTBEAT_EVERY;
@@ -174,7 +174,8 @@ async fn run_agent(credentials: EdgeCredentials, mut link: Link, engine: Arc<Eng
     drop(slot);
     let options =
         ServeOptions { engine, capabilities: Capabilities::ALL, host: host::facts(), instance: host::new_instance() };
-    let end = serve(established.connection.clone(), options, &credentials, CancellationToken::new()).await;
+    let contact = Contact { connection: established.connection.clone(), hello_by: established.hello_by };
+    let end = serve(contact, options, &credentials, CancellationToken::new()).await;
     panic!("a session of the fleet ended: {end:?}");
 }
 

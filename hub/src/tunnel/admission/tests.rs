@@ -58,7 +58,7 @@ impl Agent {
         let (hub_end, connection) = memory::pair();
         let environment = EnvironmentId::generate();
         let at = Timestamp::from_micros(0).unwrap();
-        let arrival = Arrival { connection: hub_end, identity: Identity::Attached(environment), at };
+        let arrival = Arrival::fresh(hub_end, Identity::Attached(environment), at);
         let (registry, gatekeeper) = (registry.clone(), Arc::clone(gatekeeper));
         let mut hub = tokio::task::JoinSet::new();
         hub.spawn(async move { admit(arrival, &registry, gatekeeper.as_ref()).await });
