@@ -20,19 +20,24 @@ use std::time::Duration;
 use windflow_protocol::ids::HubId;
 use windflow_protocol::tls::{self, HubIdentity, HubLeaf, TlsError};
 
-use self::agents::TicketKey;
+use self::agents::{Pace, TicketKey};
 use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
 use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError};
 use crate::http::Routes;
-use crate::settings::{self, SealedSettingError};
+use crate::settings;
 use crate::tunnel::Registry;
-use crate::vault::Vault;
+use crate::vault::{self, SealedSettingError, Vault};
 
 /// How long tokens and certificates are listed after their end.
 const KEPT_AFTER_END: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How often an expired certificate may be renewed outside a session.
+const RECOVERY_PACE: Duration = Duration::from_secs(10);
+/// How often it is recorded that an agent's identity seems to have been copied.
+const ALARM_PACE: Duration = Duration::from_secs(10 * 60);
 
 const HUB_ID: &str = "fleet.hub_id";
 const AUTHORITY_KEY: &str = "fleet.authority.key";
@@ -88,6 +93,10 @@ pub struct Fleet {
     quic_secret: [u8; 32],
     tunnel: HubIdentity,
     limiter: Limiter,
+    /// Renewals by expired certificates, which are not slowed by a session.
+    recoveries: Pace,
+    /// Records of an identity that seems to have been copied.
+    alarms: Pace,
 }
 
 /// Adds the routes of the fleet.
@@ -109,14 +118,14 @@ impl Fleet {
         let mut tx = base.db.write().await?;
         let hub = settings::get_or_insert(&mut tx, HUB_ID, fresh.hub().0.as_bytes(), now).await?;
         let hub = HubId(uuid::Uuid::from_slice(&hub).map_err(|_| LoadError::HubId)?);
-        let key = settings::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
+        let key = vault::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
         let certificate = settings::get_or_insert(&mut tx, AUTHORITY_CERTIFICATE, fresh.certificate(), now).await?;
         let secret = base.random.bytes::<32>();
-        let pepper = settings::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
+        let pepper = vault::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
         let secret = base.random.bytes::<32>();
-        let quic = settings::get_or_seal(&mut tx, &base.vault, QUIC_SECRET, &secret, now).await?;
+        let quic = vault::get_or_seal(&mut tx, &base.vault, QUIC_SECRET, &secret, now).await?;
         let secret = base.random.bytes::<32>();
-        let tickets = settings::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
+        let tickets = vault::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
         tx.commit().await?;
         let authority = Authority::load(hub, &key, certificate)?;
         let own = authority.issue_hub(now.as_datetime())?;
@@ -131,6 +140,8 @@ impl Fleet {
             tickets: TicketKey::new(&tickets),
             quic_secret: quic.as_slice().try_into().map_err(|_| LoadError::Secret)?,
             limiter: Limiter::default(),
+            recoveries: Pace::new(RECOVERY_PACE),
+            alarms: Pace::new(ALARM_PACE),
             base,
         })
     }

@@ -1,6 +1,7 @@
 //! Agents: the identities of hosts that dialled out and enrolled.
 
 mod model;
+mod pace;
 mod routes;
 mod service;
 mod store;
@@ -8,6 +9,7 @@ mod ticket;
 
 pub use model::{Agent, AgentState};
 pub(super) use model::{AgentRow, NewAgent, TicketVerdict};
+pub(super) use pace::Pace;
 pub(super) use routes::routes;
 pub use service::RenameError;
 pub(super) use store::{

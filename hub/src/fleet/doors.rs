@@ -14,9 +14,10 @@ use windflow_protocol::limits::CONNECT_DEADLINE;
 use windflow_protocol::transport::websocket::{self, UpgradeRefused};
 
 use crate::app::AppState;
-use crate::docker::{EngineError, gateway};
+use crate::docker::EngineError;
+use crate::docker::gateway::{self, Passage};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Path, Routes};
+use crate::http::{Access, Caller, Lease, Path, Routes};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::StreamError;
 
@@ -41,6 +42,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 async fn pass_to_engine(
     State(app): State<AppState>,
     caller: Caller,
+    lease: Lease,
     Path((id, _)): Path<(Uuid, String)>,
     request: Request,
 ) -> ApiResult<Response> {
@@ -57,7 +59,8 @@ async fn pass_to_engine(
     if let Some(call) = &call {
         app.fleet.note(call.begun()).await?;
     }
-    let answer = gateway::pass(&app.engines, &session, &app.lifecycle.tasks, target, request).await;
+    let (engines, session, tracker) = (&app.engines, &*session, &app.lifecycle.tasks);
+    let answer = gateway::pass(Passage { engines, session, target, lease, tracker }, request).await;
     if let Some(call) = call {
         let ended = call.ended(answer.as_ref().map(Response::status).ok());
         let app = app.clone();

@@ -98,7 +98,7 @@ impl Gatekeeper for Fleet {
             live.hostname = %session.facts.host.hostname,
             "a second running agent has the identity of a live one and was turned away"
         );
-        let Some(agent) = session.agent else {
+        let Some(agent) = session.agent.filter(|agent| self.alarms.take(*agent, self.base.clock.now())) else {
             return;
         };
         let entry = Entry::new(&Actor::Agent(agent), Action::AgentDuplicate, &agent.to_string());
@@ -185,8 +185,11 @@ impl Fleet {
         hello: &Hello,
     ) -> Result<Admitted, DbError> {
         agents::note_refused_ticket(tx, row.id(), shown).await?;
-        let entry = Entry::new(&Actor::Agent(row.id()), Action::AgentQuarantine, &row.id().to_string());
-        audit::record(tx, entry.detail(&hello.host.hostname), self.base.clock.now()).await?;
+        let now = self.base.clock.now();
+        if self.alarms.take(row.id(), now) {
+            let entry = Entry::new(&Actor::Agent(row.id()), Action::AgentQuarantine, &row.id().to_string());
+            audit::record(tx, entry.detail(&hello.host.hostname), now).await?;
+        }
         tracing::warn!(agent.id = %row.id(), name = %row.name, "an agent came with an old ticket and is quarantined");
         Ok(self.admitted(row, Standing::Quarantined, hello.ticket.unwrap_or(Ticket([0; 32]))))
     }
@@ -249,6 +252,10 @@ impl Fleet {
                 "the certificate has expired and the agent's state is an old copy: enroll the host again with a \
                  replacement token",
             )));
+        }
+        if !self.recoveries.take(row.id(), now) {
+            let message = "the certificate was renewed a moment ago: the agent tries again";
+            return Ok(Err(rejected(RejectReason::Unavailable, message)));
         }
         let certificate = self.issue(&mut tx, row.id(), &key, now).await?;
         let entry = Entry::new(&Actor::Agent(row.id()), Action::CertificateRecover, &row.id().to_string());

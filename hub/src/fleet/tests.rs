@@ -18,7 +18,8 @@ use super::enrollment::{Approval, NewEnrollmentToken};
 use super::*;
 use crate::clock::ManualClock;
 use crate::db::testing::on_both_engines;
-use crate::identity::audit::Actor;
+use crate::identity::audit::{Action, Actor};
+use crate::on_tx;
 use crate::tunnel::{Admitted, Gatekeeper, Identity, Session};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -76,6 +77,13 @@ impl TestFleet {
     async fn admit_from(&self, enrolled: &Enrolled, ticket: Ticket, host: HostFacts) -> Result<Admitted, Rejected> {
         let hello = Hello { host, ..hello(ticket) };
         self.fleet.admit(&Identity::Edge(peer(enrolled)), &hello).await
+    }
+
+    async fn records(&self, action: Action) -> i64 {
+        let mut read = self.fleet.base.db.read().await.unwrap();
+        let tx = &mut read;
+        let sql = "SELECT COUNT(*) FROM audit WHERE action = $1";
+        on_tx!(tx, |c| sqlx::query_scalar(sql).bind(action.as_str()).fetch_one(c).await).unwrap()
     }
 
     /// One session of which the agent stored the ticket.
@@ -309,6 +317,36 @@ on_both_engines! {
             panic!("it is too late to renew");
         };
         assert_eq!(reason, RejectReason::ReenrollmentRequired);
+    }
+
+    async fn an_expired_certificate_is_not_renewed_over_and_over(db) {
+        let test = TestFleet::on(db).await;
+        let (host, enrolled) = test.joined().await;
+        test.clock.advance(8 * DAY);
+        let renew = async || {
+            let request = RenewRequest { ticket: Some(enrolled.ticket), csr: host.csr() };
+            test.fleet.renew(peer(&enrolled), request).await
+        };
+        assert!(matches!(renew().await, RenewReply::Renewed(_)));
+        assert!(matches!(renew().await, RenewReply::Refused { reason: RejectReason::Unavailable, .. }));
+        test.clock.advance(RECOVERY_PACE);
+        assert!(matches!(renew().await, RenewReply::Renewed(_)));
+    }
+
+    async fn a_copy_that_comes_again_and_again_is_recorded_once_in_a_while(db) {
+        let test = TestFleet::on(db).await;
+        let (_, enrolled) = test.joined().await;
+        let mut ticket = enrolled.ticket;
+        for _ in 0..3 {
+            ticket = test.session(&enrolled, ticket).await;
+        }
+        for _ in 0..3 {
+            test.admit(&enrolled, enrolled.ticket).await.unwrap();
+        }
+        assert_eq!(test.records(Action::AgentQuarantine).await, 1);
+        test.clock.advance(ALARM_PACE);
+        test.admit(&enrolled, enrolled.ticket).await.unwrap();
+        assert_eq!(test.records(Action::AgentQuarantine).await, 2);
     }
 
     async fn a_renewal_never_changes_the_key(db) {
