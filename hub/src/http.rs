@@ -14,7 +14,7 @@ mod peer;
 mod principal;
 
 pub use self::access::{Access, RouteRecord, Routes};
-pub use self::authentication::{Authenticate, Caller, Credential};
+pub use self::authentication::{Authenticate, Caller, Credential, Lease};
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{Json, Path, Query};
 pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page};

@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
+use tokio::sync::watch;
 
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
@@ -21,8 +22,8 @@ use self::users::setup::Setup;
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::db::{Db, DbError};
-use crate::error::ApiError;
-use crate::http::{Authenticate, Credential, Routes, SignedInUser};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Authenticate, Credential, CredentialUsed, Routes, SignedInUser};
 
 /// How long a record of what was done is kept.
 const AUDIT_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -39,6 +40,8 @@ pub struct Identity {
     throttle: Throttle,
     setup: Setup,
     recent: tokens::Recent,
+    /// Counts the times when credentials were ended.
+    endings: watch::Sender<u64>,
 }
 
 impl Identity {
@@ -63,6 +66,7 @@ impl Identity {
             throttle: Throttle::default(),
             setup,
             recent: tokens::Recent::default(),
+            endings: watch::Sender::default(),
         })
     }
 
@@ -81,6 +85,26 @@ impl Identity {
         Ok(sessions + tokens + records)
     }
 
+    /// To be called once a credential was ended or a user shut out: nothing
+    /// that was known of credentials counts any more.
+    fn credentials_ended(&self) {
+        self.recent.forget();
+        self.endings.send_modify(|count| *count += 1);
+    }
+
+    async fn credential_stands(&self, user: &SignedInUser) -> ApiResult<bool> {
+        let now = self.now();
+        let mut tx = self.db.read().await?;
+        let known = users::find(&mut tx, user.id).await?;
+        if known.is_none_or(|known| known.disabled_at.is_some() || known.role != user.role) {
+            return Ok(false);
+        }
+        Ok(match &user.credential {
+            CredentialUsed::Session(id) => sessions::stands(&mut tx, *id, now).await?,
+            CredentialUsed::ApiToken(id) => tokens::stands(&mut tx, id, now).await?,
+        })
+    }
+
     fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -95,6 +119,14 @@ impl Authenticate for Identity {
             }
         }
         .boxed()
+    }
+
+    fn stands<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>> {
+        self.credential_stands(user).boxed()
+    }
+
+    fn endings(&self) -> watch::Receiver<u64> {
+        self.endings.subscribe()
     }
 
     fn setup_is_open(&self) -> bool {

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use windflow_protocol::transport::Priority;
 
 use super::engines::{EngineError, Engines};
+use crate::http::Lease;
 use crate::http::hop::Hop;
 use crate::tunnel::Session;
 
@@ -40,28 +41,42 @@ const ACT_ON_ORIGIN: [HeaderName; 15] = [
 /// What a browser may do with an answer: show it, in an origin of its own.
 const AS_A_STRANGER: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; sandbox");
 
-/// Passes one request to the engine behind `session`, where `target` is the
-/// path and query that the engine is to see. An upgrade goes on in `tracker`
-/// until either end closes or the session ends.
+/// The way of one request.
+#[derive(Debug)]
+pub struct Passage<'a> {
+    /// What sends it.
+    pub engines: &'a Engines,
+    /// The session of the engine it is for.
+    pub session: &'a Session,
+    /// The path and query that the engine is to see.
+    pub target: PathAndQuery,
+    /// How long the caller may stay.
+    pub lease: Lease,
+    /// Where an upgrade goes on until either end closes or the lease ends.
+    pub tracker: &'a TaskTracker,
+}
+
+/// Passes one request to an engine.
 ///
 /// # Errors
 /// [`EngineError`] when no answer came.
-pub async fn pass(
-    engines: &Engines,
-    session: &Session,
-    tracker: &TaskTracker,
-    target: PathAndQuery,
-    mut request: Request<Body>,
-) -> Result<Response, EngineError> {
+pub async fn pass(passage: Passage<'_>, mut request: Request<Body>) -> Result<Response, EngineError> {
+    let Passage { engines, session, target, lease, tracker } = passage;
     let hop = Hop::begin(&mut request);
     *request.uri_mut() = target.into();
     request.headers_mut().insert(header::HOST, HeaderValue::from_static("docker"));
     let mut answer = engines.send(session, priority(&hop), request).await?;
     if let Some(upgrades) = hop.finish(&mut answer) {
-        tracker.spawn(upgrades.join());
+        let lease = lease.clone();
+        tracker.spawn(async move {
+            tokio::select! {
+                () = upgrades.join() => {}
+                () = lease.ended() => {}
+            }
+        });
     }
     estrange(answer.headers_mut());
-    Ok(answer.map(Body::new))
+    Ok(answer.map(|body| lease.limit(body)))
 }
 
 /// An upgrade is a terminal that somebody types at, except for a build's: that

@@ -1,5 +1,7 @@
 //! Who calls: the gate in front of every route.
 
+mod lease;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -10,8 +12,10 @@ use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
+pub use self::lease::Lease;
 use super::access::Access;
 use super::cookie;
 use super::envelope::RequestId;
@@ -39,6 +43,13 @@ pub enum Credential {
 pub trait Authenticate: Send + Sync {
     /// Whose credential it is; `None` if it is nobody's, or no longer valid.
     fn authenticate<'a>(&'a self, credential: &'a Credential) -> BoxFuture<'a, Result<Option<SignedInUser>, ApiError>>;
+
+    /// Whether the credential by which a user was recognised is still good, and
+    /// lets them do as much as before.
+    fn stands<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>>;
+
+    /// Changes each time when some credential was ended.
+    fn endings(&self) -> watch::Receiver<u64>;
 
     /// Whether the hub still waits for its first user.
     fn setup_is_open(&self) -> bool;
@@ -91,6 +102,7 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
     let (mut parts, body) = request.into_parts();
     let peer = *parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal(anyhow::anyhow!("no peer")))?;
     refuse_credentials_in_query(&parts)?;
+    let endings = gate.authenticate.endings();
     let principal = match gate.access {
         Access::Public | Access::SetupOnly | Access::Agent => {
             check_anonymous(&gate, &parts, peer)?;
@@ -101,6 +113,8 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
         Access::Administrator => Some(require_administrator(recognise(&gate, &parts, peer).await?)?),
     };
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    let user = principal.as_ref().and_then(Principal::user).cloned();
+    parts.extensions.insert(Lease::new(gate.authenticate, user, endings));
     let caller = Caller { principal, address: peer.address(), scheme: peer.scheme(), request_id };
     parts.extensions.insert(caller);
     Ok(next.run(Request::from_parts(parts, body)).await)

@@ -10,12 +10,12 @@ use axum::http::{HeaderMap, header};
 use axum::response::AppendHeaders;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
-use windflow_protocol::token::base32;
+use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
 pub use self::store::{Session, SessionFilter};
-pub(super) use self::store::{delete_expired, delete_of_user};
+pub(super) use self::store::{delete_expired, delete_of_user, stands};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::users::{self, User};
 use super::{Identity, hash_secret};
@@ -117,6 +117,7 @@ impl Identity {
         store::insert(&mut tx, &session, &hash_secret(secret.as_bytes())).await?;
         audit::record(&mut tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
         tx.commit().await?;
+        self.credentials_ended();
         Ok(SessionCookie(secret.as_str().into()))
     }
 
@@ -128,7 +129,9 @@ impl Identity {
         let mut tx = self.db.write().await?;
         store::delete(&mut tx, session).await?;
         audit::record(&mut tx, Entry::new(by, Action::SignOut, &user.to_string()), self.now()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.credentials_ended();
+        Ok(())
     }
 
     /// Ends a session, if it is one that `caller` may end: their own, or any
@@ -143,7 +146,9 @@ impl Identity {
         store::delete(&mut tx, id).await?;
         let entry = Entry::new(&caller.into(), Action::SessionRevoke, &id.to_string()).detail(&session.user_name);
         audit::record(&mut tx, entry, self.now()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.credentials_ended();
+        Ok(())
     }
 
     /// One page of the running sessions that match.

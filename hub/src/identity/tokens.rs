@@ -12,13 +12,14 @@ mod store;
 use std::time::Duration;
 
 use subtle::ConstantTimeEq;
-use windflow_protocol::token::{TokenId, base32, checksum};
+use windflow_protocol::text::base32;
+use windflow_protocol::token::{TokenId, checksum};
 use zeroize::Zeroizing;
 
 pub(super) use self::recent::Recent;
 pub(super) use self::routes::routes;
-pub(super) use self::store::delete_ended_before;
 pub use self::store::{ApiToken, ApiTokenFilter};
+pub(super) use self::store::{delete_ended_before, stands};
 use super::audit::{self, Action, Entry};
 use super::sessions::{may_see, signed_in};
 use super::users::{self, User};
@@ -100,7 +101,7 @@ impl Identity {
         let entry = Entry::new(&caller.into(), Action::ApiTokenRevoke, id).detail(&token.name);
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
-        self.recent.forget();
+        self.credentials_ended();
         Ok(ApiToken { revoked_at: Some(now), ..token })
     }
 

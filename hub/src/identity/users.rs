@@ -11,8 +11,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
-pub(super) use self::store::any;
 pub use self::store::{User, UserFilter};
+pub(super) use self::store::{any, find};
 use super::Identity;
 use super::audit::{self, Action, Actor, Entry};
 use super::sessions;
@@ -129,6 +129,7 @@ impl Identity {
         sessions::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).detail(&user.name), now).await?;
         tx.commit().await?;
+        self.credentials_ended();
         self.get_user(id).await
     }
 
@@ -174,7 +175,7 @@ impl Identity {
         sessions::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).detail(&user.name), now).await?;
         tx.commit().await?;
-        self.recent.forget();
+        self.credentials_ended();
         self.get_user(id).await
     }
 

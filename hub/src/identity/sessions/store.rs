@@ -76,6 +76,11 @@ pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<Session>, DbError> {
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
 }
 
+/// Whether a session is still there and has not expired.
+pub async fn stands(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool, DbError> {
+    Ok(find(tx, id).await?.is_some_and(|session| session.expires_at > now))
+}
+
 pub async fn list(tx: &mut Tx, filter: &SessionFilter, page: Page, now: Timestamp) -> Result<Vec<Session>, DbError> {
     let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at
                FROM sessions s JOIN users u ON u.id = s.user_id

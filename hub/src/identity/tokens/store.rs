@@ -82,6 +82,11 @@ pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<ApiToken>, DbError> {
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
 }
 
+/// Whether a token is still there, not revoked and not expired.
+pub async fn stands(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, DbError> {
+    Ok(find(tx, id).await?.is_some_and(|token| token.revoked_at.is_none() && token.expires_at > now))
+}
+
 pub async fn list(tx: &mut Tx, filter: &ApiTokenFilter, page: Page) -> Result<Vec<ApiToken>, DbError> {
     let sql =
         "SELECT t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
