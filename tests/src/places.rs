@@ -38,6 +38,16 @@ pub fn optional(program: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.exists())
 }
 
+/// A program of the newest PostgreSQL that is installed.
+///
+/// # Panics
+/// When there is none: the sentence names the command that installs it.
+pub fn postgres(program: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let newest = versions.map(|version| version.path().join("bin").join(program)).filter(|path| path.exists()).max();
+    newest.unwrap_or_else(|| panic!("PostgreSQL's {program} is not installed: run tests/setup.sh first"))
+}
+
 /// The library that gives a program another wall clock.
 ///
 /// # Panics

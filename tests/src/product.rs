@@ -7,6 +7,7 @@ mod connection;
 mod docker_cli;
 mod http;
 mod hub;
+mod postgres;
 mod rogue;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
@@ -14,4 +15,5 @@ pub use self::connection::Connection;
 pub use self::docker_cli::DockerCli;
 pub use self::http::Answer;
 pub use self::hub::{Environment, Hub, HubOptions, contains};
+pub use self::postgres::Postgres;
 pub use self::rogue::{Rogue, RogueSession};

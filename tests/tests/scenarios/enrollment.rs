@@ -7,7 +7,7 @@ use std::time::Duration;
 use windflow_protocol::token::EnrollmentToken;
 use windflow_tests::network::{Direction, LinkOptions, Relay};
 use windflow_tests::process::{run, write_private};
-use windflow_tests::product::{Agent, AgentOptions, Hub, contains, enroll_command};
+use windflow_tests::product::{Agent, AgentOptions, Hub, HubOptions, Postgres, contains, enroll_command};
 use windflow_tests::wait;
 
 use super::SOON;
@@ -54,6 +54,30 @@ fn of_100_concurrent_uses_of_a_one_use_token_exactly_one_wins() {
     });
     assert_eq!(winners, 1);
     assert_eq!(hub.environments().len(), 1);
+}
+
+#[test]
+fn a_token_that_has_expired_lets_nobody_in() {
+    let hub = Hub::start();
+    let token = hub.enrollment_token(&["--uses", "1", "--ttl", "1s"]);
+    let id = token.split('_').nth(1).unwrap();
+    wait::until_true("the token to expire", SOON, || {
+        hub.cli(["token", "show", id, "--output", "json"]).succeeded().contains("\"expired\"")
+    });
+    Agent::new(NAME, options(&hub)).enroll(&token).failed();
+    assert!(hub.environments().is_empty());
+}
+
+#[test]
+fn a_hub_on_postgresql_enrolls_hosts_and_knows_them_after_a_restart() {
+    let database = Postgres::start();
+    let arguments = vec!["--database-url".to_owned(), database.url()];
+    let mut hub = Hub::start_with(HubOptions { arguments, ..HubOptions::default() });
+    let agent = Agent::online(&hub, NAME, options(&hub));
+    hub.restart();
+    let back = hub.wait_for_state(NAME, "online", Duration::from_secs(30));
+    assert_eq!(back.kind, "edge");
+    assert!(agent.status().is_some());
 }
 
 #[test]

@@ -27,6 +27,22 @@ fn a_revoked_agent_loses_its_open_exec_within_a_second_and_is_refused_afterwards
 }
 
 #[test]
+fn an_api_token_that_is_revoked_ends_the_exec_and_the_log_that_it_carries() {
+    let world = edge(EngineVersion::V20_10, "auto");
+    let said = "echo begun; sleep 600";
+    world.docker.run(["run", "--detach", "--name", "host", BUSYBOX, "sh", "-c", said]).succeeded();
+    let mut exec = world.docker.start(["exec", "host", "sh", "-c", said]);
+    let mut log = world.docker.start(["logs", "--follow", "host"]);
+    exec.wait_for("begun", SOON);
+    log.wait_for("begun", SOON);
+    let token = world.hub.api_token().split('_').nth(1).unwrap().to_owned();
+    world.hub.cli(["api-token", "revoke", &token]).succeeded();
+    wait::until("the exec to end", SOON, || exec.ended());
+    wait::until("the log to end", SOON, || log.ended());
+    world.docker.run(["ps"]).failed();
+}
+
+#[test]
 fn a_revoked_agent_that_starts_anew_is_refused() {
     let hub = Hub::start();
     let mut agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, NO_ENGINE));
