@@ -61,6 +61,8 @@ enum Command {
     Migrate(StorageOptions),
     /// Looks at all that the hub needs on this machine
     Doctor(operate::DoctorOptions),
+    /// Prints the OpenAPI document of this version; needs no hub that runs
+    Openapi,
 }
 
 /// Runs what the command line says.
@@ -88,6 +90,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,
+        Command::Openapi => Ok(operate::print_openapi()?),
     }
 }
 
@@ -119,6 +122,7 @@ mod tests {
             "--hub https://hub.example --ca-file F agent reissue NAME --print token",
             "migrate --data-dir D",
             "doctor --data-dir D",
+            "openapi",
         ] {
             let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");

@@ -5,10 +5,12 @@ use std::sync::{Arc, OnceLock};
 use axum::http::header;
 use axum::routing::get;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use utoipa::OpenApi;
 
 use crate::app::AppState;
-use crate::http::{Access, Routes};
+use crate::error::ApiError;
+use crate::http::{Access, Authenticate, Credential, Routes, SignedInUser};
 
 /// Adds the route that serves `document`, which is filled once all routes are
 /// known.
@@ -26,3 +28,31 @@ pub fn routes(routes: Routes<AppState>, document: Arc<OnceLock<Bytes>>) -> Route
     description = "Manages Docker engines wherever they are. Programs send `Authorization: Bearer wfa1_…`.",
 ))]
 pub struct ApiDocument;
+
+/// Stands where users are recognised while routes are only described, not
+/// served.
+#[derive(Clone, Copy, Debug)]
+pub struct Unasked;
+
+impl Authenticate for Unasked {
+    fn authenticate<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<Option<SignedInUser>, ApiError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn setup_is_open(&self) -> bool {
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// The document that the console is built from.
+    const COMMITTED: &str = include_str!("../../web/openapi.json");
+
+    #[test]
+    fn the_committed_document_is_that_of_the_handlers() {
+        let current = crate::router::document().to_pretty_json().unwrap() + "\n";
+        let stale = "web/openapi.json is stale: cargo run --package windflow-hub -- openapi > web/openapi.json";
+        assert!(current == COMMITTED, "{stale}");
+    }
+}

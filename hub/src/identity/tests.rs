@@ -23,8 +23,10 @@ async fn the_setup_code_makes_one_administrator_who_is_signed_in() {
     let wrong = hub.post(&Client::browser(), "/api/v1/setup", setup("0000-0000-0000-0000")).await;
     assert_eq!((wrong.status, wrong.code()), (StatusCode::FORBIDDEN, "wrong_setup_code"));
 
+    assert_eq!(hub.get(&Client::browser(), "/api/v1/setup").await.body, json!({ "needed": true }));
     let done = hub.post(&Client::browser(), "/api/v1/setup", setup(&code)).await;
     assert_eq!((done.status, &done.body["role"]), (StatusCode::CREATED, &json!("administrator")));
+    assert_eq!(hub.get(&Client::browser(), "/api/v1/setup").await.body, json!({ "needed": false }));
     let me = hub.get(&Client::browser().with("cookie", &done.cookie()), "/api/v1/me").await;
     assert_eq!(me.body["name"], "ada");
 

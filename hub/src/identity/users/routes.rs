@@ -4,19 +4,22 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 
 use super::{NewUser, User, UserFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, CredentialUsed, Json, List, Page, Path, Query, Role, Routes, UserId};
+use crate::http::{
+    Access, Authenticate, Caller, CredentialUsed, Json, List, Listing, Page, Path, Role, Routes, UserId,
+};
 use crate::identity::audit::Actor;
 use crate::identity::sessions::Browser;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
+        .add(Access::Public, routes!(get_setup))
         .add(Access::SetupOnly, routes!(create_first_user))
         .add(Access::SignedIn, routes!(change_password))
         .add(Access::Administrator, routes!(list_users, create_user))
@@ -24,6 +27,13 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Administrator, routes!(reset_password))
         .add(Access::Administrator, routes!(disable_user))
         .add(Access::Administrator, routes!(enable_user))
+}
+
+/// Whether the hub waits for its first user.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SetupResponse {
+    /// Whether there is no user yet.
+    needed: bool,
 }
 
 /// The first user, and the code that allows it.
@@ -82,10 +92,13 @@ struct ListUsersQuery {
     name: Option<String>,
     /// Only those of this role.
     role: Option<Role>,
-    /// Most users to return, 50 unless given.
-    limit: Option<u32>,
-    /// Users to skip.
-    offset: Option<u32>,
+}
+
+/// Says whether the hub waits for its first user.
+#[utoipa::path(get, path = "/api/v1/setup", tag = "identity",
+    responses((status = 200, description = "Whether setup is needed", body = SetupResponse)))]
+async fn get_setup(State(app): State<AppState>) -> Json<SetupResponse> {
+    Json(SetupResponse { needed: app.identity.setup_is_open() })
 }
 
 /// Makes the first user, an administrator, and signs them in.
@@ -130,11 +143,13 @@ async fn change_password(
 }
 
 /// Lists users by name.
-#[utoipa::path(get, path = "/api/v1/users", tag = "identity", params(ListUsersQuery),
+#[utoipa::path(get, path = "/api/v1/users", tag = "identity", params(Page, ListUsersQuery),
     responses((status = 200, description = "One page of users", body = List<User>)))]
-async fn list_users(State(app): State<AppState>, Query(query): Query<ListUsersQuery>) -> ApiResult<Json<List<User>>> {
-    let page = Page::new(query.limit, query.offset)?;
-    let filter = UserFilter { name: query.name, role: query.role };
+async fn list_users(
+    State(app): State<AppState>,
+    Listing { page, filter }: Listing<ListUsersQuery>,
+) -> ApiResult<Json<List<User>>> {
+    let filter = UserFilter { name: filter.name, role: filter.role };
     Ok(Json(app.identity.list_users(&filter, page).await?))
 }
 
