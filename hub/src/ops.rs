@@ -1,4 +1,5 @@
-//! The hub looking at itself.
+//! The hub itself: how it does, what it counts, and the console it serves.
 
+pub mod console;
 pub mod health;
 pub mod metrics;

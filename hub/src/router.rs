@@ -9,19 +9,20 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::OpenApi;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
 
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::fleet;
-use crate::http::{JSON_BODY_MAX, RouteRecord, Routes, frame};
+use crate::http::{Authenticate, JSON_BODY_MAX, RouteRecord, Routes, frame};
 use crate::openapi::{self, ApiDocument};
-use crate::{identity, ops};
+use crate::{identity, ops, workloads};
 
 /// The router that serves all doors of the hub.
 pub fn build(app: AppState) -> Router {
     let document = Arc::new(OnceLock::new());
-    let (router, openapi, _) = collect(&app, &document).finish();
+    let (router, openapi, _) = collect(app.identity.clone(), &document).finish();
     document.get_or_init(|| openapi.to_json().expect("an OpenAPI document is JSON").into());
     router
         .fallback(|| async { ApiError::not_found("resource") })
@@ -35,11 +36,16 @@ pub fn build(app: AppState) -> Router {
 
 /// The list of all routes with who may call them.
 pub fn records(app: &AppState) -> Vec<RouteRecord> {
-    collect(app, &Arc::default()).finish().2
+    collect(app.identity.clone(), &Arc::default()).finish().2
 }
 
-fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> {
-    let routes = Routes::new(ApiDocument::openapi(), app.identity.clone());
+/// What the OpenAPI document says of all routes. It needs no hub that runs.
+pub fn document() -> OpenApi {
+    collect(Arc::new(openapi::Unasked), &Arc::default()).finish().1
+}
+
+fn collect(authenticate: Arc<dyn Authenticate>, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> {
+    let routes = Routes::new(ApiDocument::openapi(), authenticate);
 
     // Who may come in.
     let routes = identity::routes(routes);
@@ -47,10 +53,16 @@ fn collect(app: &AppState, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> 
     // Environments, agents and enrollment; where Docker clients and agents arrive.
     let routes = fleet::routes(routes);
 
+    // What runs on the engines, and what changes there.
+    let routes = workloads::routes(routes);
+
     // The hub itself.
     let routes = ops::health::routes(routes);
     let routes = ops::metrics::routes(routes);
-    openapi::routes(routes, document.clone())
+    let routes = openapi::routes(routes, document.clone());
+
+    // Whatever no other route takes.
+    ops::console::routes(routes)
 }
 
 fn method_not_allowed() -> ApiError {

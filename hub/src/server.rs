@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::lifecycle::Lifecycle;
 
+use self::tls::CertificateMaker;
 pub use self::tls::{ServerCertificate, load_certificate};
 pub use self::turns::Turns;
 
@@ -67,6 +68,7 @@ pub struct DoorPlan {
 struct Doors {
     router: Router,
     tls: TlsAcceptor,
+    maker: CertificateMaker,
     connections: Arc<Semaphore>,
     sources: Arc<Turns>,
     local_connections: Arc<Semaphore>,
@@ -86,6 +88,7 @@ impl Server {
     /// # Errors
     /// When the port or the socket is taken, or the certificate cannot be used.
     pub fn bind(plan: DoorPlan, router: Router, lifecycle: Lifecycle) -> anyhow::Result<Self> {
+        let maker = plan.certificate.maker();
         let tls = tls::acceptor(plan.certificate)?;
         let tcp =
             tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
@@ -93,6 +96,7 @@ impl Server {
         let doors = Doors {
             router,
             tls,
+            maker,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             sources: Arc::new(Turns::new(CONNECTIONS_MAX, CONNECTIONS_OF_SOURCE_MAX)),
             local_connections: Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX)),

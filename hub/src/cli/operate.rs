@@ -1,4 +1,4 @@
-//! `migrate` and `doctor`: what an operator does on the hub's own machine,
+//! `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
 //! whether the hub runs or not.
 
 use std::net::SocketAddr;
@@ -16,6 +16,7 @@ use super::output::Format;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{DataDir, EngineOptions, StorageOptions};
 use crate::db::Db;
+use crate::ops::console;
 use crate::vault::{KeyCost, MasterKey, Vault};
 
 /// An engine must answer within this.
@@ -35,6 +36,15 @@ pub async fn migrate(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Re
     db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
     db.close().await;
     eprintln!("The database {url} is up to date.");
+    Ok(())
+}
+
+/// Prints the OpenAPI document.
+///
+/// # Errors
+/// When it is no JSON.
+pub fn print_openapi() -> anyhow::Result<()> {
+    println!("{}", crate::router::document().to_pretty_json()?);
     Ok(())
 }
 
@@ -66,6 +76,7 @@ pub async fn doctor(data_dir: &DataDir, options: &DoctorOptions, format: Format)
     if !running {
         findings.push(finding("port", check_port(options.listen)));
     }
+    findings.push(finding("console", Ok(describe_console().to_owned())));
     findings.push(finding("engine", check_engine(&options.engine).await));
     format.list(&findings, &[("PART", "part"), ("STATUS", "status"), ("DETAIL", "detail")]);
     match findings.iter().filter(|finding| finding["status"] != "ok").count() {
@@ -127,6 +138,15 @@ fn check_port(address: SocketAddr) -> anyhow::Result<String> {
     std::net::TcpListener::bind(address)
         .with_context(|| format!("{address} cannot be used; is another program listening there?"))?;
     Ok(format!("{address} is free"))
+}
+
+/// A hub without a console is whole: the command line and the API are there.
+fn describe_console() -> &'static str {
+    if console::is_built(console::Files::BUILT_IN) {
+        "built in"
+    } else {
+        "not in this program; `make build` builds both"
+    }
 }
 
 async fn check_engine(options: &EngineOptions) -> anyhow::Result<String> {

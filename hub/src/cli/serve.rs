@@ -8,6 +8,7 @@ use crate::app::{App, AppState};
 use crate::background;
 use crate::config::{DataDir, ServeOptions};
 use crate::lifecycle::Lifecycle;
+use crate::ops::console;
 use crate::router;
 use crate::server::{DoorPlan, Server, load_certificate};
 
@@ -21,6 +22,9 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     let _lock = data_dir.lock()?;
     let lifecycle = Lifecycle::default();
     let app = App::build(data_dir, options, lifecycle.clone()).await?;
+    if !console::is_built(app.console) {
+        tracing::warn!("this program was built without the web console: `make build` builds both");
+    }
     let certificate = load_certificate(&options.listen, &data_dir.tls(), app.clock.now())?;
     let plan = DoorPlan { address: options.listen.listen, certificate, socket: data_dir.socket() };
     let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone())?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::peer::{Peer, Scheme};
+use super::peer::LastingTls;
 use crate::error::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -58,7 +58,7 @@ impl Context {
     fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str).to_owned();
-        let https = request.extensions().get::<Peer>().is_some_and(|peer| peer.scheme() == Scheme::Https);
+        let lasting = request.extensions().get::<LastingTls>().is_some();
         let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         Self {
             route,
@@ -66,7 +66,7 @@ impl Context {
             is_gateway: path.contains(GATEWAY_MARK),
             // Strict transport security on "localhost" would break every other
             // plain server on this machine.
-            wants_hsts: https && !host.starts_with("localhost"),
+            wants_hsts: lasting && !host.starts_with("localhost"),
         }
     }
 }

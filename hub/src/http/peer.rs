@@ -30,6 +30,12 @@ pub enum Scheme {
     Https,
 }
 
+/// In the extensions of a request that came over TLS with a certificate which
+/// is not of the hub's own making. Only then may a browser be told to insist on
+/// it: a warning that it cannot pass would shut its user out.
+#[derive(Clone, Copy, Debug)]
+pub struct LastingTls;
+
 impl Scheme {
     /// The scheme of a URL.
     pub fn as_str(self) -> &'static str {

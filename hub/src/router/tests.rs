@@ -129,9 +129,18 @@ async fn answers_of_the_api_are_not_stored_sniffed_or_framed() {
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert_eq!(answer.headers["referrer-policy"], "no-referrer");
     assert_eq!(answer.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'");
-    assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000");
-    let plain = admin.at_address("127.0.0.1:1", Scheme::Http);
-    assert!(!hub.get(&plain, "/healthz").await.headers.contains_key("strict-transport-security"));
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_insist_on_tls_only_where_the_certificate_is_not_the_hubs_own() {
+    let hub = TestHub::empty().await;
+    let insists = async |client: &Client| {
+        hub.get(client, "/healthz").await.headers.get("strict-transport-security").map(|value| value.to_owned())
+    };
+    let lasting = Client::browser().on_lasting_tls();
+    assert_eq!(insists(&lasting).await.unwrap(), "max-age=31536000");
+    assert!(insists(&lasting.clone().with("host", "localhost:8443")).await.is_none());
+    assert!(insists(&Client::browser()).await.is_none());
 }
 
 #[tokio::test]

@@ -17,8 +17,9 @@ use tower::ServiceExt;
 
 use windflow_protocol::transport::websocket;
 
+use super::tls::CertificateMaker;
 use super::{Doors, HANDSHAKE_DEADLINE, tuning};
-use crate::http::{Peer, Scheme};
+use crate::http::{LastingTls, Peer, Scheme};
 
 /// The head of a request must arrive within this. A kept connection may rest
 /// as long between two requests.
@@ -60,7 +61,8 @@ async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
 /// that runs is answered and the connection closed.
 pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, doors: Doors) {
     let router = doors.router.clone();
-    let service = service_fn(move |request| answer(router.clone(), peer, request));
+    let lasting = lasting_tls(peer, doors.maker);
+    let service = service_fn(move |request| answer(router.clone(), peer, lasting, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
@@ -87,6 +89,7 @@ pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'st
 async fn answer(
     router: axum::Router,
     peer: Peer,
+    lasting: Option<LastingTls>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if request.method() == Method::CONNECT {
@@ -97,7 +100,14 @@ async fn answer(
         return Ok(redirect);
     }
     request.extensions_mut().insert(peer);
+    if let Some(lasting) = lasting {
+        request.extensions_mut().insert(lasting);
+    }
     router.oneshot(request).await
+}
+
+fn lasting_tls(peer: Peer, maker: CertificateMaker) -> Option<LastingTls> {
+    (peer.scheme() == Scheme::Https && maker == CertificateMaker::Operator).then_some(LastingTls)
 }
 
 /// Plain HTTP is served to this machine alone; others are sent to TLS on the

@@ -29,6 +29,23 @@ const RENEW_BEFORE: Duration = Duration::days(60);
 pub struct ServerCertificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
+    maker: CertificateMaker,
+}
+
+/// Who made the port's certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateMaker {
+    /// The hub, for itself: browsers warn of it.
+    Hub,
+    /// Whoever the operator had it from.
+    Operator,
+}
+
+impl ServerCertificate {
+    /// Who made it.
+    pub const fn maker(&self) -> CertificateMaker {
+        self.maker
+    }
 }
 
 /// The certificate that the options name, or the self-signed one in
@@ -42,7 +59,7 @@ pub fn load_certificate(
     now: Timestamp,
 ) -> anyhow::Result<ServerCertificate> {
     match (&options.tls_cert, &options.tls_key) {
-        (Some(certificate), Some(key)) => read(certificate, key),
+        (Some(certificate), Some(key)) => read(certificate, key, CertificateMaker::Operator),
         (None, None) => self_signed(directory, now.as_datetime()),
         (Some(_), None) | (None, Some(_)) => bail!("--tls-cert and --tls-key belong together"),
     }
@@ -64,17 +81,17 @@ pub fn acceptor(certificate: ServerCertificate) -> anyhow::Result<TlsAcceptor> {
 fn self_signed(directory: &Path, now: OffsetDateTime) -> anyhow::Result<ServerCertificate> {
     let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
     if certificate.exists() && key.exists() {
-        let found = read(&certificate, &key)?;
+        let found = read(&certificate, &key, CertificateMaker::Hub)?;
         if ends_after(&found.chain[0], now + RENEW_BEFORE) {
             return Ok(found);
         }
     }
     generate(&certificate, &key, now)?;
     tracing::info!(path = %certificate.display(), "made a self-signed certificate for the port");
-    read(&certificate, &key)
+    read(&certificate, &key, CertificateMaker::Hub)
 }
 
-fn read(certificate: &Path, key: &Path) -> anyhow::Result<ServerCertificate> {
+fn read(certificate: &Path, key: &Path, maker: CertificateMaker) -> anyhow::Result<ServerCertificate> {
     let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)
         .with_context(|| format!("Failed to read certificates from {}", certificate.display()))?;
@@ -83,7 +100,7 @@ fn read(certificate: &Path, key: &Path) -> anyhow::Result<ServerCertificate> {
     }
     let key = PrivateKeyDer::from_pem_file(key)
         .with_context(|| format!("Failed to read a private key from {}", key.display()))?;
-    Ok(ServerCertificate { chain, key })
+    Ok(ServerCertificate { chain, key, maker })
 }
 
 fn ends_after(certificate: &CertificateDer<'_>, moment: OffsetDateTime) -> bool {
