@@ -17,8 +17,8 @@ pub use self::access::{Access, RouteRecord, Routes};
 pub use self::authentication::{Authenticate, Caller, Credential, Lease};
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{Json, Path, Query};
-pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Page};
-pub use self::peer::{Peer, Scheme};
+pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Listing, Page};
+pub use self::peer::{LastingTls, Peer, Scheme};
 pub use self::principal::{CredentialUsed, Principal, Role, SignedInUser, UserId};
 
 /// Largest JSON request body, in bytes.

@@ -14,7 +14,7 @@ use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::enrollment::MintedToken;
 use crate::fleet::environments::EnvironmentName;
-use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -31,13 +31,11 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListAgentsQuery {
+struct AgentFilter {
     /// Only the one of this name.
     name: Option<String>,
-    /// Most agents to return, 50 unless given.
-    limit: Option<u32>,
-    /// Agents to skip.
-    offset: Option<u32>,
+    /// Only those that enrolled with the token of this id.
+    token: Option<String>,
 }
 
 /// Another name.
@@ -58,14 +56,15 @@ struct RevokeAgentRequest {
 }
 
 /// Lists agents by name.
-#[utoipa::path(get, path = "/api/v1/agents", tag = "fleet", params(ListAgentsQuery),
+#[utoipa::path(get, path = "/api/v1/agents", tag = "fleet", params(Page, AgentFilter),
     responses((status = 200, description = "One page of agents", body = List<Agent>)))]
 async fn list_agents(
     State(app): State<AppState>,
-    Query(query): Query<ListAgentsQuery>,
+    Listing { page, filter }: Listing<AgentFilter>,
 ) -> ApiResult<Json<List<Agent>>> {
-    let page = Page::new(query.limit, query.offset)?;
-    Ok(Json(page.of(app.fleet.list_agents(query.name.as_deref()).await?)))
+    let mut agents = app.fleet.list_agents(filter.name.as_deref()).await?;
+    agents.retain(|agent| filter.token.as_ref().is_none_or(|token| agent.enrolled_with == *token));
+    Ok(Json(page.of(agents)))
 }
 
 /// Gives one agent.

@@ -11,7 +11,7 @@ use super::model::{EnrollmentTokenView, MintedToken, NewEnrollmentToken};
 use super::service::MintError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -25,13 +25,9 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct ListTokensQuery {
+struct EnrollmentTokenFilter {
     /// Only those of this name.
     name: Option<String>,
-    /// Most tokens to return, 50 unless given.
-    limit: Option<u32>,
-    /// Tokens to skip.
-    offset: Option<u32>,
 }
 
 /// Why a token is revoked.
@@ -43,15 +39,14 @@ struct RevokeTokenRequest {
 }
 
 /// Lists enrollment tokens, newest first, without their secrets.
-#[utoipa::path(get, path = "/api/v1/enrollment-tokens", tag = "fleet", params(ListTokensQuery),
+#[utoipa::path(get, path = "/api/v1/enrollment-tokens", tag = "fleet", params(Page, EnrollmentTokenFilter),
     responses((status = 200, description = "One page of tokens", body = List<EnrollmentTokenView>)))]
 async fn list_enrollment_tokens(
     State(app): State<AppState>,
-    Query(query): Query<ListTokensQuery>,
+    Listing { page, filter }: Listing<EnrollmentTokenFilter>,
 ) -> ApiResult<Json<List<EnrollmentTokenView>>> {
-    let page = Page::new(query.limit, query.offset)?;
     let now = app.clock.now();
-    let rows = page.of(app.fleet.list_tokens(query.name.as_deref()).await?);
+    let rows = page.of(app.fleet.list_tokens(filter.name.as_deref()).await?);
     let items = rows.items.into_iter().map(|row| row.into_view(now)).collect();
     Ok(Json(List { items, total: rows.total }))
 }

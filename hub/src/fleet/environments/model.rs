@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::control::ContainerCounts;
 
 use crate::clock::Timestamp;
 
@@ -137,6 +138,8 @@ pub struct Environment {
     pub engine: Option<&'static str>,
     /// Its engine's version, as last seen.
     pub engine_version: Option<String>,
+    /// How many containers it has, while its agent can tell.
+    pub containers: Option<EnvironmentContainers>,
     /// Its agent's version, as last seen.
     pub agent_version: Option<String>,
     /// When it was last online.
@@ -147,6 +150,48 @@ pub struct Environment {
     pub insecure: bool,
     /// Labels.
     pub labels: Labels,
+}
+
+/// How many containers an environment has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EnvironmentContainers {
+    /// Those that run.
+    pub running: u32,
+    /// All of them.
+    pub total: u32,
+}
+
+impl From<ContainerCounts> for EnvironmentContainers {
+    fn from(counts: ContainerCounts) -> Self {
+        Self { running: counts.running, total: counts.total }
+    }
+}
+
+/// Which environments to list.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EnvironmentFilter {
+    /// Only the one of this name.
+    pub name: Option<String>,
+    /// Only those with this text in their name.
+    pub search: Option<String>,
+    /// Only those in this state now.
+    #[param(inline)]
+    pub state: Option<EnvironmentState>,
+    /// Only those reached in this way.
+    #[param(inline)]
+    pub kind: Option<EnvironmentKind>,
+}
+
+impl EnvironmentFilter {
+    /// Whether this environment is wanted; the name was looked at before.
+    pub fn wants(&self, environment: &Environment) -> bool {
+        let found = |text: &String| environment.name.as_str().to_lowercase().contains(&text.to_lowercase());
+        self.state.is_none_or(|state| state == environment.state)
+            && self.kind.is_none_or(|kind| kind == environment.kind)
+            && self.search.as_ref().is_none_or(found)
+    }
 }
 
 /// An engine the hub is asked to dial.

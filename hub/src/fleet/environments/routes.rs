@@ -3,16 +3,15 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::{Environment, NewTcpEnvironment};
+use super::model::{Environment, EnvironmentFilter, NewTcpEnvironment};
 use super::service::AddError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -23,29 +22,14 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Administrator, routes!(remove_environment))
 }
 
-/// Which environments to list.
-#[derive(Debug, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ListEnvironmentsQuery {
-    /// Only the one of this name.
-    name: Option<String>,
-    /// Most environments to return, 50 unless given.
-    limit: Option<u32>,
-    /// Environments to skip.
-    offset: Option<u32>,
-}
-
 /// Lists environments with their present state, by name.
-#[utoipa::path(get, path = "/api/v1/environments", tag = "fleet", params(ListEnvironmentsQuery),
+#[utoipa::path(get, path = "/api/v1/environments", tag = "fleet", params(Page, EnvironmentFilter),
     responses((status = 200, description = "One page of environments", body = List<Environment>)))]
 async fn list_environments(
     State(app): State<AppState>,
-    Query(query): Query<ListEnvironmentsQuery>,
+    Listing { page, filter }: Listing<EnvironmentFilter>,
 ) -> ApiResult<Json<List<Environment>>> {
-    let page = Page::new(query.limit, query.offset)?;
-    let all = app.fleet.list_environments(query.name.as_deref()).await?;
-    Ok(Json(page.of(all)))
+    Ok(Json(page.of(app.fleet.list_environments(&filter).await?)))
 }
 
 /// Adds an engine that listens on TCP.

@@ -8,14 +8,15 @@ use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
 use super::model::{
-    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentContainers, EnvironmentFilter, EnvironmentKind, EnvironmentName,
+    EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
 };
 use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
 use crate::db::DbError;
 use crate::fleet::Fleet;
 use crate::fleet::agents::AgentState;
 use crate::identity::audit::{self, Action, Actor, Entry};
-use crate::tunnel::Session;
+use crate::tunnel::{News, Session};
 
 /// The environment that is the hub's own host.
 const LOCAL_NAME: &str = "local";
@@ -47,13 +48,13 @@ pub enum AddError {
 }
 
 impl Fleet {
-    /// Every environment with its present state, by name; `name` narrows it.
+    /// The environments that match, with their present state, by name.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list_environments(&self, name: Option<&str>) -> Result<Vec<Environment>, DbError> {
-        let rows = store::list(&mut self.base.db.read().await?, name).await?;
-        Ok(rows.into_iter().map(|row| self.present(row)).collect())
+    pub async fn list_environments(&self, filter: &EnvironmentFilter) -> Result<Vec<Environment>, DbError> {
+        let rows = store::list(&mut self.base.db.read().await?, filter.name.as_deref()).await?;
+        Ok(rows.into_iter().map(|row| self.present(row)).filter(|found| filter.wants(found)).collect())
     }
 
     /// One environment with its present state.
@@ -120,6 +121,7 @@ impl Fleet {
         store::insert(&mut tx, &self.base.vault, &new).await?;
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
+        self.tell(News::Environment(id));
         Ok(id)
     }
 
@@ -137,6 +139,7 @@ impl Fleet {
         }
         tx.commit().await?;
         self.base.sessions.close(id, "the environment was removed");
+        self.tell(News::Environment(id));
         Ok(removed)
     }
 
@@ -171,6 +174,7 @@ impl Fleet {
             rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             engine: session.map(|session| engine_word(&session.engine().borrow())),
             engine_version: live_engine.or(row.engine_version),
+            containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
             agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
             name: EnvironmentName::from_hostname(&row.name),

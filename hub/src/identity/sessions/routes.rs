@@ -12,7 +12,7 @@ use super::{Browser, Session, SessionFilter, SignIn, User};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    Access, Caller, CredentialUsed, Json, List, Page, Path, Principal, Query, Role, Routes, UserId, cookie,
+    Access, Caller, CredentialUsed, Json, List, Listing, Page, Path, Principal, Role, Routes, UserId, cookie,
 };
 use crate::identity::audit::Actor;
 
@@ -59,10 +59,6 @@ struct MeResponse {
 struct ListSessionsQuery {
     /// Only those of this user. Others than administrators see their own only.
     user: Option<UserId>,
-    /// Most sessions to return, 50 unless given.
-    limit: Option<u32>,
-    /// Sessions to skip.
-    offset: Option<u32>,
 }
 
 /// Signs a browser in. The answer sets a cookie.
@@ -117,15 +113,14 @@ async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
 }
 
 /// Lists running sessions, newest first.
-#[utoipa::path(get, path = "/api/v1/sessions", tag = "identity", params(ListSessionsQuery),
+#[utoipa::path(get, path = "/api/v1/sessions", tag = "identity", params(Page, ListSessionsQuery),
     responses((status = 200, description = "One page of sessions", body = List<Session>)))]
 async fn list_sessions(
     State(app): State<AppState>,
     caller: Caller,
-    Query(query): Query<ListSessionsQuery>,
+    Listing { page, filter }: Listing<ListSessionsQuery>,
 ) -> ApiResult<Json<List<Session>>> {
-    let page = Page::new(query.limit, query.offset)?;
-    let user = crate::identity::tokens::visible_owner(&caller, query.user);
+    let user = crate::identity::tokens::visible_owner(&caller, filter.user);
     Ok(Json(app.identity.list_sessions(&SessionFilter { user }, page).await?))
 }
 

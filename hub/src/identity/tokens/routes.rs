@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::{ApiToken, ApiTokenFilter, LIFE_DEFAULT, NewApiToken, visible_owner};
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, List, Page, Path, Query, Routes, UserId};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes, UserId};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -51,22 +51,17 @@ struct ListApiTokensQuery {
     user: Option<UserId>,
     /// Only those of this name.
     name: Option<String>,
-    /// Most tokens to return, 50 unless given.
-    limit: Option<u32>,
-    /// Tokens to skip.
-    offset: Option<u32>,
 }
 
 /// Lists API tokens, newest first.
-#[utoipa::path(get, path = "/api/v1/api-tokens", tag = "identity", params(ListApiTokensQuery),
+#[utoipa::path(get, path = "/api/v1/api-tokens", tag = "identity", params(Page, ListApiTokensQuery),
     responses((status = 200, description = "One page of tokens", body = List<ApiToken>)))]
 async fn list_api_tokens(
     State(app): State<AppState>,
     caller: Caller,
-    Query(query): Query<ListApiTokensQuery>,
+    Listing { page, filter }: Listing<ListApiTokensQuery>,
 ) -> ApiResult<Json<List<ApiToken>>> {
-    let page = Page::new(query.limit, query.offset)?;
-    let filter = ApiTokenFilter { user: visible_owner(&caller, query.user), name: query.name };
+    let filter = ApiTokenFilter { user: visible_owner(&caller, filter.user), name: filter.name };
     Ok(Json(app.identity.list_api_tokens(&filter, page).await?))
 }
 
