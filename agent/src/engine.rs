@@ -2,6 +2,7 @@
 //! and how it is doing. Everything that talks to the engine connects here.
 
 mod address;
+mod census;
 mod connect;
 mod probe;
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use windflow_protocol::message::control::EngineStatus;
+use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 
 pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
 pub use connect::EngineStream;
@@ -31,12 +32,17 @@ pub struct Engine {
     status: watch::Sender<EngineStatus>,
     /// A connection was refused: worth a look before the next regular probe.
     suspected: Notify,
+    counts: watch::Sender<Option<ContainerCounts>>,
+    /// Somebody began to follow the counts.
+    counting: Notify,
 }
 
 impl Engine {
     /// The engine at `address`, not asked yet.
     pub fn new(address: EngineAddress) -> Self {
-        Self { address, status: watch::Sender::new(EngineStatus::Unknown), suspected: Notify::new() }
+        let status = watch::Sender::new(EngineStatus::Unknown);
+        let (suspected, counting) = (Notify::new(), Notify::new());
+        Self { address, status, suspected, counts: watch::Sender::new(None), counting }
     }
 
     /// Connects within [`CONNECT_DEADLINE`].
@@ -62,12 +68,20 @@ impl Engine {
         self.status.subscribe()
     }
 
+    /// Follows how many containers the engine has; none while that is not
+    /// known. It is counted only while somebody follows.
+    pub fn counts(&self) -> watch::Receiver<Option<ContainerCounts>> {
+        let counts = self.counts.subscribe();
+        self.counting.notify_one();
+        counts
+    }
+
     /// Asks the engine again and again until `stop`: every [`PROBE_EVERY`]
     /// while it runs, every [`PROBE_AGAIN`] while it does not. Without this
     /// task the status stays unknown.
     pub async fn watch(&self, stop: CancellationToken) {
-        // The loop has no end of its own.
-        stop.run_until_cancelled(self.watch_forever()).await;
+        // The loops have no end of their own.
+        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), self.count_forever()) }).await;
     }
 
     /// Asks the engine now.
@@ -85,6 +99,19 @@ impl Engine {
                 () = tokio::time::sleep(wait) => {}
                 () = self.suspected.notified() => tokio::time::sleep(PROBE_AGAIN.min(wait) / 4).await,
             }
+        }
+    }
+
+    async fn count_forever(&self) {
+        loop {
+            while self.counts.receiver_count() == 0 {
+                self.counting.notified().await;
+            }
+            tokio::select! {
+                () = self.counts.closed() => {}
+                () = census::keep(&self.address, self.subscribe(), &self.counts) => {}
+            }
+            self.counts.send_replace(None);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The words by which hub and agent name each other in TLS: protocol names,
 //! certificate names and the pin of the fleet's certificate authority.
 
+mod words;
+
 use data_encoding::Encoding;
 use serde::{Deserialize, Serialize};
 
@@ -87,11 +89,19 @@ pub struct KeyDigest(pub [u8; 32]);
 impl KeyDigest {
     /// Characters of the text form.
     pub const TEXT_LEN: usize = 52;
+    /// How many of its bytes the words stand for.
+    const SPOKEN: usize = 8;
 
     /// Reads the base32 form; `None` where it is not 52 valid characters.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = encoding().decode(text.as_bytes()).ok()?;
         bytes.try_into().ok().map(Self)
+    }
+
+    /// The first 64 bits in eight words, for people to compare: enough that
+    /// nobody finds a second key with the same words by trying.
+    pub fn words(&self) -> String {
+        words::words(&self.0[..Self::SPOKEN])
     }
 }
 
@@ -141,5 +151,6 @@ mod tests {
         assert_eq!(text.len(), KeyDigest::TEXT_LEN);
         assert_eq!(KeyDigest::parse(&text), Some(digest));
         assert_eq!(KeyDigest::parse(&text[1..]), None);
+        assert_eq!(digest.words().split(' ').count(), 8);
     }
 }

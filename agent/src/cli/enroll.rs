@@ -136,7 +136,8 @@ fn announce(enrolled: &Enrollment) {
     eprintln!("Enrolled as {} (agent {}).", identity.state.name, identity.state.agent);
     if enrolled.pending_approval {
         eprintln!(
-            "An administrator has to approve it at the hub, where its key must read\n  {}",
+            "An administrator has to approve it at the hub, where its key must read\n  {}\n  {}",
+            identity.key().digest().words(),
             identity.key().digest()
         );
     }

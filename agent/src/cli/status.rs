@@ -70,7 +70,7 @@ fn lines(report: &Report) -> String {
     let rtt = report.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms"));
     let mut lines = format!(
         "state        {state}\nname         {}\nhub          {}\ntransport    {}\nround trip   {rtt}\nengine       {}\n\
-         agent        {}\nenvironment  {}\ngeneration   {}\nfingerprint  {}\nhub pin      {}\ncertificate  until {}\nas of        {}\n",
+         agent        {}\nenvironment  {}\ngeneration   {}\nfingerprint  {}\n             {}\nhub pin      {}\ncertificate  until {}\nas of        {}\n",
         report.name,
         known(&report.hub),
         known(&report.transport),
@@ -78,6 +78,7 @@ fn lines(report: &Report) -> String {
         report.agent_id,
         report.environment_id,
         report.generation,
+        report.fingerprint_words,
         report.fingerprint,
         report.hub_pin,
         known(&report.certificate_expires_at),

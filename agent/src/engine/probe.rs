@@ -1,4 +1,5 @@
-//! Asks an engine how it is: `GET /version`, as any Docker client would.
+//! Asks an engine how it is: `GET /version`, as any Docker client would; and how
+//! many containers it has: `GET /info`.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Limited};
@@ -7,7 +8,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use windflow_protocol::message::control::{EngineFacts, EngineStatus};
+use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus};
 use windflow_protocol::text::sanitize;
 
 use super::connect::{self, EngineStream};
@@ -39,6 +40,20 @@ pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> Eng
         }
         Err(_) => EngineStatus::Unresponsive,
     }
+}
+
+/// How many containers the engine has now.
+pub(super) async fn count(address: &EngineAddress) -> anyhow::Result<ContainerCounts> {
+    let stream = tokio::time::timeout(CONNECT_DEADLINE, connect::connect(address)).await??;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let asking = async { get::<Census>(&mut sender, "/info").await };
+    tokio::pin!(asking);
+    let census = tokio::select! {
+        biased;
+        census = &mut asking => census,
+        _ = connection => asking.await,
+    }?;
+    Ok(ContainerCounts { running: census.running, total: census.total })
 }
 
 async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<EngineFacts> {
@@ -104,4 +119,12 @@ impl Version {
 struct Info {
     #[serde(default, rename = "ID")]
     id: String,
+}
+
+#[derive(Deserialize)]
+struct Census {
+    #[serde(rename = "ContainersRunning")]
+    running: u32,
+    #[serde(rename = "Containers")]
+    total: u32,
 }

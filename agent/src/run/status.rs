@@ -156,6 +156,7 @@ impl Board {
             name: state.name,
             generation: state.generation,
             fingerprint: self.0.credentials.fingerprint().to_string(),
+            fingerprint_words: self.0.credentials.fingerprint().words(),
             hub_pin: state.pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             certificate_expires_at: rfc3339(state.not_after_micros),
             engine: engine::describe(&self.0.engine.status()),
@@ -224,6 +225,9 @@ pub struct Report {
     pub generation: u64,
     /// SHA-256 of this agent's public key, as the hub lists it.
     pub fingerprint: String,
+    /// The same in eight words, for people to compare.
+    #[serde(default)]
+    pub fingerprint_words: String,
     /// SHA-256 of the fleet's key, as the hub shows it with each token.
     pub hub_pin: String,
     /// When the certificate ends by the hub's clock.
@@ -314,6 +318,7 @@ mod tests {
             name: "n".to_owned(),
             generation: 1,
             fingerprint: "f".to_owned(),
+            fingerprint_words: "w".to_owned(),
             hub_pin: "p".to_owned(),
             certificate_expires_at: None,
             engine: "unknown".to_owned(),

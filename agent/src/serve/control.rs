@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
 use windflow_protocol::limits::WRITE_DEADLINE;
-use windflow_protocol::message::control::{EngineStatus, ToAgent, ToHub};
+use windflow_protocol::message::control::{ContainerCounts, EngineStatus, ToAgent, ToHub};
 use windflow_protocol::transport::{CloseReason, Connection, Stream};
 
 use super::{CLOSE_GRACE, Credentials, Greeted, ServeOptions, SessionEnd};
+use crate::engine::Engine;
 
 /// A planned departure waits this long for the hub to hear of it.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
@@ -85,6 +86,7 @@ async fn report<C: Credentials>(
     leave: &CancellationToken,
 ) -> SessionEnd {
     let mut engine = session.options.engine.subscribe();
+    let mut census = Census { agreed: session.agreed.subscribe(), counts: None, told: None };
     loop {
         let found = engine.borrow_and_update().clone();
         let message = if found != told {
@@ -95,12 +97,50 @@ async fn report<C: Credentials>(
                 () = leave.cancelled() => return say_goodbye(&mut writer, session.connection).await,
                 _ = engine.changed() => continue,
                 csr = session.credentials.renewal_due() => ToHub::Renew { csr },
+                counts = census.news(&session.options.engine) => ToHub::Containers(counts),
             }
         };
         match timeout(WRITE_DEADLINE, write_message(&mut writer, &message)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return broken(session.connection, &error).await,
             Err(_) => return SessionEnd::Closed(CloseReason::Lost("the hub takes no control messages".to_owned())),
+        }
+    }
+}
+
+/// What the hub knows of how many containers the engine has.
+struct Census {
+    agreed: watch::Receiver<Capabilities>,
+    /// Followed once the session may carry it, and not before: counting costs
+    /// the engine something.
+    counts: Option<watch::Receiver<Option<ContainerCounts>>>,
+    told: Option<ContainerCounts>,
+}
+
+impl Census {
+    /// Waits for numbers that the hub does not know yet. Cancel safe.
+    async fn news(&mut self, engine: &Engine) -> ContainerCounts {
+        loop {
+            let Some(counts) = &mut self.counts else {
+                self.may_count().await;
+                self.counts = Some(engine.counts());
+                continue;
+            };
+            let found = *counts.borrow_and_update();
+            if found != self.told {
+                self.told = found;
+                if let Some(found) = found {
+                    return found;
+                }
+            } else if counts.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    async fn may_count(&mut self) {
+        if self.agreed.wait_for(|agreed| agreed.contains(Capabilities::COUNTS)).await.is_err() {
+            std::future::pending().await
         }
     }
 }

@@ -1,8 +1,10 @@
 //! One session, seen from the hub's end.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::broadcast;
 use windflow_protocol::message::control::{EngineFacts, ToAgent, ToHub};
 use windflow_protocol::message::hello::RejectReason;
 use windflow_protocol::transport::{ResetCode, StreamReset};
@@ -191,4 +193,86 @@ async fn a_pending_agent_serves_docker_only_once_it_is_approved() {
     let mut agreed = hub.open(StreamKind::Docker).await;
     agreed.write_all(b"GET /version HTTP/1.1\r\n\r\n").await.unwrap();
     assert_eq!(agreed.read_u8().await.unwrap(), b'H');
+}
+
+/// An engine whose numbers grow each time they are asked for, and which tells
+/// of a change whenever it is told to.
+struct CountedEngine {
+    engine: FakeEngine,
+    changes: broadcast::Sender<()>,
+    counts: Arc<AtomicU32>,
+    followers: Arc<AtomicU32>,
+}
+
+impl CountedEngine {
+    fn start() -> Self {
+        let changes = broadcast::Sender::new(8);
+        let (counts, followers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (told, counted, followed) = (changes.clone(), Arc::clone(&counts), Arc::clone(&followers));
+        let engine = FakeEngine::new(move |mut stream| {
+            let (mut told, counted, followed) = (told.subscribe(), Arc::clone(&counted), Arc::clone(&followed));
+            async move {
+                let mut request = [0; 4096];
+                while let Some(read) = stream.read(&mut request).await.ok().filter(|read| *read > 0) {
+                    let asked = String::from_utf8_lossy(&request[..read]).into_owned();
+                    if asked.starts_with("GET /events") {
+                        followed.fetch_add(1, Ordering::SeqCst);
+                        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+                        stream.write_all(head).await.unwrap();
+                        while told.recv().await.is_ok() && stream.write_all(b"1\r\nx\r\n").await.is_ok() {}
+                        return;
+                    }
+                    let asks_for_numbers = asked.starts_with("GET /info");
+                    let total = if asks_for_numbers { counted.fetch_add(1, Ordering::SeqCst) } else { 0 };
+                    let body = format!(
+                        r#"{{"Version":"1","ApiVersion":"1.45","ID":"one","Containers":{total},"ContainersRunning":0}}"#
+                    );
+                    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            }
+        });
+        Self { engine, changes, counts, followers }
+    }
+}
+
+async fn next_count(hub: &mut Hub) -> u32 {
+    loop {
+        if let ToHub::Containers(counts) = read_message(&mut hub.control).await.unwrap() {
+            return counts.total;
+        }
+    }
+}
+
+#[tokio::test]
+async fn containers_are_counted_when_they_change_and_not_while_they_rest() {
+    let counted = CountedEngine::start();
+    let mut hub = Hub::welcome(counted.engine.engine()).await;
+    let (watching, stop) = (Arc::clone(&hub.engine), CancellationToken::new());
+    let told = async {
+        let first = next_count(&mut hub).await;
+        let before = counted.counts.load(Ordering::SeqCst);
+        counted.changes.send(()).unwrap();
+        assert!(next_count(&mut hub).await > first);
+        assert_eq!(counted.counts.load(Ordering::SeqCst), before + 1, "one count for one change");
+        stop.cancel();
+    };
+    tokio::join!(told, watching.watch(stop.clone()));
+}
+
+#[tokio::test]
+async fn an_agent_that_waits_for_approval_counts_nothing_until_it_has_it() {
+    let counted = CountedEngine::start();
+    let mut hub = Hub::greeted(counted.engine.engine(), InProcess).await;
+    hub.reply(&HelloReply::Welcome(Welcome { standing: Standing::PendingApproval, ..welcome() })).await;
+    let _: Ack = read_message(&mut hub.control).await.unwrap();
+    let (watching, stop) = (Arc::clone(&hub.engine), CancellationToken::new());
+    let told = async {
+        while !matches!(read_message(&mut hub.control).await.unwrap(), ToHub::Engine(EngineStatus::Running(_))) {}
+        assert_eq!(counted.followers.load(Ordering::SeqCst), 0);
+        write_message(&mut hub.control, &ToAgent::Approved).await.unwrap();
+        next_count(&mut hub).await;
+        stop.cancel();
+    };
+    tokio::join!(told, watching.watch(stop.clone()));
 }

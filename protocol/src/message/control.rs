@@ -22,12 +22,15 @@ pub enum ToHub {
         /// The reason, for people.
         reason: String,
     },
+    /// The number of the engine's containers changed. Sent only where both
+    /// ends have named [`Capabilities::COUNTS`](crate::capability::Capabilities::COUNTS).
+    Containers(ContainerCounts),
 }
 
 impl Message for ToHub {
     const NAME: &'static str = "control message to the hub";
     const LIMIT: usize = CONTROL_MAX;
-    const VARIANTS: Option<u32> = Some(3);
+    const VARIANTS: Option<u32> = Some(4);
 }
 
 /// A message from the hub. New variants are appended; an agent passes over the
@@ -85,4 +88,13 @@ pub struct EngineFacts {
     pub os: String,
     /// Its architecture, such as `amd64`.
     pub arch: String,
+}
+
+/// How many containers an engine has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerCounts {
+    /// Those that run.
+    pub running: u32,
+    /// All of them.
+    pub total: u32,
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use crate::capability::Capabilities;
 use crate::codec::{CodecError, Message, Tail, decode, encode};
 use crate::ids::{AgentId, EnvironmentId, HubId, SessionId};
-use crate::message::control::{EngineFacts, EngineStatus, ToAgent, ToHub};
+use crate::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent, ToHub};
 use crate::message::enroll::{Certificate, EnrollReply, EnrollRequest, Enrolled, RenewReply, RenewRequest};
 use crate::message::hello::{Ack, Hello, HelloReply, HostFacts, RejectReason, Rejected, Standing, Ticket, Welcome};
 use crate::message::preamble::{Preamble, StreamKind};
@@ -74,7 +74,7 @@ fn enrollment() -> Vec<Box<dyn Golden>> {
         name: "edge-01".to_owned(),
         labels: vec![("site".to_owned(), "berlin".to_owned())],
         agent_version: "0.1.0".to_owned(),
-        capabilities: Capabilities::ALL,
+        capabilities: Capabilities::DOCKER.union(Capabilities::RENEW),
         host: host(),
     };
     let enrolled = Enrolled {
@@ -168,6 +168,7 @@ fn control_to_hub() -> Vec<Box<dyn Golden>> {
         Box::new(ToHub::Engine(EngineStatus::Running(engine()))),
         Box::new(ToHub::Renew { csr: vec![0x30] }),
         Box::new(ToHub::Leaving { reason: "bye".to_owned() }),
+        Box::new(ToHub::Containers(ContainerCounts { running: 3, total: 300 })),
     ]
 }
 

@@ -15,11 +15,13 @@ impl Capabilities {
     pub const DOCKER: Self = Self(1 << 0);
     /// The agent renews its certificate over the live session.
     pub const RENEW: Self = Self(1 << 1);
+    /// The agent tells how many containers its engine has, when that changes.
+    pub const COUNTS: Self = Self(1 << 2);
 
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
-    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0);
+    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {

@@ -1,0 +1,86 @@
+//! How many containers an engine has. The engine says when that changes, and is
+//! asked only then: one that rests is not asked at all.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
+
+use super::connect::connect;
+use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE, probe};
+
+/// Changes come in bursts; a burst is waited for this long.
+const BURST: Duration = Duration::from_millis(200);
+/// An engine whose containers change without end is asked this often.
+const COUNT_EVERY: Duration = Duration::from_secs(3);
+/// An engine that did not tell of its changes is tried again after this.
+const AGAIN: Duration = Duration::from_secs(5);
+/// The engine's own list of changes, those that change the numbers only: a
+/// health check is none. Podman has other words for two of them.
+const CHANGES: &str = concat!(
+    "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%2C%22event%22%3A%5B",
+    "%22create%22%2C%22start%22%2C%22die%22%2C%22died%22%2C%22pause%22%2C%22unpause%22%2C",
+    "%22destroy%22%2C%22remove%22%5D%7D"
+);
+
+/// Keeps `counts` true for as long as it is polled: none while the engine does
+/// not run or does not tell.
+pub(super) async fn keep(
+    address: &EngineAddress,
+    mut status: watch::Receiver<EngineStatus>,
+    counts: &watch::Sender<Option<ContainerCounts>>,
+) {
+    while status.wait_for(|status| matches!(status, EngineStatus::Running(_))).await.is_ok() {
+        if let Err(error) = follow(address, counts).await {
+            tracing::debug!(engine.address = %address, %error, "the engine's containers are not counted");
+        }
+        counts.send_replace(None);
+        sleep(AGAIN).await;
+    }
+}
+
+/// Counts, and counts again after each change, until the engine stops telling.
+async fn follow(address: &EngineAddress, counts: &watch::Sender<Option<ContainerCounts>>) -> anyhow::Result<()> {
+    let stream = timeout(CONNECT_DEADLINE, connect(address)).await.context("The engine takes no connection")??;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let counting = async {
+        let request = Request::get(CHANGES).header(http::header::HOST, "docker").body(Empty::<Bytes>::new())?;
+        let answer = timeout(PROBE_DEADLINE, sender.send_request(request)).await.context("No list of changes")??;
+        anyhow::ensure!(answer.status().is_success(), "The engine answered {}", answer.status());
+        let mut changes = answer.into_body();
+        loop {
+            let counted = Instant::now();
+            let found = timeout(PROBE_DEADLINE, probe::count(address)).await.context("No count in time")??;
+            counts.send_if_modified(|known| known.replace(found) != Some(found));
+            wait_for_change(&mut changes).await?;
+            sleep_until((counted + COUNT_EVERY).max(Instant::now() + BURST)).await;
+            forget_burst(&mut changes)?;
+        }
+    };
+    tokio::select! {
+        ended = counting => ended,
+        ended = connection => Err(anyhow::anyhow!("The connection ended: {ended:?}")),
+    }
+}
+
+async fn wait_for_change(changes: &mut Incoming) -> anyhow::Result<()> {
+    changes.frame().await.context("The list of changes ended")??;
+    Ok(())
+}
+
+/// Passes over the changes that the next count has in it.
+fn forget_burst(changes: &mut Incoming) -> anyhow::Result<()> {
+    while let Some(change) = changes.frame().now_or_never() {
+        change.context("The list of changes ended")??;
+    }
+    Ok(())
+}
