@@ -1,9 +1,12 @@
 //! Docker engines over sessions: [`Engines`] sends HTTP to an environment's
-//! engine, pooled, and gives a [`bollard`] client; [`gateway`] passes anybody's
-//! Docker client through to it.
+//! engine, pooled, and calls it through a [`bollard`] client; [`gateway`] passes
+//! anybody's Docker client through to it.
 
+mod budget;
+mod calls;
 mod connector;
 mod engines;
 pub mod gateway;
+mod refusal;
 
 pub use engines::{EngineError, Engines};

@@ -103,6 +103,15 @@ impl ApiError {
     }
 }
 
+/// An error's text as a sentence for people.
+pub fn sentence(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    let end = if text.ends_with(['.', '?']) { "" } else { "." };
+    format!("{first}{}{end}", letters.as_str())
+}
+
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
         match error {

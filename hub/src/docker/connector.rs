@@ -15,6 +15,7 @@ use windflow_protocol::ids::SessionId;
 use windflow_protocol::message::preamble::StreamKind;
 use windflow_protocol::transport::{Priority, Stream};
 
+use super::budget::Budgeted;
 use crate::tunnel::{Registry, StreamError};
 
 /// Suffix of the authority of a request whose stream a person waits on.
@@ -40,7 +41,12 @@ fn parse(uri: &Uri) -> Option<(SessionId, Priority)> {
 #[derive(Clone, Debug)]
 pub(super) struct Connector {
     pub(super) sessions: Registry,
+    /// Most bytes that one stream may bring.
+    pub(super) budget: u64,
 }
+
+/// No budget: what comes is passed on and not kept.
+pub(super) const PASSED_ON: u64 = u64::MAX;
 
 impl tower::Service<Uri> for Connector {
     type Response = EngineStream;
@@ -52,19 +58,19 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let sessions = self.sessions.clone();
+        let (sessions, budget) = (self.sessions.clone(), self.budget);
         Box::pin(async move {
             let (id, priority) = parse(&uri).ok_or(StreamError::Offline)?;
             let session = sessions.session(id).ok_or(StreamError::Offline)?;
             let stream = session.open(StreamKind::Docker, priority).await?;
-            Ok(EngineStream(TokioIo::new(stream)))
+            Ok(EngineStream(TokioIo::new(Budgeted { stream, left: budget })))
         })
     }
 }
 
 /// A tunnel stream in hyper's terms.
 #[derive(Debug)]
-pub(super) struct EngineStream(TokioIo<Stream>);
+pub(super) struct EngineStream(TokioIo<Budgeted<Stream>>);
 
 impl Connection for EngineStream {
     fn connected(&self) -> Connected {

@@ -14,7 +14,7 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::transport::{Priority, ResetCode, StreamReset};
 
-use super::connector::{Connector, authority};
+use super::connector::{Connector, PASSED_ON, authority};
 use crate::tunnel::{Registry, Session, StreamError};
 
 /// Idle connections kept to one engine, for requests and for terminals each.
@@ -26,8 +26,11 @@ const IDLE_FOR: Duration = Duration::from_secs(15);
 const STUCK_AFTER: Duration = Duration::from_secs(10);
 /// The oldest Docker API this hub speaks: that of Engine 20.10.
 const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
-/// Seconds a typed call may wait for the head of its answer.
-const CALL_SECONDS: u64 = 60;
+/// Most bytes that a typed call may bring.
+const CALL_MAX: u64 = 4 * 1024 * 1024;
+/// Seconds after which the typed client itself gives up: later than every
+/// deadline of a call.
+const CLIENT_SECONDS: u64 = 600;
 
 /// Why an engine did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,17 @@ pub enum EngineError {
     /// The stream was cut before the answer.
     #[error("the engine's answer was cut off: {0}")]
     Cut(String),
+    /// It answered that it will not, or cannot.
+    #[error("{message}")]
+    Refused {
+        /// Its status code.
+        status: http::StatusCode,
+        /// Its own words.
+        message: String,
+    },
+    /// It takes longer than the call may.
+    #[error("the engine has not done it in time and may still do it: look again in a moment")]
+    Slow,
 }
 
 /// Sends requests to the engines behind the sessions.
@@ -61,7 +75,7 @@ impl Engines {
             .pool_idle_timeout(IDLE_FOR)
             .pool_max_idle_per_host(IDLE_PER_ENGINE)
             .set_host(false)
-            .build(Connector { sessions: sessions.clone() });
+            .build(Connector { sessions: sessions.clone(), budget: PASSED_ON });
         Self { sessions, client }
     }
 
@@ -88,19 +102,21 @@ impl Engines {
         *request.uri_mut() = address(session, priority, request.uri().path_and_query());
         let answer = self.client.request(request);
         tokio::select! {
-            answer = answer => answer.map_err(classify),
+            answer = answer => answer.map_err(|error| classify(&error)),
             () = stuck(session) => Err(EngineError::Unresponsive),
         }
     }
 
-    /// A typed client for an environment's engine. It speaks API 1.41 until
+    /// A typed client for the engine behind `session`, for one call or a few:
+    /// its answers together are bounded. It speaks API 1.41 until
     /// [`Docker::negotiate_version`] is called.
     ///
     /// # Errors
-    /// [`EngineError::Stream`] where the environment has no session.
-    pub fn docker(&self, environment: EnvironmentId) -> Result<Docker, EngineError> {
-        let session = self.session(environment)?;
-        let client = self.client.clone();
+    /// [`EngineError`].
+    pub(super) fn docker(&self, session: &Arc<Session>) -> Result<Docker, EngineError> {
+        let session = Arc::clone(session);
+        let connector = Connector { sessions: self.sessions.clone(), budget: CALL_MAX };
+        let client: Client<Connector, Body> = Client::builder(TokioExecutor::new()).set_host(false).build(connector);
         let transport = move |request: BollardRequest| {
             let client = client.clone();
             let (mut parts, body) = request.into_parts();
@@ -108,7 +124,8 @@ impl Engines {
             let request = Request::from_parts(parts, Body::new(body));
             async move { client.request(request).await.map_err(bollard::errors::Error::from) }
         };
-        let docker = Docker::connect_with_custom_transport(transport, Some("http://engine"), CALL_SECONDS, &OLDEST_API);
+        let docker =
+            Docker::connect_with_custom_transport(transport, Some("http://engine"), CLIENT_SECONDS, &OLDEST_API);
         docker.map_err(|error| EngineError::Cut(error.to_string()))
     }
 }
@@ -123,7 +140,7 @@ fn address(session: &Session, priority: Priority, target: Option<&PathAndQuery>)
 }
 
 /// Ends once the engine has been waited for and its agent finds it stuck.
-async fn stuck(session: &Session) {
+pub(super) async fn stuck(session: &Session) {
     tokio::time::sleep(STUCK_AFTER).await;
     let mut engine = session.engine();
     let ended = engine.wait_for(|status| matches!(status, EngineStatus::Unresponsive)).await.is_err();
@@ -133,13 +150,13 @@ async fn stuck(session: &Session) {
     }
 }
 
-fn classify(error: hyper_util::client::legacy::Error) -> EngineError {
-    if StreamReset::code_of(&error) == Some(ResetCode::EngineUnavailable) {
+pub(super) fn classify(error: &hyper_util::client::legacy::Error) -> EngineError {
+    if StreamReset::code_of(error) == Some(ResetCode::EngineUnavailable) {
         return EngineError::Absent;
     }
-    match stream_error_of(&error) {
+    match stream_error_of(error) {
         Some(cause) => EngineError::Stream(cause),
-        None => EngineError::Cut(root_cause(&error)),
+        None => EngineError::Cut(root_cause(error)),
     }
 }
 

@@ -14,12 +14,10 @@ use windflow_protocol::limits::CONNECT_DEADLINE;
 use windflow_protocol::transport::websocket::{self, UpgradeRefused};
 
 use crate::app::AppState;
-use crate::docker::EngineError;
 use crate::docker::gateway::{self, Passage};
-use crate::error::{ApiError, ApiResult};
+use crate::error::{ApiError, ApiResult, sentence};
 use crate::http::{Access, Caller, Lease, Path, Routes};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
-use crate::tunnel::StreamError;
 
 /// What comes after the environment's id in the path of a Docker client.
 const ENGINE_MARK: &str = "/engine";
@@ -48,13 +46,7 @@ async fn pass_to_engine(
 ) -> ApiResult<Response> {
     let environment = EnvironmentId(id);
     let target = target(&request)?;
-    let session = match app.engines.session(environment) {
-        Ok(session) => session,
-        Err(_) if app.fleet.find_environment(environment).await?.is_none() => {
-            return Err(ApiError::not_found("environment"));
-        }
-        Err(offline) => return Err(offline.into()),
-    };
+    let session = app.session(environment).await?;
     let call = Call::of(&caller, environment, &request, &target);
     if let Some(call) = &call {
         app.fleet.note(call.begun()).await?;
@@ -130,7 +122,7 @@ fn changes(method: &Method, path: &str, headers: &HeaderMap) -> bool {
 async fn accept_agent(State(app): State<AppState>, caller: Caller, mut request: Request) -> ApiResult<Response> {
     let no_network = || ApiError::bad_request("not_a_network", "Agents come over the network.");
     let from = caller.address.ok_or_else(no_network)?;
-    let refused = |error: UpgradeRefused| ApiError::bad_request("not_an_agent", capitalized(&error));
+    let refused = |error: UpgradeRefused| ApiError::bad_request("not_an_agent", sentence(&error));
     let headers = websocket::accept_headers(request.headers()).map_err(refused)?;
     let upgraded = hyper::upgrade::on(&mut request);
     let listener = app.listener.clone();
@@ -142,40 +134,6 @@ async fn accept_agent(State(app): State<AppState>, caller: Caller, mut request: 
         }
     });
     Ok((StatusCode::SWITCHING_PROTOCOLS, headers).into_response())
-}
-
-impl From<StreamError> for ApiError {
-    fn from(error: StreamError) -> Self {
-        let message = capitalized(&error);
-        match error {
-            StreamError::Offline => Self::unavailable("environment_offline", message),
-            StreamError::NotActive => Self::conflict("agent_not_active", message),
-            StreamError::NotCapable => Self::conflict("agent_too_old", message),
-            StreamError::Busy => Self::unavailable("environment_busy", message),
-            StreamError::Ended(_) => Self::unavailable("session_ended", message),
-        }
-    }
-}
-
-impl From<EngineError> for ApiError {
-    fn from(error: EngineError) -> Self {
-        let message = capitalized(&error);
-        match error {
-            EngineError::Stream(error) => error.into(),
-            EngineError::Absent => Self::new(StatusCode::BAD_GATEWAY, "engine_absent", message),
-            EngineError::Unresponsive => Self::new(StatusCode::GATEWAY_TIMEOUT, "engine_unresponsive", message),
-            EngineError::Cut(_) => Self::new(StatusCode::BAD_GATEWAY, "engine_cut", message),
-        }
-    }
-}
-
-/// An error's text as a sentence for people.
-fn capitalized(error: &dyn std::error::Error) -> String {
-    let text = error.to_string();
-    let mut letters = text.chars();
-    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-    let end = if text.ends_with(['.', '?']) { "" } else { "." };
-    format!("{first}{}{end}", letters.as_str())
 }
 
 #[cfg(test)]

@@ -1,0 +1,115 @@
+//! Calls that the hub makes itself. Each has a deadline, and an answer of
+//! bounded length: an engine is somebody else's machine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bollard::Docker;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use windflow_protocol::transport::Priority;
+
+use super::engines::{EngineError, Engines, classify, stuck};
+use crate::tunnel::Session;
+
+/// Largest JSON answer that is read whole, in bytes: the list of some ten
+/// thousand containers.
+const ANSWER_MAX: usize = 32 * 1024 * 1024;
+/// Largest refusal that is read, in bytes.
+const REFUSAL_MAX: usize = 64 * 1024;
+/// Most characters of an engine's own words that are passed on.
+const WORDS_MAX: usize = 500;
+
+/// How an engine says why it refused.
+#[derive(Deserialize)]
+struct Refusal {
+    message: String,
+}
+
+impl Engines {
+    /// Reads what stands at `target` on the engine, a path with its query, as
+    /// JSON. Without a version in the path an engine answers in its newest.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn read<T: DeserializeOwned>(
+        &self,
+        session: &Session,
+        target: &str,
+        deadline: Duration,
+    ) -> Result<T, EngineError> {
+        let reading = async {
+            let answer = self.open(session, target).await?;
+            let body = collect(answer, ANSWER_MAX).await?;
+            serde_json::from_slice(&body).map_err(|error| EngineError::Cut(format!("it makes no sense: {error}")))
+        };
+        tokio::time::timeout(deadline, reading).await.unwrap_or(Err(EngineError::Unresponsive))
+    }
+
+    /// Opens what stands at `target` on the engine, for as long as the caller
+    /// reads it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn open(&self, session: &Session, target: &str) -> Result<Response<Incoming>, EngineError> {
+        let request = Request::get(target).header(header::HOST, "docker").body(Body::empty());
+        let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+        let answer = self.send(session, Priority::Normal, request).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let body = collect(answer, REFUSAL_MAX).await?;
+        let said = serde_json::from_slice(&body).map(|refusal: Refusal| refusal.message);
+        Err(refused(status, &said.unwrap_or_default()))
+    }
+
+    /// Calls the engine behind `session` through a typed client.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn call<T, F>(
+        &self,
+        session: &Arc<Session>,
+        deadline: Duration,
+        call: impl FnOnce(Docker) -> F,
+    ) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, bollard::errors::Error>>,
+    {
+        let docker = self.docker(session)?;
+        tokio::select! {
+            done = call(docker) => done.map_err(explain),
+            () = stuck(session) => Err(EngineError::Unresponsive),
+            () = tokio::time::sleep(deadline) => Err(EngineError::Slow),
+        }
+    }
+}
+
+async fn collect(answer: Response<Incoming>, max: usize) -> Result<bytes::Bytes, EngineError> {
+    let body = Limited::new(answer.into_body(), max).collect().await;
+    Ok(body.map_err(|error| EngineError::Cut(error.to_string()))?.to_bytes())
+}
+
+fn explain(error: bollard::errors::Error) -> EngineError {
+    use bollard::errors::Error;
+    match error {
+        Error::DockerResponseServerError { status_code, message } => {
+            refused(StatusCode::from_u16(status_code).unwrap_or(StatusCode::BAD_GATEWAY), &message)
+        }
+        Error::HyperLegacyError { err } => classify(&err),
+        Error::RequestTimeoutError => EngineError::Slow,
+        other => EngineError::Cut(other.to_string()),
+    }
+}
+
+/// A refusal in the engine's own words, cut to what a person reads.
+fn refused(status: StatusCode, words: &str) -> EngineError {
+    let words: String = words.trim().chars().filter(|c| !c.is_control()).take(WORDS_MAX).collect();
+    let message = if words.is_empty() { format!("the engine answered {status}") } else { words };
+    EngineError::Refused { status, message }
+}
