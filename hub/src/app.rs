@@ -5,21 +5,25 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
+use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
 use crate::config::{DataDir, ServeOptions, StorageOptions};
 use crate::db::Db;
 use crate::docker::Engines;
+use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
 use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
+use crate::ops::console::Files;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 use crate::tunnel::listener::Listener;
-use crate::tunnel::{self, Registry};
+use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyOrigin, Vault};
+use crate::workloads::live::Live;
 
 /// What handlers take: `State<AppState>`.
 pub type AppState = Arc<App>;
@@ -45,6 +49,10 @@ pub struct App {
     pub attached: Attached,
     /// Where edge agents come in.
     pub listener: Listener<Fleet>,
+    /// The live channels of browsers.
+    pub live: Live,
+    /// The web console.
+    pub console: Files,
     /// How the parts of the hub do.
     pub health: Health,
     /// What the hub counts.
@@ -87,13 +95,28 @@ impl App {
         Self::assemble(Foundations { db, vault, clock, cost, local_engine, lifecycle }).await
     }
 
+    /// The live session of an environment.
+    ///
+    /// # Errors
+    /// 404 where there is no such environment, 503 where it is offline.
+    pub async fn session(&self, environment: EnvironmentId) -> ApiResult<Arc<Session>> {
+        match self.engines.session(environment) {
+            Ok(session) => Ok(session),
+            Err(offline) => match self.fleet.find_environment(environment).await? {
+                Some(_) => Err(offline.into()),
+                None => Err(ApiError::not_found("environment")),
+            },
+        }
+    }
+
     /// Builds the services on an open database and vault.
     ///
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
         let Foundations { db, vault, clock, cost, local_engine, lifecycle } = base;
-        let (vault, random, sessions) = (Arc::new(vault), Random::default(), Registry::default());
+        let (vault, random) = (Arc::new(vault), Random::default());
+        let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
         let foundation = fleet::Foundation {
             db: db.clone(),
@@ -114,7 +137,9 @@ impl App {
         });
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
-        let engines = Engines::new(sessions);
+        let engines = Engines::new(sessions.clone());
+        let feed = sessions.feed().clone();
+        let live = Live::new(engines.clone(), feed, lifecycle.tasks.clone(), lifecycle.soft.clone());
         Ok(Arc::new(Self {
             db,
             clock,
@@ -125,6 +150,8 @@ impl App {
             engines,
             attached,
             listener,
+            live,
+            console: Files::BUILT_IN,
             health: Health::default(),
             metrics,
             lifecycle,

@@ -28,7 +28,7 @@ use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError};
 use crate::http::Routes;
 use crate::settings;
-use crate::tunnel::Registry;
+use crate::tunnel::{News, Registry};
 use crate::vault::{self, SealedSettingError, Vault};
 
 /// How long tokens and certificates are listed after their end.
@@ -185,6 +185,11 @@ impl Fleet {
         let certificates = agents::delete_expired_certificates(&mut tx, before).await?;
         tx.commit().await?;
         Ok(tokens + certificates)
+    }
+
+    /// Tells those who look on what changed. To be called once it is committed.
+    fn tell(&self, news: News) {
+        self.base.sessions.feed().post(news);
     }
 
     /// Where sessions are held.

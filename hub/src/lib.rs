@@ -4,7 +4,7 @@
 //! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
 //! are what everything stands on; [`http`] has the ground rules of every route;
 //! [`tunnel`] holds the sessions and [`docker`] the engines behind them; the
-//! features are [`identity`], [`fleet`] and [`ops`]. [`router`] lists every route,
+//! features are [`identity`], [`fleet`], [`workloads`] and [`ops`]. [`router`] lists every route,
 //! [`background`] every job, and [`app`] what they share. [`server`] opens the
 //! doors and [`lifecycle`] closes them.
 
@@ -29,3 +29,4 @@ pub mod settings;
 mod testing;
 pub mod tunnel;
 pub mod vault;
+pub mod workloads;

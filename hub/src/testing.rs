@@ -1,7 +1,9 @@
 //! The whole hub in a test: the real router on a database of its own, with a
 //! clock that the test moves.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -9,12 +11,13 @@ use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use windflow_protocol::ids::EnvironmentId;
 
 use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::ManualClock;
 use crate::db::testing::TestDb;
-use crate::http::{Peer, Scheme};
+use crate::http::{LastingTls, Peer, Scheme};
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
 use crate::router;
@@ -56,6 +59,7 @@ impl Answer {
 #[derive(Clone, Debug)]
 pub struct Client {
     peer: Peer,
+    lasting: Option<LastingTls>,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -63,17 +67,26 @@ impl Client {
     /// A browser on another machine that has the console open.
     pub fn browser() -> Self {
         let peer = Peer::Tcp { address: "192.0.2.1:4000".parse().unwrap(), scheme: Scheme::Https };
-        Self { peer, headers: vec![("host", "hub.example:8443".into()), ("origin", "https://hub.example:8443".into())] }
+        Self {
+            peer,
+            lasting: None,
+            headers: vec![("host", "hub.example:8443".into()), ("origin", "https://hub.example:8443".into())],
+        }
     }
 
     /// The command line on the Unix socket.
     pub fn local() -> Self {
-        Self { peer: Peer::Local { uid: 0 }, headers: vec![("host", "localhost".into())] }
+        Self { peer: Peer::Local { uid: 0 }, lasting: None, headers: vec![("host", "localhost".into())] }
     }
 
     /// A program on another machine with an API token.
     pub fn program(token: &str) -> Self {
         Self::browser().without("origin").with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The same where the hub has a certificate that browsers trust.
+    pub fn on_lasting_tls(self) -> Self {
+        Self { lasting: Some(LastingTls), ..self }
     }
 
     pub fn at_address(self, address: &str, scheme: Scheme) -> Self {
@@ -84,6 +97,12 @@ impl Client {
         self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.to_owned()));
         self
+    }
+
+    /// What it sends in this header.
+    pub fn header(&self, name: &str) -> String {
+        let sent = self.headers.iter().find(|(known, _)| *known == name);
+        sent.map(|(_, value)| value.clone()).unwrap_or_default()
     }
 
     pub fn without(mut self, name: &'static str) -> Self {
@@ -100,13 +119,35 @@ impl TestHub {
 
     /// A hub on this database.
     pub async fn on(db: TestDb) -> Self {
+        Self::build(db, None).await
+    }
+
+    /// A hub with users, whose own engine is at this socket and online. Gives
+    /// its environment too.
+    pub async fn with_engine(socket: &Path) -> (Self, EnvironmentId) {
+        let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned())).await;
+        hub.add_users().await;
+        hub.app.attached.start_all().await.unwrap();
+        let environment = hub.app.fleet.ensure_local().await.unwrap();
+        let mut newest = hub.app.fleet.sessions().feed().newest();
+        let online = async {
+            let runs = || hub.app.engines.session(environment).is_ok_and(|session| session.engine_facts().is_some());
+            while !runs() {
+                newest.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), online).await.expect("the engine is online");
+        (hub, environment)
+    }
+
+    async fn build(db: TestDb, local_engine: Option<PathBuf>) -> Self {
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
         let app = App::assemble(Foundations {
             db: db.db.clone(),
             vault: Vault::for_tests(),
             clock: clock.clone(),
             cost: HashCost::Cheap,
-            local_engine: None,
+            local_engine,
             lifecycle: Lifecycle::default(),
         })
         .await
@@ -117,12 +158,16 @@ impl TestHub {
     /// A hub with the users `admin` and `viewer`, who have the same password.
     pub async fn with_users() -> Self {
         let hub = Self::empty().await;
+        hub.add_users().await;
+        hub
+    }
+
+    async fn add_users(&self) {
         for (name, role) in [("admin", "administrator"), ("viewer", "viewer")] {
             let user = json!({ "name": name, "role": role, "password": PASSWORD });
-            let answer = hub.post(&Client::local(), "/api/v1/users", user).await;
+            let answer = self.post(&Client::local(), "/api/v1/users", user).await;
             assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
         }
-        hub
     }
 
     /// A browser in which `name` is signed in.
@@ -160,6 +205,9 @@ impl TestHub {
 
     pub async fn send(&self, client: &Client, request: axum::http::request::Builder, body: Body) -> Answer {
         let mut request = request.extension(client.peer);
+        if let Some(lasting) = client.lasting {
+            request = request.extension(lasting);
+        }
         for (name, value) in &client.headers {
             request = request.header(*name, value);
         }

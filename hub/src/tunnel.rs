@@ -2,7 +2,8 @@
 //!
 //! [`admission`] turns an authenticated connection into a [`Session`]: hello,
 //! the decision of a [`Gatekeeper`], welcome. [`registry`] holds the sessions
-//! by environment, and [`session`] opens streams on one. [`listener`] brings
+//! by environment, [`session`] opens streams on one, and [`feed`] keeps what
+//! changed lately. [`listener`] brings
 //! the edge agents' connections in. Nothing here knows a feature or the
 //! database; what must be decided is asked of the [`Gatekeeper`].
 //!
@@ -11,6 +12,7 @@
 //! connection.
 
 pub mod admission;
+pub mod feed;
 pub mod gatekeeper;
 mod gauge;
 pub mod listener;
@@ -18,6 +20,7 @@ pub mod registry;
 pub mod session;
 
 pub use admission::{Arrival, admit};
+pub use feed::{Feed, News};
 pub use gatekeeper::{Admitted, Gatekeeper, Identity};
 pub use registry::Registry;
 pub use session::{Session, StreamError};

@@ -6,8 +6,8 @@ mod service;
 mod store;
 
 pub use model::{
-    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, Labels,
-    NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentFilter, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName,
+    Labels, NewTcpEnvironment, TcpTls,
 };
 pub(super) use routes::routes;
 pub use service::AddError;

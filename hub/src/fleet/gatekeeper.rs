@@ -306,7 +306,11 @@ impl Fleet {
         tx.commit().await
     }
 
-    pub(super) async fn note(&self, entry: Entry) -> Result<(), DbError> {
+    /// Records what has no transaction of its own.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note(&self, entry: Entry) -> Result<(), DbError> {
         let mut tx = self.base.db.write().await?;
         audit::record(&mut tx, entry, self.base.clock.now()).await?;
         tx.commit().await

@@ -113,6 +113,12 @@ actions! {
     EnvironmentAdd => "environment.add",
     /// An environment was removed.
     EnvironmentRemove => "environment.remove",
+    /// A container was started.
+    ContainerStart => "container.start",
+    /// A container was stopped.
+    ContainerStop => "container.stop",
+    /// A container was stopped and started.
+    ContainerRestart => "container.restart",
     /// A Docker client asked an engine for something that may change its host.
     EngineCall => "environment.engine_call",
 }

@@ -18,6 +18,7 @@ use windflow_protocol::text::sanitize;
 use windflow_protocol::transport::{Connection, Priority, Stream};
 use windflow_protocol::version::ProtocolVersion;
 
+use super::feed::News;
 use super::gatekeeper::{Admitted, Gatekeeper, Identity};
 use super::registry::{Registry, Taken};
 use super::session::{OUTBOX_MAX, Session, SessionFacts};
@@ -29,6 +30,10 @@ const DUPLICATE_RETRY_SECS: u32 = 60;
 
 /// A session that asks for another certificate sooner than this gets none.
 const RENEWAL_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long after one report of an agent the next is read: no agent keeps those
+/// busy who look on.
+const NEWS_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a rejected agent may take to read why and close.
 const FAREWELL_DEADLINE: Duration = Duration::from_secs(1);
@@ -104,6 +109,7 @@ async fn begin<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper:
         return reject(control, duplicate()).await;
     }
     welcome(&mut control, gatekeeper, &seat.session, &admitted, version).await?;
+    seat.tell();
     Ok(Begun { seat, control, outbox })
 }
 
@@ -112,6 +118,13 @@ async fn begin<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper:
 struct Seat {
     registry: Registry,
     session: Arc<Session>,
+}
+
+impl Seat {
+    /// Tells those who look on that the environment is not as it was.
+    fn tell(&self) {
+        self.registry.feed().post(News::Environment(self.session.environment));
+    }
 }
 
 impl Drop for Seat {
@@ -145,6 +158,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         connection: arrival.connection.clone(),
         standing: watch::Sender::new(admitted.standing),
         engine: watch::Sender::new(hello.engine.clone().sanitized()),
+        containers: watch::Sender::new(None),
         outbox,
     };
     (Arc::new(session), queued)
@@ -215,21 +229,31 @@ async fn live<G: Gatekeeper>(begun: Begun, gatekeeper: &G) {
     tracing::info!(session.id = %session.id, environment.id = %session.environment, transport = %session.transport(), "session began");
     let reason = tokio::select! {
         reason = session.ended() => reason,
-        reason = hear(reader, &session, gatekeeper) => reason,
+        reason = hear(reader, &seat, gatekeeper) => reason,
         reason = speak(writer, outbox) => reason,
     };
     session.close(&reason);
+    let feed = seat.registry.feed().clone();
     drop(seat);
     tracing::info!(session.id = %session.id, environment.id = %session.environment, reason, "session ended");
     Box::pin(gatekeeper.disconnected(&session)).await;
+    feed.post(News::Environment(session.environment));
 }
 
-async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, session: &Session, gatekeeper: &G) -> String {
+async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, seat: &Seat, gatekeeper: &G) -> String {
+    let session = &seat.session;
     let mut renewals = Renewals::default();
     loop {
         match read_message(&mut from).await {
             Ok(ToHub::Engine(status)) => {
-                session.engine.send_replace(status.sanitized());
+                session.note_engine(status.sanitized());
+                seat.tell();
+                tokio::time::sleep(NEWS_PAUSE).await;
+            }
+            Ok(ToHub::Containers(counts)) => {
+                session.containers.send_replace(Some(counts));
+                seat.tell();
+                tokio::time::sleep(NEWS_PAUSE).await;
             }
             Ok(ToHub::Renew { csr }) if renewals.may_have_another() => {
                 Box::pin(renew(session, gatekeeper, csr)).await;

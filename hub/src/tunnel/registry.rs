@@ -7,6 +7,7 @@ use windflow_protocol::ids::{EnvironmentId, SessionId};
 use windflow_protocol::limits::PROBE_DEADLINE;
 use windflow_protocol::message::control::ToAgent;
 
+use super::feed::{Feed, News};
 use super::session::{Session, StreamError};
 
 /// How much longer the agents' return is spread for each of them, so that a
@@ -17,6 +18,7 @@ const SPREAD_PER_SESSION_MILLIS: u32 = 5;
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     table: Arc<RwLock<Table>>,
+    feed: Feed,
 }
 
 #[derive(Debug, Default)]
@@ -30,6 +32,16 @@ struct Table {
 pub struct Taken(pub Arc<Session>);
 
 impl Registry {
+    /// No session yet; what changes is posted in `feed`.
+    pub fn new(feed: Feed) -> Self {
+        Self { table: Arc::default(), feed }
+    }
+
+    /// Where it is posted what changes.
+    pub const fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
     /// The session of an environment.
     ///
     /// # Errors
@@ -82,8 +94,13 @@ impl Registry {
     pub fn leave(&self, session: &Session) {
         let mut table = self.write();
         table.by_id.remove(&session.id);
-        if table.by_environment.get(&session.environment).is_some_and(|held| held.id == session.id) {
+        let held = table.by_environment.get(&session.environment).is_some_and(|held| held.id == session.id);
+        if held {
             table.by_environment.remove(&session.environment);
+        }
+        drop(table);
+        if held && session.stands() {
+            self.feed.post(News::Environment(session.environment));
         }
     }
 

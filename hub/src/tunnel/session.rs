@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
-use windflow_protocol::message::control::{EngineFacts, EngineStatus, ToAgent};
+use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent};
 use windflow_protocol::message::hello::{HostFacts, Standing};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
 use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
@@ -58,6 +58,7 @@ pub struct Session {
     pub(super) connection: Connection,
     pub(super) standing: watch::Sender<Standing>,
     pub(super) engine: watch::Sender<EngineStatus>,
+    pub(super) containers: watch::Sender<Option<ContainerCounts>>,
     pub(super) outbox: mpsc::Sender<ToAgent>,
 }
 
@@ -101,6 +102,7 @@ impl Session {
             connection,
             standing: watch::Sender::new(admitted.standing),
             engine: watch::Sender::new(EngineStatus::Unknown),
+            containers: watch::Sender::new(None),
             outbox: mpsc::channel(OUTBOX_MAX).0,
         }
     }
@@ -162,6 +164,20 @@ impl Session {
             EngineStatus::Running(facts) => Some(facts.clone()),
             EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => None,
         }
+    }
+
+    /// How many containers the engine has; `None` while that is not known.
+    pub fn containers(&self) -> Option<ContainerCounts> {
+        *self.containers.borrow()
+    }
+
+    /// Notes how the engine is. What is known of its containers is true only
+    /// while it runs.
+    pub(super) fn note_engine(&self, status: EngineStatus) {
+        if !matches!(status, EngineStatus::Running(_)) {
+            self.containers.send_replace(None);
+        }
+        self.engine.send_replace(status);
     }
 
     /// Whether the agent has acknowledged its welcome.

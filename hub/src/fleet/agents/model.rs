@@ -69,8 +69,12 @@ pub struct Agent {
     pub agent_version: Option<String>,
     /// When it was last online.
     pub last_seen: Option<Timestamp>,
+    /// Last measured round trip, in milliseconds.
+    pub rtt_ms: Option<f64>,
     /// SHA-256 of its public key, as `windflow-agent status` shows it.
     pub fingerprint: String,
+    /// The same in eight words, for people to compare.
+    pub fingerprint_words: String,
     /// How often its identity was replaced, plus one.
     pub generation: i64,
     /// Its host's name.
@@ -79,7 +83,7 @@ pub struct Agent {
     pub os: String,
     /// Its host's architecture.
     pub arch: String,
-    /// The token it enrolled with.
+    /// The id of the token it enrolled with.
     pub enrolled_with: String,
     /// When it enrolled.
     pub enrolled_at: Timestamp,
@@ -204,7 +208,7 @@ impl AgentRow {
     /// The agent as the API shows it, with the session it has at the moment
     /// `now`.
     pub fn into_agent(self, session: Option<&Session>, now: Timestamp) -> Agent {
-        let digest = <[u8; 32]>::try_from(self.key_digest.as_slice()).map(KeyDigest);
+        let digest = <[u8; 32]>::try_from(self.key_digest.as_slice()).map(KeyDigest).ok();
         Agent {
             id: self.id(),
             environment_id: self.environment(),
@@ -214,7 +218,9 @@ impl AgentRow {
             transport: session.map(|session| session.transport().as_str()),
             agent_version: self.agent_version,
             last_seen: if session.is_some() { Some(now) } else { self.last_seen_at },
+            rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             fingerprint: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+            fingerprint_words: digest.map(|digest| digest.words()).unwrap_or_default(),
             generation: self.generation,
             hostname: self.hostname,
             os: self.os,

@@ -10,6 +10,7 @@ use crate::fleet::Fleet;
 use crate::fleet::enrollment::{self, MintError, MintedToken, NewEnrollmentToken};
 use crate::fleet::environments::{self, EnvironmentName};
 use crate::identity::audit::{self, Action, Actor, Entry};
+use crate::tunnel::News;
 
 /// Why an agent was not renamed.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,7 @@ impl Fleet {
         if let Ok(session) = self.base.sessions.of(row.environment()) {
             session.approve();
         }
+        self.tell_of(&row);
         Ok(true)
     }
 
@@ -79,7 +81,9 @@ impl Fleet {
         environments::rename(&mut tx, row.environment(), name).await?;
         let entry = Entry::new(by, Action::AgentRename, &id.to_string()).detail(name.as_str());
         audit::record(&mut tx, entry, self.base.clock.now()).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        self.tell_of(&row);
+        Ok(())
     }
 
     /// Makes the token with which the agent's host gets a new key and keeps
@@ -111,11 +115,20 @@ impl Fleet {
             audit::record(&mut tx, entry, now).await?;
         }
         tx.commit().await?;
+        if let Some(row) = &row {
+            self.tell_of(row);
+        }
         if let Some(session) = row.and_then(|row| self.base.sessions.of(row.environment()).ok()) {
             self.base.sessions.leave(&session);
             session.dismiss(ToAgent::Revoked { reason: reason.to_owned() }).await;
         }
         Ok(revoked)
+    }
+
+    /// Tells those who look on that an agent is not as it was.
+    fn tell_of(&self, row: &AgentRow) {
+        self.tell(News::Agent(row.id(), row.environment()));
+        self.tell(News::Environment(row.environment()));
     }
 
     fn present_agent(&self, row: AgentRow) -> Agent {

@@ -19,6 +19,7 @@ use crate::fleet::agents::{self, AgentState, FIRST_TICKET, NewAgent};
 use crate::fleet::authority::{AGENT_CERTIFICATE_LIFE, AgentKey, AuthorityError, IssuedCertificate};
 use crate::fleet::environments::{self, EngineTarget, EnvironmentKind, EnvironmentName, NewEnvironment};
 use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
+use crate::tunnel::News;
 
 /// How often a taken name is numbered before giving up.
 const NAMES_TRIED: u32 = 1_000;
@@ -161,6 +162,8 @@ impl Fleet {
         match self.try_enroll(&request, from, now).await {
             Ok(enrolled) => {
                 tracing::info!(agent.id = %enrolled.agent, environment.id = %enrolled.environment, name = %enrolled.name, "agent enrolled");
+                self.tell(News::Agent(enrolled.agent, enrolled.environment));
+                self.tell(News::Environment(enrolled.environment));
                 EnrollReply::Enrolled(enrolled)
             }
             Err(denial) => self.deny(&request, from, denial, now).await,

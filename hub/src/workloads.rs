@@ -1,0 +1,16 @@
+//! What runs on the engines, and what changes there and in the fleet while
+//! somebody looks on.
+
+pub mod containers;
+pub mod live;
+#[cfg(test)]
+mod simulated;
+
+use crate::app::AppState;
+use crate::http::Routes;
+
+/// Adds the routes of this domain.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    let routes = containers::routes(routes);
+    live::routes(routes)
+}

@@ -1,0 +1,293 @@
+//! The live channel as a browser has it: over a real port, on a simulated
+//! engine.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use windflow_protocol::ids::EnvironmentId;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::ListenOptions;
+use crate::http::Scheme;
+use crate::lifecycle::Ended;
+use crate::router;
+use crate::server::{DoorPlan, Server, load_certificate};
+use crate::testing::{Client, PASSWORD, TestHub};
+use crate::tunnel::News;
+use crate::tunnel::feed::KEPT_MAX;
+use crate::workloads::simulated::SimulatedEngine;
+
+/// How long something may take that takes a moment.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A hub whose port is open.
+struct World {
+    hub: TestHub,
+    engine: SimulatedEngine,
+    environment: EnvironmentId,
+    address: SocketAddr,
+    _folder: tempfile::TempDir,
+}
+
+/// A browser with an open channel.
+struct Channel(WebSocketStream<TcpStream>);
+
+impl World {
+    async fn start() -> Self {
+        let engine = SimulatedEngine::start();
+        let (hub, environment) = TestHub::with_engine(&engine.socket()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let options = ListenOptions { listen: "127.0.0.1:0".parse().unwrap(), tls_cert: None, tls_key: None };
+        let certificate = load_certificate(&options, folder.path(), SystemClock.now()).unwrap();
+        let plan = DoorPlan { address: options.listen, certificate, socket: folder.path().join("hub.sock") };
+        let server = Server::bind(plan, router::build(hub.app.clone()), hub.app.lifecycle.clone()).unwrap();
+        let address = server.address().unwrap();
+        server.serve();
+        Self { hub, engine, environment, address, _folder: folder }
+    }
+
+    /// A browser on this machine in which `name` is signed in.
+    async fn cookie(&self, name: &str) -> String {
+        let here = Client::browser().at_address("127.0.0.1:9", Scheme::Http).without("origin");
+        self.hub.sign_in(&here, name, PASSWORD).await.cookie()
+    }
+
+    async fn connect(&self, headers: &[(&'static str, &str)]) -> Result<Channel, StatusCode> {
+        let mut request = format!("ws://{}/api/v1/live", self.address).into_client_request().unwrap();
+        for (name, value) in headers {
+            request.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        match tokio_tungstenite::client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Channel(socket)),
+            Err(Error::Http(response)) => Err(response.status()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A channel of a viewer who has wished for this.
+    async fn watching(&self, wish: Value) -> Channel {
+        let cookie = self.cookie("viewer").await;
+        let mut channel = self.connect(&[("cookie", &cookie), ("origin", &self.origin())]).await.unwrap();
+        channel.wish(wish).await;
+        channel
+    }
+
+    fn post(&self, news: News) {
+        self.hub.app.fleet.sessions().feed().post(news);
+    }
+}
+
+impl Channel {
+    async fn wish(&mut self, wish: Value) {
+        self.0.send(Message::text(wish.to_string())).await.unwrap();
+    }
+
+    /// The next message, or the reason for which the channel was closed.
+    async fn next(&mut self) -> Result<Value, String> {
+        let read = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(frame))) => {
+                        return Err(frame.map(|f| f.reason.to_string()).unwrap_or_default());
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return Err("gone".to_owned()),
+                }
+            }
+        };
+        tokio::time::timeout(SOON, read).await.expect("a message in time")
+    }
+
+    async fn kind(&mut self) -> String {
+        self.next().await.unwrap()["kind"].as_str().unwrap().to_owned()
+    }
+
+    /// The first message of this kind.
+    async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let message = self.next().await.unwrap();
+            if message["kind"] == kind {
+                return message;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_those_signed_in_open_a_channel_and_only_from_the_hubs_own_page() {
+    let world = World::start().await;
+    let (cookie, origin) = (world.cookie("viewer").await, world.origin());
+    let refused = async |headers: &[(&'static str, &str)]| world.connect(headers).await.err();
+    assert_eq!(refused(&[]).await, Some(StatusCode::UNAUTHORIZED));
+    assert_eq!(refused(&[("cookie", &cookie)]).await, Some(StatusCode::FORBIDDEN));
+    assert_eq!(refused(&[("cookie", &cookie), ("origin", "https://evil.example")]).await, Some(StatusCode::FORBIDDEN));
+    assert_eq!(refused(&[("cookie", &cookie), ("origin", &origin)]).await, None);
+    let token = world.hub.program_of("viewer").await.0.header("authorization");
+    assert_eq!(refused(&[("authorization", &token)]).await, None, "a program needs no origin");
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_websocket_is_told_so() {
+    let hub = TestHub::with_users().await;
+    let viewer = hub.signed_in("viewer").await;
+    let answer = hub.get(&viewer, "/api/v1/live").await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "not_a_websocket"));
+}
+
+#[tokio::test]
+async fn a_channel_begins_with_a_reset_and_tells_what_changes_in_the_fleet() {
+    let world = World::start().await;
+    let mut channel = world.watching(json!({ "watch": ["environments"] })).await;
+    let reset = channel.next().await.unwrap();
+    assert_eq!(reset["kind"], "reset");
+    world.hub.app.attached.stop(world.environment);
+    let change = channel.next().await.unwrap();
+    assert_eq!((&change["kind"], &change["environment_id"]), (&json!("environment"), &json!(world.environment)));
+    assert!(change["id"].as_u64() > reset["id"].as_u64());
+}
+
+#[tokio::test]
+async fn a_channel_goes_on_where_another_ended() {
+    let world = World::start().await;
+    let mut first = world.watching(json!({ "watch": ["environments"] })).await;
+    let seen = first.next().await.unwrap()["id"].as_u64().unwrap();
+    drop(first);
+    let missed = EnvironmentId::generate();
+    world.post(News::Environment(missed));
+    let mut second = world.watching(json!({ "watch": ["environments"], "after": seen })).await;
+    assert_eq!(second.next().await.unwrap()["environment_id"], json!(missed));
+
+    let mut stranger = world.watching(json!({ "watch": ["environments"], "after": 7 })).await;
+    assert_eq!(stranger.kind().await, "reset", "a number of another run");
+}
+
+#[tokio::test]
+async fn who_missed_too_much_begins_again_and_the_others_notice_nothing() {
+    let world = World::start().await;
+    let mut slow = world.watching(json!({ "watch": ["environments"] })).await;
+    let mut calm = world.watching(json!({ "environment": world.environment })).await;
+    slow.until("reset").await;
+    calm.until("reset").await;
+    for _ in 0..=KEPT_MAX {
+        world.post(News::Environment(EnvironmentId::generate()));
+    }
+    assert_eq!(slow.kind().await, "reset");
+    world.post(News::Environment(world.environment));
+    while calm.until("environment").await["environment_id"] != json!(world.environment) {}
+}
+
+#[tokio::test]
+async fn containers_are_watched_once_for_all_who_look_and_only_while_they_do() {
+    let world = World::start().await;
+    let mut one = world.watching(json!({ "environment": world.environment })).await;
+    let mut two = world.watching(json!({ "environment": world.environment })).await;
+    let mut elsewhere = world.watching(json!({ "watch": ["environments"] })).await;
+    for channel in [&mut one, &mut two, &mut elsewhere] {
+        channel.until("reset").await;
+    }
+    world.engine.until_asked_for_events(1).await;
+    world.engine.tell("exec_create: sh", "c1");
+    world.engine.tell("start", "c1");
+    for channel in [&mut one, &mut two] {
+        let told = channel.until("container").await;
+        assert_eq!((&told["container_id"], &told["action"]), (&json!("c1"), &json!("start")));
+        assert_eq!(told["environment_id"], json!(world.environment));
+    }
+    assert_eq!(world.engine.asked_for_events(), 1);
+    world.post(News::Environment(world.environment));
+    assert_eq!(elsewhere.kind().await, "environment", "no container of it was told");
+
+    drop((one, two));
+    let gone = async {
+        while world.hub.app.live.watchers.len() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON * 2, gone).await.expect("nothing is watched any more");
+}
+
+#[tokio::test]
+async fn a_page_that_turns_to_another_environment_asks_again() {
+    let world = World::start().await;
+    let mut channel = world.watching(json!({ "watch": ["environments"] })).await;
+    assert_eq!(channel.kind().await, "reset");
+    channel.wish(json!({ "watch": ["environments"], "environment": world.environment })).await;
+    assert_eq!(channel.kind().await, "reset");
+    channel.wish(json!({ "watch": [] })).await;
+    world.post(News::Environment(world.environment));
+    channel.wish(json!({ "watch": ["environments"], "after": 7 })).await;
+    assert_eq!(channel.until("reset").await["kind"], "reset");
+}
+
+#[tokio::test]
+async fn the_end_of_a_credential_ends_its_channels_at_once() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let mut signed_out = world.watching(json!({ "watch": ["environments"] })).await;
+    assert_eq!(signed_out.kind().await, "reset");
+    let sessions = world.hub.get(&Client::local(), "/api/v1/sessions").await.body;
+    let of_viewer = sessions["items"].as_array().unwrap().iter().find(|s| s["user_name"] == "viewer").unwrap();
+    world.hub.delete(&admin, &format!("/api/v1/sessions/{}", of_viewer["id"].as_str().unwrap())).await;
+    assert_eq!(signed_out.next().await, Err("signed out".to_owned()));
+
+    let mut disabled = world.watching(json!({ "watch": ["environments"] })).await;
+    let (program, id) = world.hub.program_of("viewer").await;
+    let mut revoked = world.connect(&[("authorization", &program.header("authorization"))]).await.unwrap();
+    revoked.wish(json!({ "watch": ["environments"] })).await;
+    assert_eq!((disabled.kind().await, revoked.kind().await), ("reset".to_owned(), "reset".to_owned()));
+    world.hub.post(&admin, &format!("/api/v1/api-tokens/{id}/revoke"), json!({})).await;
+    assert_eq!(revoked.next().await, Err("signed out".to_owned()));
+    let users = world.hub.get(&admin, "/api/v1/users?name=viewer").await.body;
+    let viewer = users["items"][0]["id"].as_str().unwrap();
+    world.hub.post(&admin, &format!("/api/v1/users/{viewer}/disable"), json!({})).await;
+    assert_eq!(disabled.next().await, Err("signed out".to_owned()));
+}
+
+#[tokio::test]
+async fn a_browser_that_sends_what_it_may_not_is_closed() {
+    let world = World::start().await;
+    for wish in [json!("x"), json!({ "watch": ["secrets"] }), json!({ "token": 1 })] {
+        let mut channel = world.watching(wish).await;
+        assert_eq!(channel.next().await, Err("this is not what a browser may wish".to_owned()));
+    }
+    let mut endless =
+        world.watching(json!({ "watch": [], "environment": "x".repeat(super::viewer::MESSAGE_MAX) })).await;
+    assert!(endless.next().await.is_err());
+    let mut hasty = world.watching(json!({ "watch": [] })).await;
+    let mut end = Ok(Value::Null);
+    while end.is_ok() {
+        hasty.wish(json!({ "watch": [], "after": 7 })).await;
+        end = hasty.next().await;
+    }
+    assert_eq!(end, Err("too many wishes".to_owned()));
+}
+
+#[tokio::test]
+async fn a_hub_that_stops_ends_its_channels_and_leaves_nothing_behind() {
+    let world = World::start().await;
+    let mut channel = world.watching(json!({ "environment": world.environment })).await;
+    channel.until("reset").await;
+    world.engine.until_asked_for_events(1).await;
+    let lifecycle = world.hub.app.lifecycle.clone();
+    let (ended, last) = tokio::join!(lifecycle.drain(std::future::pending()), async {
+        loop {
+            if let Err(reason) = channel.next().await {
+                return reason;
+            }
+        }
+    });
+    assert_eq!((ended, last.as_str()), (Ended::Drained, "the hub stops"));
+}

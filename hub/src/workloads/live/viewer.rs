@@ -1,0 +1,267 @@
+//! One open live channel. It reads the feed at its own pace: what it could not
+//! take in time it is told to ask for again, and nobody else waits for it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
+
+use super::watchers::Watching;
+use crate::app::AppState;
+use crate::http::SignedInUser;
+use crate::tunnel::News;
+
+/// Largest message that a browser may send, in bytes.
+pub const MESSAGE_MAX: usize = 4 * 1024;
+/// What changes within this is told at once.
+const PACE: Duration = Duration::from_millis(100);
+/// More changes than this at once are not told one by one.
+const BATCH_MAX: usize = 200;
+/// The browser hears from the hub this often, and its user is looked at.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// A browser that was not heard of for this long is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(65);
+/// Messages must have left within this.
+const SEND_DEADLINE: Duration = Duration::from_secs(10);
+/// Wishes taken between two pings.
+const WISHES_MAX: u32 = 120;
+
+/// What a browser wants to be told.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wish {
+    /// Whole lists.
+    #[serde(default)]
+    watch: HashSet<Topic>,
+    /// The environment whose containers it shows.
+    #[serde(default)]
+    environment: Option<Uuid>,
+    /// The number of the last change it has taken in.
+    #[serde(default)]
+    after: Option<u64>,
+}
+
+/// A list that can be watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Topic {
+    /// All environments and agents.
+    Environments,
+}
+
+/// What the browser is told.
+#[derive(Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+enum Told<'a> {
+    Environment { environment_id: EnvironmentId },
+    Agent { agent_id: String, environment_id: EnvironmentId },
+    Container { environment_id: EnvironmentId, container_id: &'a str, action: &'a str },
+    Reset,
+    Ping,
+}
+
+/// A message and its number, after which the browser may go on.
+#[derive(Serialize)]
+struct Numbered<'a> {
+    id: u64,
+    #[serde(flatten)]
+    told: &'a Told<'a>,
+}
+
+/// Why a channel ends.
+enum End {
+    /// The browser closed it, or does not take what it is sent.
+    Gone,
+    /// The hub closes it, for this reason.
+    Closed(CloseCode, &'static str),
+}
+
+struct Viewer<'a, S> {
+    app: &'a AppState,
+    user: Option<SignedInUser>,
+    socket: WebSocketStream<S>,
+    wish: Option<Wish>,
+    watching: Option<Watching>,
+    /// The last change that was told or passed over.
+    position: u64,
+    wishes_left: u32,
+    heard: Instant,
+}
+
+/// Serves one channel until either end closes it, the user may no longer look,
+/// or the hub stops.
+pub async fn serve<S>(app: &AppState, user: Option<SignedInUser>, socket: WebSocketStream<S>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let position = *app.live.feed.newest().borrow();
+    let (wishes_left, heard) = (WISHES_MAX, Instant::now());
+    let mut viewer = Viewer { app, user, socket, wish: None, watching: None, position, wishes_left, heard };
+    let end = viewer.run().await;
+    if let End::Closed(code, reason) = end {
+        let frame = CloseFrame { code, reason: reason.into() };
+        // A browser that does not take the farewell is gone all the same.
+        timeout(SEND_DEADLINE, viewer.socket.close(Some(frame))).await.ok();
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
+    async fn run(&mut self) -> End {
+        let mut newest = self.app.live.feed.newest();
+        let mut ended = self.app.identity.ended_credentials();
+        let stop = self.app.lifecycle.soft.clone();
+        let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut due = None;
+        loop {
+            let step = tokio::select! {
+                () = stop.cancelled() => Err(End::Closed(CloseCode::Away, "the hub stops")),
+                message = self.socket.next() => self.hear(message).await,
+                _ = pings.tick() => self.ping().await,
+                _ = ended.changed() => self.check_user().await,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    due = None;
+                    self.tell_news().await
+                }
+                _ = newest.changed(), if due.is_none() => {
+                    due = Some(Instant::now() + PACE);
+                    Ok(())
+                }
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
+        self.heard = Instant::now();
+        match message {
+            Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
+                Ok(wish) => self.take(wish).await,
+                Err(_) => Err(End::Closed(CloseCode::Invalid, "this is not what a browser may wish")),
+            },
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Binary(_) | Message::Frame(_))) => Err(End::Closed(CloseCode::Unsupported, "text only")),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    async fn take(&mut self, wish: Wish) -> Result<(), End> {
+        let left = self.wishes_left.checked_sub(1);
+        self.wishes_left = left.ok_or(End::Closed(CloseCode::Policy, "too many wishes"))?;
+        let environment = wish.environment.map(EnvironmentId);
+        let moved = self.watching.as_ref().map(Watching::environment) != environment;
+        if moved {
+            self.watching = environment.map(|environment| self.app.live.watchers.watch(environment));
+        }
+        let first = self.wish.is_none();
+        let after = wish.after;
+        self.wish = Some(wish);
+        match after.filter(|after| self.app.live.feed.after(*after).is_ok()) {
+            Some(after) => {
+                self.position = after;
+                self.tell_news().await
+            }
+            // Without a number the browser knows nothing yet, or goes on; and
+            // what happened in an environment before this it has not been told.
+            None if first || after.is_some() || moved && environment.is_some() => self.reset().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn tell_news(&mut self) -> Result<(), End> {
+        let Some(wish) = &self.wish else {
+            return Ok(());
+        };
+        let Ok(news) = self.app.live.feed.after(self.position) else {
+            return self.reset().await;
+        };
+        let Some((last, _)) = news.last() else {
+            return Ok(());
+        };
+        self.position = *last;
+        let told: Vec<(u64, Told<'_>)> = news.iter().filter_map(|(id, news)| Some((*id, wish.tell(news)?))).collect();
+        if told.len() > BATCH_MAX || told.iter().any(|(_, told)| *told == Told::Reset) {
+            return self.reset().await;
+        }
+        let mut seen = HashSet::new();
+        let fresh = told.iter().filter(|(_, told)| seen.insert(told));
+        let messages: Vec<Message> = fresh.map(|(id, told)| message(*id, told)).collect();
+        self.send(messages).await
+    }
+
+    async fn reset(&mut self) -> Result<(), End> {
+        self.position = *self.app.live.feed.newest().borrow();
+        self.send(vec![message(self.position, &Told::Reset)]).await
+    }
+
+    async fn ping(&mut self) -> Result<(), End> {
+        if self.heard.elapsed() > SILENCE_MAX {
+            return Err(End::Gone);
+        }
+        self.wishes_left = WISHES_MAX;
+        self.check_user().await?;
+        // The first is for the page, the second for the browser, which answers.
+        self.send(vec![message(self.position, &Told::Ping), Message::Ping(Default::default())]).await
+    }
+
+    /// A database that does not answer ends no channel: it carries nothing that
+    /// the next request would not be asked for.
+    async fn check_user(&mut self) -> Result<(), End> {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        match self.app.identity.is_still_good(user).await {
+            Ok(true) | Err(_) => Ok(()),
+            Ok(false) => Err(End::Closed(CloseCode::Policy, "signed out")),
+        }
+    }
+
+    async fn send(&mut self, messages: Vec<Message>) -> Result<(), End> {
+        let sending = async {
+            for message in messages {
+                self.socket.feed(message).await?;
+            }
+            self.socket.flush().await
+        };
+        match timeout(SEND_DEADLINE, sending).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+}
+
+impl Wish {
+    /// What the browser is told of this change; `None` where it is nothing to
+    /// it.
+    fn tell<'a>(&self, news: &'a News) -> Option<Told<'a>> {
+        let lists = self.watch.contains(&Topic::Environments);
+        let shown = |environment: &EnvironmentId| self.environment == Some(environment.0);
+        match news {
+            News::Environment(id) => (lists || shown(id)).then_some(Told::Environment { environment_id: *id }),
+            News::Agent(agent, id) => {
+                (lists || shown(id)).then(|| Told::Agent { agent_id: agent.to_string(), environment_id: *id })
+            }
+            News::Container { environment, container, action } => shown(environment).then_some(Told::Container {
+                environment_id: *environment,
+                container_id: container,
+                action,
+            }),
+            News::Containers(id) => shown(id).then_some(Told::Reset),
+        }
+    }
+}
+
+fn message(id: u64, told: &Told<'_>) -> Message {
+    Message::text(serde_json::to_string(&Numbered { id, told }).expect("ids and words have a JSON form"))
+}

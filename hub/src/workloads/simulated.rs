@@ -1,0 +1,122 @@
+//! A simulated engine for the tests of this domain: it listens on a socket and
+//! answers what an engine would, as far as the tests look.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use axum::body::Body;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::UnixListener;
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinSet;
+
+/// Events that a test may send before they are read.
+const EVENTS_MAX: usize = 256;
+
+/// A simulated engine. Dropping it ends it.
+pub struct SimulatedEngine {
+    folder: tempfile::TempDir,
+    state: Arc<State>,
+    _accepting: JoinSet<()>,
+}
+
+struct State {
+    calls: Mutex<Vec<String>>,
+    answers: Mutex<HashMap<String, (StatusCode, Value)>>,
+    events: broadcast::Sender<String>,
+    /// How many follow the events of all kinds of containers.
+    followers: watch::Sender<usize>,
+}
+
+impl SimulatedEngine {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
+        let state = Arc::new(State {
+            calls: Mutex::default(),
+            answers: Mutex::default(),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            followers: watch::Sender::new(0),
+        });
+        let mut accepting = JoinSet::new();
+        let shared = Arc::clone(&state);
+        accepting.spawn(async move {
+            let mut serving = JoinSet::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                serving.spawn(async move {
+                    let service = service_fn(move |request| answer(Arc::clone(&state), request));
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        });
+        Self { folder, state, _accepting: accepting }
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("docker.sock")
+    }
+
+    /// What is answered to `METHOD /path` from now on.
+    pub fn answers(&self, call: &str, status: StatusCode, body: Value) {
+        self.state.answers.lock().unwrap().insert(call.to_owned(), (status, body));
+    }
+
+    /// The calls that change something, as they came.
+    pub fn changes(&self) -> Vec<String> {
+        self.state.calls.lock().unwrap().iter().filter(|call| call.starts_with("POST")).cloned().collect()
+    }
+
+    /// How many followed the events so far.
+    pub fn asked_for_events(&self) -> usize {
+        *self.state.followers.borrow()
+    }
+
+    /// Waits until that many have begun to follow the events.
+    pub async fn until_asked_for_events(&self, times: usize) {
+        let mut followers = self.state.followers.subscribe();
+        followers.wait_for(|count| *count >= times).await.unwrap();
+    }
+
+    /// Sends an event to those who follow.
+    pub fn tell(&self, action: &str, container: &str) {
+        let event = json!({ "Type": "container", "Action": action, "Actor": { "ID": container, "Attributes": {} } });
+        self.state.events.send(format!("{event}\n")).ok();
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>, std::convert::Infallible> {
+    let call = format!("{} {}", request.method(), request.uri().path());
+    let call = call.replace("/v1.41/", "/");
+    state.calls.lock().unwrap().push(call.clone());
+    let known = state.answers.lock().unwrap().get(&call).cloned();
+    let (status, body) = match (known, call.as_str()) {
+        (Some(known), _) => known,
+        (None, "GET /version") => (StatusCode::OK, json!({ "Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux" })),
+        (None, "GET /info") => (StatusCode::OK, json!({ "ID": "one", "Containers": 3, "ContainersRunning": 2 })),
+        (None, "GET /events") => return Ok(Response::new(follow(&state, &request))),
+        (None, _) => (StatusCode::NOT_FOUND, json!({ "message": format!("No such thing: {call}") })),
+    };
+    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+    Ok(Response::builder().status(status).body(body).unwrap())
+}
+
+/// An endless answer. The agent's own count follows events by name and is not
+/// counted.
+fn follow(state: &State, request: &Request<Incoming>) -> Body {
+    let receiver = state.events.subscribe();
+    if !request.uri().query().unwrap_or_default().contains("destroy") {
+        state.followers.send_modify(|count| *count += 1);
+    }
+    let events = futures_util::stream::unfold(receiver, |mut receiver| async {
+        let event = receiver.recv().await.ok()?;
+        Some((Ok::<_, std::io::Error>(event), receiver))
+    });
+    Body::from_stream(events)
+}
