@@ -7,6 +7,7 @@ mod connection;
 mod docker_cli;
 mod http;
 mod hub;
+mod live;
 mod postgres;
 mod rogue;
 
@@ -15,5 +16,6 @@ pub use self::connection::Connection;
 pub use self::docker_cli::DockerCli;
 pub use self::http::Answer;
 pub use self::hub::{Environment, Hub, HubOptions, contains};
+pub use self::live::LiveChannel;
 pub use self::postgres::Postgres;
 pub use self::rogue::{Rogue, RogueSession};

@@ -8,9 +8,9 @@ mod scenarios {
     mod enrollment;
     mod faults;
     mod harness;
-    mod podman;
     mod proxies;
     mod two_hosts;
+    mod workloads;
     mod worlds;
 
     /// How long something may take that takes a moment.

@@ -3,8 +3,9 @@
 use windflow_tests::engine::{BUSYBOX, Podman};
 use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
 
-use super::SOON;
-use super::worlds::NAME;
+use super::super::SOON;
+use super::super::worlds::NAME;
+use super::containers_go_through_their_states;
 
 #[test]
 fn the_docker_command_runs_containers_on_podman() {
@@ -19,4 +20,12 @@ fn the_docker_command_runs_containers_on_podman() {
     shell.write(b"echo product $((6 * 7))\nexit\n");
     shell.wait_for("product 42", SOON);
     assert!(shell.finish(SOON).status.success());
+}
+
+#[test]
+fn containers_are_listed_started_and_stopped_on_podman() {
+    let Some(podman) = Podman::start() else { return };
+    let hub = Hub::start();
+    let _agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &podman.address()));
+    containers_go_through_their_states(&hub, &DockerCli::new(&hub, NAME));
 }

@@ -1,0 +1,66 @@
+//! The hub's live channel, as a program has it.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use super::Hub;
+
+/// How long the hub may take to open a channel.
+const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// An open live channel of the administrator.
+#[derive(Debug)]
+pub struct LiveChannel {
+    runtime: Runtime,
+    socket: WebSocketStream<TcpStream>,
+}
+
+impl LiveChannel {
+    /// Opens a channel and says what to be told.
+    ///
+    /// # Panics
+    /// When the hub does not open it.
+    pub fn open(hub: &Hub, wish: &Value) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
+        let opening = async {
+            let mut request = format!("ws://{}/api/v1/live", hub.address()).into_client_request()?;
+            let token = format!("Bearer {}", hub.api_token());
+            request.headers_mut().insert("authorization", token.parse()?);
+            let stream = TcpStream::connect(hub.address()).await?;
+            let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await?;
+            socket.send(Message::text(wish.to_string())).await?;
+            anyhow::Ok(socket)
+        };
+        let opened = runtime.block_on(async { tokio::time::timeout(OPEN_DEADLINE, opening).await });
+        let socket = opened.expect("the hub answers in time").expect("the hub opens a live channel");
+        Self { runtime, socket }
+    }
+
+    /// The first message that `wanted` is true of; those before it are passed
+    /// over.
+    ///
+    /// # Panics
+    /// When there is none `within` the given time, or the hub ends the channel.
+    pub fn until(&mut self, what: &str, within: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let Self { runtime, socket } = self;
+        let reading = async {
+            while let Some(message) = socket.next().await {
+                let Message::Text(text) = message.expect("the channel is open") else { continue };
+                let message: Value = serde_json::from_str(&text).expect("a message is JSON");
+                if wanted(&message) {
+                    return message;
+                }
+            }
+            panic!("the hub ended the channel before {what}");
+        };
+        let read = runtime.block_on(async { tokio::time::timeout(within, reading).await });
+        read.unwrap_or_else(|_| panic!("no message told of {what} within {within:?}"))
+    }
+}
