@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use futures_util::FutureExt;
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
+use futures_util::{FutureExt, Stream, StreamExt, TryFutureExt, TryStreamExt, future, stream};
+use http_body_util::{BodyStream, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -54,16 +54,23 @@ async fn follow(address: &EngineAddress, counts: &watch::Sender<Option<Container
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let counting = async {
         let request = Request::get(CHANGES).header(http::header::HOST, "docker").body(Empty::<Bytes>::new())?;
-        let answer = timeout(PROBE_DEADLINE, sender.send_request(request)).await.context("No list of changes")??;
-        anyhow::ensure!(answer.status().is_success(), "The engine answered {}", answer.status());
-        let mut changes = answer.into_body();
+        let mut changes = std::pin::pin!(changes(sender.send_request(request)));
+        let mut look_again = true;
         loop {
             let counted = Instant::now();
             let found = timeout(PROBE_DEADLINE, probe::count(address)).await.context("No count in time")??;
             counts.send_if_modified(|known| known.replace(found) != Some(found));
-            wait_for_change(&mut changes).await?;
-            sleep_until((counted + COUNT_EVERY).max(Instant::now() + BURST)).await;
-            forget_burst(&mut changes)?;
+            // An engine may tell of a change before it shows it: after the last
+            // one it is looked at once more.
+            let wait = if look_again { COUNT_EVERY } else { Duration::MAX };
+            look_again = match timeout(wait, wait_for_change(&mut changes)).await {
+                Ok(changed) => changed.map(|()| true)?,
+                Err(_) => false,
+            };
+            if look_again {
+                sleep_until((counted + COUNT_EVERY).max(Instant::now() + BURST)).await;
+                forget_burst(&mut changes)?;
+            }
         }
     };
     tokio::select! {
@@ -72,14 +79,27 @@ async fn follow(address: &EngineAddress, counts: &watch::Sender<Option<Container
     }
 }
 
-async fn wait_for_change(changes: &mut Incoming) -> anyhow::Result<()> {
-    changes.frame().await.context("The list of changes ended")??;
-    Ok(())
+/// Each change that the engine tells of, and first that it listens: Podman says
+/// so only with the first change.
+fn changes(
+    answering: impl Future<Output = hyper::Result<Response<Incoming>>>,
+) -> impl Stream<Item = anyhow::Result<()>> {
+    let told = answering.map(|answer| {
+        let answer = answer?;
+        anyhow::ensure!(answer.status().is_success(), "The engine answered {}", answer.status());
+        let frames = BodyStream::new(answer.into_body()).map_ok(drop).err_into();
+        Ok(stream::once(future::ok(())).chain(frames))
+    });
+    told.try_flatten_stream()
+}
+
+async fn wait_for_change(changes: &mut (impl Stream<Item = anyhow::Result<()>> + Unpin)) -> anyhow::Result<()> {
+    changes.next().await.context("The list of changes ended")?
 }
 
 /// Passes over the changes that the next count has in it.
-fn forget_burst(changes: &mut Incoming) -> anyhow::Result<()> {
-    while let Some(change) = changes.frame().now_or_never() {
+fn forget_burst(changes: &mut (impl Stream<Item = anyhow::Result<()>> + Unpin)) -> anyhow::Result<()> {
+    while let Some(change) = changes.next().now_or_never() {
         change.context("The list of changes ended")??;
     }
     Ok(())

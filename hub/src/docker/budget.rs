@@ -25,7 +25,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Budgeted<S> {
                 self.left = left;
                 Poll::Ready(Ok(()))
             }
-            None => Poll::Ready(Err(io::Error::other("the engine's answer is too long"))),
+            None => {
+                buf.set_filled(before);
+                Poll::Ready(Err(io::Error::other("the engine's answer is too long")))
+            }
         }
     }
 }

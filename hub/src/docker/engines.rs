@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
+use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -121,6 +121,7 @@ impl Engines {
             let client = client.clone();
             let (mut parts, body) = request.into_parts();
             parts.uri = address(&session, Priority::Normal, parts.uri.path_and_query());
+            parts.headers.insert(header::HOST, HeaderValue::from_static("docker"));
             let request = Request::from_parts(parts, Body::new(body));
             async move { client.request(request).await.map_err(bollard::errors::Error::from) }
         };

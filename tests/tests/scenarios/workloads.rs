@@ -11,7 +11,7 @@ use windflow_tests::product::{DockerCli, Hub, LiveChannel};
 use windflow_tests::wait;
 
 use super::SOON;
-use super::worlds::{NAME, Way, World, world};
+use super::worlds::{NAME, Way, world};
 
 /// How long a hub may take to notice that an engine came back.
 const BACK: Duration = Duration::from_secs(60);
@@ -31,24 +31,29 @@ fn containers_are_listed_started_and_stopped_on_26_1() {
 #[test]
 fn what_happens_to_a_container_is_told_to_those_who_look_also_after_the_engine_was_away() {
     let mut world = world(EngineVersion::V26_1, Way::WebSocket);
-    let environment = environment(&world.hub);
-    let wish = json!({ "watch": ["environments"], "environment": environment["id"] });
-    let mut channel = LiveChannel::open(&world.hub, &wish);
-    channel.until("the beginning", SOON, |message| message["kind"] == "reset");
-    channel.until("the engine being watched", SOON, |message| message["kind"] == "reset");
-    hears_of_a_start(&mut channel, &world, "first");
+    let mut channel = watching(&world.hub);
+    hears_of_a_start(&mut channel, &world.docker, "first");
 
     world.engine.kill();
     channel.until("the engine being away", BACK, |message| message["kind"] == "environment");
-    wait::until_true("the engine to be absent", BACK, || self::environment(&world.hub)["engine"] == "absent");
-    assert_eq!(self::environment(&world.hub)["containers"], Value::Null);
+    wait::until_true("the engine to be absent", BACK, || environment(&world.hub)["engine"] == "absent");
+    assert_eq!(environment(&world.hub)["containers"], Value::Null);
     world.engine.start_again();
     channel.until("the engine being watched again", BACK, |message| message["kind"] == "reset");
-    hears_of_a_start(&mut channel, &world, "second");
+    hears_of_a_start(&mut channel, &world.docker, "second");
 }
 
-fn hears_of_a_start(channel: &mut LiveChannel, world: &World, name: &str) {
-    let id = world.docker.run(["run", "--detach", "--name", name, BUSYBOX, "sleep", "600"]).succeeded();
+/// A channel on the environment's containers, from when they are watched.
+fn watching(hub: &Hub) -> LiveChannel {
+    let wish = json!({ "watch": ["environments"], "environment": environment(hub)["id"] });
+    let mut channel = LiveChannel::open(hub, &wish);
+    channel.until("the beginning", SOON, |message| message["kind"] == "reset");
+    channel.until("the engine being watched", SOON, |message| message["kind"] == "reset");
+    channel
+}
+
+fn hears_of_a_start(channel: &mut LiveChannel, docker: &DockerCli, name: &str) {
+    let id = docker.run(["run", "--detach", "--name", name, "--network", "none", BUSYBOX, "sleep", "600"]).succeeded();
     let started = |message: &Value| message["kind"] == "container" && message["action"] == "start";
     let told = channel.until("a container's start", SOON, started);
     assert_eq!(told["container_id"], id);

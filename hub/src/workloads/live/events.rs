@@ -13,8 +13,9 @@ use crate::tunnel::{Feed, News};
 
 /// The engine's events about containers, from now on.
 const EVENTS: &str = "/events?filters=%7B%22type%22%3A%5B%22container%22%5D%7D";
-/// An engine must begin to tell within this.
-const OPEN_DEADLINE: Duration = Duration::from_secs(20);
+/// Podman begins its answer with the first event; after this long without one
+/// an engine is taken to be listening.
+const QUIET: Duration = Duration::from_secs(1);
 /// Longest event, in bytes: it carries all of a container's labels.
 const EVENT_MAX: usize = 256 * 1024;
 /// Longest id or action that is passed on, in characters.
@@ -49,8 +50,16 @@ struct Actor {
 /// Why it did not begin, or broke off.
 pub async fn pass_on(engines: &Engines, feed: &Feed, environment: EnvironmentId) -> Result<(), EngineError> {
     let session = engines.session(environment)?;
-    let opened = timeout(OPEN_DEADLINE, engines.open(&session, EVENTS)).await;
-    let mut body = opened.map_err(|_| EngineError::Unresponsive)??.into_body();
+    let opening = engines.open(&session, EVENTS);
+    tokio::pin!(opening);
+    let opened = match timeout(QUIET, &mut opening).await {
+        Ok(opened) => opened,
+        Err(_) => {
+            feed.post(News::Containers(environment));
+            opening.await
+        }
+    };
+    let mut body = opened?.into_body();
     feed.post(News::Containers(environment));
     let mut lines = Lines::default();
     let mut turn = Turn::begin();

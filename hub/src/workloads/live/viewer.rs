@@ -159,6 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
     async fn take(&mut self, wish: Wish) -> Result<(), End> {
         let left = self.wishes_left.checked_sub(1);
         self.wishes_left = left.ok_or(End::Closed(CloseCode::Policy, "too many wishes"))?;
+        // Before the engine is watched, so that its beginning is told for sure.
+        let now = self.now();
         let environment = wish.environment.map(EnvironmentId);
         let moved = self.watching.as_ref().map(Watching::environment) != environment;
         if moved {
@@ -174,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
             }
             // Without a number the browser knows nothing yet, or goes on; and
             // what happened in an environment before this it has not been told.
-            None if first || after.is_some() || moved && environment.is_some() => self.reset().await,
+            None if first || after.is_some() || moved && environment.is_some() => self.reset(now).await,
             None => Ok(()),
         }
     }
@@ -184,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
             return Ok(());
         };
         let Ok(news) = self.app.live.feed.after(self.position) else {
-            return self.reset().await;
+            return self.reset(self.now()).await;
         };
         let Some((last, _)) = news.last() else {
             return Ok(());
@@ -192,7 +194,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         self.position = *last;
         let told: Vec<(u64, Told<'_>)> = news.iter().filter_map(|(id, news)| Some((*id, wish.tell(news)?))).collect();
         if told.len() > BATCH_MAX || told.iter().any(|(_, told)| *told == Told::Reset) {
-            return self.reset().await;
+            return self.reset(self.now()).await;
         }
         let mut seen = HashSet::new();
         let fresh = told.iter().filter(|(_, told)| seen.insert(told));
@@ -200,8 +202,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         self.send(messages).await
     }
 
-    async fn reset(&mut self) -> Result<(), End> {
-        self.position = *self.app.live.feed.newest().borrow();
+    /// The number of the last change.
+    fn now(&self) -> u64 {
+        *self.app.live.feed.newest().borrow()
+    }
+
+    /// Makes the browser ask for everything again, and goes on from `position`.
+    async fn reset(&mut self, position: u64) -> Result<(), End> {
+        self.position = position;
         self.send(vec![message(self.position, &Told::Reset)]).await
     }
 

@@ -5,7 +5,7 @@ use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
 
 use super::super::SOON;
 use super::super::worlds::NAME;
-use super::containers_go_through_their_states;
+use super::{containers_go_through_their_states, hears_of_a_start, watching};
 
 #[test]
 fn the_docker_command_runs_containers_on_podman() {
@@ -23,9 +23,11 @@ fn the_docker_command_runs_containers_on_podman() {
 }
 
 #[test]
-fn containers_are_listed_started_and_stopped_on_podman() {
+fn containers_are_listed_changed_and_told_of_on_podman() {
     let Some(podman) = Podman::start() else { return };
     let hub = Hub::start();
     let _agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &podman.address()));
-    containers_go_through_their_states(&hub, &DockerCli::new(&hub, NAME));
+    let docker = DockerCli::new(&hub, NAME);
+    containers_go_through_their_states(&hub, &docker);
+    hears_of_a_start(&mut watching(&hub), &docker, "first");
 }
