@@ -6,6 +6,7 @@ use axum::http::header;
 use axum::routing::get;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use utoipa::OpenApi;
 
 use crate::app::AppState;
@@ -37,6 +38,14 @@ pub struct Unasked;
 impl Authenticate for Unasked {
     fn authenticate<'a>(&'a self, _: &'a Credential) -> BoxFuture<'a, Result<Option<SignedInUser>, ApiError>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn stands<'a>(&'a self, _: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(async { Ok(false) })
+    }
+
+    fn endings(&self) -> watch::Receiver<u64> {
+        watch::Sender::new(0).subscribe()
     }
 
     fn setup_is_open(&self) -> bool {

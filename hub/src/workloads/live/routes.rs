@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use super::viewer::{self, MESSAGE_MAX};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Principal, Routes};
+use crate::http::{Access, Caller, Lease, Principal, Routes};
 
 /// The browser must be ready for the first message within this.
 const UPGRADE_DEADLINE: Duration = Duration::from_secs(15);
@@ -26,10 +26,15 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes.add_raw(Access::SignedIn, "GET", "/api/v1/live", get(open_live_channel))
 }
 
-async fn open_live_channel(State(app): State<AppState>, caller: Caller, mut request: Request) -> ApiResult<Response> {
+async fn open_live_channel(
+    State(app): State<AppState>,
+    caller: Caller,
+    lease: Lease,
+    mut request: Request,
+) -> ApiResult<Response> {
     let headers = accept(request.headers())?;
-    let user = caller.principal.as_ref().and_then(Principal::user).cloned();
-    let place = app.live.places.take(user.as_ref().map(|user| user.id)).ok_or_else(|| {
+    let user = caller.principal.as_ref().and_then(Principal::user).map(|user| user.id);
+    let place = app.live.places.take(user).ok_or_else(|| {
         ApiError::unavailable("too_many_viewers", "Too many live channels are open. Close some of your windows.")
     })?;
     let upgraded = hyper::upgrade::on(&mut request);
@@ -40,7 +45,7 @@ async fn open_live_channel(State(app): State<AppState>, caller: Caller, mut requ
             Ok(Ok(io)) => {
                 let io = TokioIo::new(io);
                 let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(settings())).await;
-                viewer::serve(&shared, user, socket).await;
+                viewer::serve(&shared, lease, socket).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "a live channel was not upgraded"),
             Err(_) => tracing::debug!("a live channel was not upgraded in time"),

@@ -17,7 +17,7 @@ use windflow_protocol::ids::EnvironmentId;
 
 use super::watchers::Watching;
 use crate::app::AppState;
-use crate::http::SignedInUser;
+use crate::http::Lease;
 use crate::tunnel::News;
 
 /// Largest message that a browser may send, in bytes.
@@ -26,7 +26,7 @@ pub const MESSAGE_MAX: usize = 4 * 1024;
 const PACE: Duration = Duration::from_millis(100);
 /// More changes than this at once are not told one by one.
 const BATCH_MAX: usize = 200;
-/// The browser hears from the hub this often, and its user is looked at.
+/// The browser hears from the hub this often.
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// A browser that was not heard of for this long is gone.
 const SILENCE_MAX: Duration = Duration::from_secs(65);
@@ -87,7 +87,6 @@ enum End {
 
 struct Viewer<'a, S> {
     app: &'a AppState,
-    user: Option<SignedInUser>,
     socket: WebSocketStream<S>,
     wish: Option<Wish>,
     watching: Option<Watching>,
@@ -97,16 +96,16 @@ struct Viewer<'a, S> {
     heard: Instant,
 }
 
-/// Serves one channel until either end closes it, the user may no longer look,
-/// or the hub stops.
-pub async fn serve<S>(app: &AppState, user: Option<SignedInUser>, socket: WebSocketStream<S>)
+/// Serves one channel until either end closes it, the lease ends or the hub
+/// stops.
+pub async fn serve<S>(app: &AppState, lease: Lease, socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let position = *app.live.feed.newest().borrow();
     let (wishes_left, heard) = (WISHES_MAX, Instant::now());
-    let mut viewer = Viewer { app, user, socket, wish: None, watching: None, position, wishes_left, heard };
-    let end = viewer.run().await;
+    let mut viewer = Viewer { app, socket, wish: None, watching: None, position, wishes_left, heard };
+    let end = viewer.run(lease).await;
     if let End::Closed(code, reason) = end {
         let frame = CloseFrame { code, reason: reason.into() };
         // A browser that does not take the farewell is gone all the same.
@@ -115,9 +114,9 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
-    async fn run(&mut self) -> End {
+    async fn run(&mut self, lease: Lease) -> End {
         let mut newest = self.app.live.feed.newest();
-        let mut ended = self.app.identity.ended_credentials();
+        let mut ended = std::pin::pin!(lease.ended());
         let stop = self.app.lifecycle.soft.clone();
         let mut pings = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -127,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
                 () = stop.cancelled() => Err(End::Closed(CloseCode::Away, "the hub stops")),
                 message = self.socket.next() => self.hear(message).await,
                 _ = pings.tick() => self.ping().await,
-                _ = ended.changed() => self.check_user().await,
+                () = &mut ended => Err(End::Closed(CloseCode::Policy, "signed out")),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
                     self.tell_news().await
@@ -218,21 +217,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
             return Err(End::Gone);
         }
         self.wishes_left = WISHES_MAX;
-        self.check_user().await?;
         // The first is for the page, the second for the browser, which answers.
         self.send(vec![message(self.position, &Told::Ping), Message::Ping(Default::default())]).await
-    }
-
-    /// A database that does not answer ends no channel: it carries nothing that
-    /// the next request would not be asked for.
-    async fn check_user(&mut self) -> Result<(), End> {
-        let Some(user) = &self.user else {
-            return Ok(());
-        };
-        match self.app.identity.is_still_good(user).await {
-            Ok(true) | Err(_) => Ok(()),
-            Ok(false) => Err(End::Closed(CloseCode::Policy, "signed out")),
-        }
     }
 
     async fn send(&mut self, messages: Vec<Message>) -> Result<(), End> {
