@@ -193,12 +193,13 @@ async fn who_missed_too_much_begins_again_and_the_others_notice_nothing() {
 async fn containers_are_watched_once_for_all_who_look_and_only_while_they_do() {
     let world = World::start().await;
     let mut one = world.watching(json!({ "environment": world.environment })).await;
+    one.until("reset").await;
+    one.until("reset").await;
     let mut two = world.watching(json!({ "environment": world.environment })).await;
     let mut elsewhere = world.watching(json!({ "watch": ["environments"] })).await;
-    for channel in [&mut one, &mut two, &mut elsewhere] {
+    for channel in [&mut two, &mut elsewhere] {
         channel.until("reset").await;
     }
-    world.engine.until_asked_for_events(1).await;
     world.engine.tell("exec_create: sh", "c1");
     world.engine.tell("start", "c1");
     for channel in [&mut one, &mut two] {
