@@ -34,7 +34,7 @@ main() {
     test)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
-        nginx:nginx-light haproxy:haproxy docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql"
+        nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql"
       install_optional podman:podman
       unpack_newer_engine
       print_table
@@ -227,6 +227,8 @@ print_table() {
   row Registry "$(version_of docker-registry --version)"
   row nginx "$(version_of nginx -v)"
   row HAProxy "$(version_of haproxy -v)"
+  row Caddy "$(version_of caddy version)"
+  row Apache "$(version_of apache2 -v)"
 }
 
 row() { printf '%-24s %s\n' "$1" "$2"; }

@@ -5,6 +5,7 @@
 mod choice;
 mod dial;
 mod error;
+mod names;
 mod outer;
 mod proxy;
 mod tcp;

@@ -1,12 +1,16 @@
 //! Every job that runs by itself, on one page.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::app::AppState;
+use crate::clock::ClockGuard;
 use crate::db::DbError;
 use crate::lifecycle::Lifecycle;
+use crate::ops::health::Condition;
+use crate::server::{LOOK_EVERY, PortCertificate};
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -14,11 +18,42 @@ const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
 /// How often the tunnel's own certificate is renewed; it lasts 30 days.
 const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// How often the clock is looked at.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
 /// Starts all jobs. They end when the hub is asked to finish.
 pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(clean(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(renew_own_certificate(app.clone(), lifecycle.clone()));
+    lifecycle.tasks.spawn(watch_clock(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
+}
+
+/// Looks at the files of the port's certificate for as long as the hub runs,
+/// and has `/readyz` say how they do.
+pub fn watch_certificate(app: &AppState, certificate: &Arc<PortCertificate>) {
+    let (clock, watched) = (app.clock.clone(), certificate.clone());
+    app.health.watch("certificate", move || match watched.is_well(clock.now()) {
+        true => Condition::Ready,
+        false => Condition::Degraded,
+    });
+    app.lifecycle.tasks.spawn(look_at_certificate(app.clone(), certificate.clone()));
+}
+
+async fn look_at_certificate(app: AppState, certificate: Arc<PortCertificate>) {
+    let mut turns = tokio::time::interval(LOOK_EVERY);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = app.lifecycle.soft.cancelled() => return,
+        }
+        let (certificate, now) = (certificate.clone(), app.clock.now());
+        let looked = tokio::task::spawn_blocking(move || certificate.look(now)).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "the port's certificate could not be looked at");
+        }
+    }
 }
 
 /// Deletes sessions, tokens and records whose time is over. Each turn is one
@@ -47,6 +82,24 @@ async fn renew_own_certificate(app: AppState, lifecycle: Lifecycle) {
         }
         if let Err(error) = app.fleet.renew_own_certificate() {
             tracing::error!(%error, "the tunnel's certificate could not be renewed");
+        }
+    }
+}
+
+/// Says when the clock was set back: every session, token and certificate that
+/// ends by it then lives longer.
+async fn watch_clock(app: AppState, lifecycle: Lifecycle) {
+    let mut guard = ClockGuard::new(app.clock.now(), Instant::now());
+    let mut turns = tokio::time::interval(CLOCK_EVERY);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = lifecycle.soft.cancelled() => return,
+        }
+        if let Some(behind) = guard.look(app.clock.now(), Instant::now()) {
+            let seconds = behind.as_secs();
+            tracing::warn!(seconds, "the clock was set back: what ends by it lives longer by as much");
         }
     }
 }

@@ -110,6 +110,7 @@ mod tests {
         for line in [
             "serve --data-dir D --listen 127.0.0.1:8443 --database-url sqlite:///x --engine unix:///x --log-format json",
             "serve --data-dir D --listen 127.0.0.1:0 --engine none",
+            "serve --trusted-proxy 10.0.0.1 --trusted-proxy fd00::/8 --proxy-headers forwarded --tls-certificate F --tls-key F",
             "--data-dir D user add NAME --role administrator --password-stdin",
             "--data-dir D api-token create --user NAME --print token",
             "--data-dir D token create NAME --uses 1 --ttl 1h --print token",

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 /// A moment in UTC, cut to whole microseconds, which is what both databases
 /// keep. Prints and serialises as RFC 3339.
@@ -111,6 +112,31 @@ impl Clock for ManualClock {
     }
 }
 
+/// A clock that is behind by this much was set back, not corrected.
+const SETBACK_MIN: Duration = Duration::from_secs(30);
+
+/// Notices that the clock was set back while the hub runs, by the machine's
+/// steady clock, which cannot be.
+#[derive(Debug)]
+pub struct ClockGuard {
+    wall: Timestamp,
+    steady: Instant,
+}
+
+impl ClockGuard {
+    /// Both clocks as they are now.
+    pub fn new(wall: Timestamp, steady: Instant) -> Self {
+        Self { wall, steady }
+    }
+
+    /// By how much the clock was set back since it was looked at last.
+    pub fn look(&mut self, wall: Timestamp, steady: Instant) -> Option<Duration> {
+        let due = self.wall + steady.duration_since(self.steady);
+        *self = Self { wall, steady };
+        Some(due.since(wall)).filter(|behind| *behind >= SETBACK_MIN)
+    }
+}
+
 /// The operating system's cryptographic random source.
 #[derive(Clone, Debug)]
 pub struct Random(SystemRandom);
@@ -149,5 +175,17 @@ mod tests {
         clock.advance(Duration::from_secs(5));
         assert_eq!(clock.now().since(before), Duration::from_secs(5));
         assert_eq!(before.since(clock.now()), Duration::ZERO);
+    }
+
+    #[test]
+    fn only_a_clock_that_is_set_back_is_noticed_and_only_once() {
+        let (start, steady) = (Timestamp::from(time::macros::datetime!(2026-05-04 0:00 UTC)), Instant::now());
+        let after = |seconds: u64| steady + Duration::from_secs(seconds);
+        let mut guard = ClockGuard::new(start, steady);
+        assert_eq!(guard.look(start + Duration::from_secs(9), after(10)), None, "a small correction");
+        assert_eq!(guard.look(start + Duration::from_secs(7200), after(20)), None, "set forward");
+        let back = guard.look(start + Duration::from_secs(3610), after(30));
+        assert_eq!(back, Some(Duration::from_secs(3600)));
+        assert_eq!(guard.look(start + Duration::from_secs(3620), after(40)), None);
     }
 }

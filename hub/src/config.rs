@@ -4,6 +4,7 @@
 mod engine;
 mod listen;
 mod logging;
+mod proxies;
 mod remote;
 mod storage;
 
@@ -12,6 +13,7 @@ use clap::Args;
 pub use self::engine::{EngineAddress, EngineOptions};
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
+pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
 pub use self::storage::{DataDir, StorageOptions};
 
@@ -24,6 +26,9 @@ pub struct ServeOptions {
     /// Where the hub listens, and with which certificate.
     #[command(flatten)]
     pub listen: ListenOptions,
+    /// Whom the hub believes when they speak for others.
+    #[command(flatten)]
+    pub proxies: ProxyOptions,
     /// The Docker engine of this machine.
     #[command(flatten)]
     pub engine: EngineOptions,

@@ -1,8 +1,11 @@
 //! The hub's doors: one TCP port, on which the first byte tells TLS from plain
 //! HTTP, and one Unix socket in the data directory.
 
+mod certificate;
 mod connection;
+mod forwarded;
 mod local;
+mod proxy_protocol;
 pub mod socket;
 #[cfg(test)]
 mod tests;
@@ -10,7 +13,7 @@ mod tls;
 mod tuning;
 mod turns;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +26,10 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::lifecycle::Lifecycle;
 
-use self::tls::CertificateMaker;
-pub use self::tls::{ServerCertificate, load_certificate};
+pub use self::certificate::{LOOK_EVERY, PortCertificate};
+pub use self::forwarded::TrustedProxies;
+pub use self::tls::CertificateSource;
+use self::turns::Turn;
 pub use self::turns::Turns;
 
 /// Most HTTP connections at once. A connection that became a tunnel or a
@@ -44,6 +49,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// A source has all the connections it may have.
+struct TooMany;
+
 /// The bound doors, not open yet.
 #[derive(Debug)]
 pub struct Server {
@@ -58,7 +66,9 @@ pub struct DoorPlan {
     /// Address and port of the TCP door.
     pub address: SocketAddr,
     /// What it shows to those who speak TLS.
-    pub certificate: ServerCertificate,
+    pub certificate: Arc<PortCertificate>,
+    /// Whose word counts on who is behind them.
+    pub proxies: TrustedProxies,
     /// Path of the Unix socket.
     pub socket: PathBuf,
 }
@@ -68,7 +78,8 @@ pub struct DoorPlan {
 struct Doors {
     router: Router,
     tls: TlsAcceptor,
-    maker: CertificateMaker,
+    certificate: Arc<PortCertificate>,
+    proxies: TrustedProxies,
     connections: Arc<Semaphore>,
     sources: Arc<Turns>,
     local_connections: Arc<Semaphore>,
@@ -88,15 +99,15 @@ impl Server {
     /// # Errors
     /// When the port or the socket is taken, or the certificate cannot be used.
     pub fn bind(plan: DoorPlan, router: Router, lifecycle: Lifecycle) -> anyhow::Result<Self> {
-        let maker = plan.certificate.maker();
-        let tls = tls::acceptor(plan.certificate)?;
+        let tls = tls::acceptor(plan.certificate.clone())?;
         let tcp =
             tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
         let local = socket::listen(&plan.socket)?;
         let doors = Doors {
             router,
             tls,
-            maker,
+            certificate: plan.certificate,
+            proxies: plan.proxies,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             sources: Arc::new(Turns::new(CONNECTIONS_MAX, CONNECTIONS_OF_SOURCE_MAX)),
             local_connections: Arc::new(Semaphore::new(LOCAL_CONNECTIONS_MAX)),
@@ -132,7 +143,7 @@ async fn accept_tcp(listener: TcpListener, doors: Doors) {
         };
         match accepted {
             Ok((stream, address)) => {
-                let Some(turn) = doors.sources.try_take(address.ip()) else {
+                let Ok(turn) = doors.turn_of(address.ip()) else {
                     tracing::debug!(%address, "closed a connection: its source has too many");
                     continue;
                 };
@@ -173,6 +184,15 @@ impl Doors {
             permit = of.clone().acquire_owned() => permit.ok(),
             () = self.lifecycle.soft.cancelled() => None,
         }
+    }
+
+    /// The source's turn. A trusted proxy needs none: it is not the source of
+    /// what it passes on.
+    fn turn_of(&self, source: IpAddr) -> Result<Option<Turn>, TooMany> {
+        if self.proxies.trust(source) {
+            return Ok(None);
+        }
+        self.sources.try_take(source).map(Some).ok_or(TooMany)
     }
 
     async fn pause_after(&self, error: &std::io::Error) {

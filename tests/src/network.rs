@@ -2,12 +2,16 @@
 
 mod background;
 mod connect_proxy;
+mod dns;
+mod impostor;
 mod namespace;
 pub mod relay;
 mod reverse_proxy;
 
 pub use self::connect_proxy::{ConnectProxy, Credentials};
+pub use self::dns::{DnsConduct, ToyDns};
+pub use self::impostor::{Conduct, Impostor};
 pub use self::namespace::{Blocked, Netns};
 pub(crate) use self::namespace::{namespace_file, wrap_in};
 pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};
-pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind};
+pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind, ReverseProxyOptions};

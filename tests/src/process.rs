@@ -1,6 +1,7 @@
 //! Processes that a test starts: each one has its own log, is signalled and
 //! ended by its own id, and never outlives the test.
 
+mod clock;
 mod running;
 
 use std::fs::{File, OpenOptions};
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+pub use self::clock::{MovableClock, wall_clock_at};
 pub use self::running::{Output, Running, run, run_with_input};
 use crate::wait;
 
@@ -163,18 +165,6 @@ pub(crate) fn copy_surroundings(from: &Command, to: &mut Command) {
 fn last_lines(text: &str, count: usize) -> String {
     let lines = text.lines().collect::<Vec<_>>();
     lines[lines.len().saturating_sub(count)..].join("\n")
-}
-
-/// The environment in which a program sees the wall clock at another time:
-/// `+30d` for later, `@1970-01-02 00:00:00` for a fixed start. Its monotonic
-/// clock stays true.
-///
-/// # Panics
-/// When the library for it is not installed.
-pub fn wall_clock_at(time: &str) -> Vec<(String, String)> {
-    let library = crate::places::clock_library().display().to_string();
-    let variables = [("LD_PRELOAD", library.as_str()), ("FAKETIME", time), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-    variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec()
 }
 
 /// Writes a file that only its owner may read.

@@ -10,6 +10,7 @@ mod hub;
 mod live;
 mod postgres;
 mod rogue;
+mod web;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
 pub use self::connection::Connection;
@@ -19,3 +20,4 @@ pub use self::hub::{Environment, Hub, HubOptions, contains};
 pub use self::live::LiveChannel;
 pub use self::postgres::Postgres;
 pub use self::rogue::{Rogue, RogueSession};
+pub use self::web::WebClient;

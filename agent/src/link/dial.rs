@@ -1,11 +1,12 @@
 //! One dial over one transport, from DNS to the authenticated end.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use windflow_protocol::tls::{ClientTls, TlsError};
 use windflow_protocol::transport::{TransportKind, quic, websocket};
 
+use super::names::Names;
 use super::outer::OuterTls;
 use super::proxy::{self, ProxyRules};
 use super::{HubUrl, Io, LinkError, Outer, TlsSource, tcp};
@@ -32,11 +33,20 @@ impl Dialed {
 pub(super) struct Dialer {
     proxies: ProxyRules,
     outer: OuterTls,
+    names: Names,
+}
+
+/// What HTTP is spoken on, and how it was reached.
+struct Reached {
+    io: Box<dyn Io>,
+    /// The hub's host, or the proxy's before it.
+    host: String,
+    address: Option<IpAddr>,
 }
 
 impl Dialer {
     pub(super) fn new(proxies: ProxyRules) -> Self {
-        Self { proxies, outer: OuterTls::default() }
+        Self { proxies, outer: OuterTls::default(), names: Names::default() }
     }
 
     pub(super) async fn dial(
@@ -47,42 +57,48 @@ impl Dialer {
     ) -> Result<Dialed, LinkError> {
         let tls = tls()?;
         match kind {
-            TransportKind::Quic => dial_quic(hub, &tls).await,
+            TransportKind::Quic => dial_quic(&self.names, hub, &tls).await,
             TransportKind::WebSocket | TransportKind::Memory => self.dial_websocket(hub, &tls).await,
         }
     }
 
     async fn dial_websocket(&self, hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
-        let outer = self.reach(hub).await?;
+        let Reached { io, host, address } = self.reach(hub).await?;
         let uri = format!("ws://{}{}{}", hub.authority(), hub.base, websocket::PATH);
         let uri = uri.parse().map_err(|_| LinkError::NoAddress)?;
-        let socket = websocket::connect(outer, &uri, http::HeaderMap::new()).await?;
-        Ok(Dialed::WebSocket(Box::new(tls.handshake(socket).await?)))
+        let socket = websocket::connect(io, &uri, http::HeaderMap::new()).await?;
+        let stream = Box::new(tls.handshake(socket).await?);
+        if let Some(address) = address {
+            self.names.note_good(&host, address);
+        }
+        Ok(Dialed::WebSocket(stream))
     }
 
     /// The byte stream on which the hub, or what stands before it, speaks HTTP.
-    async fn reach(&self, hub: &HubUrl) -> Result<Box<dyn Io>, LinkError> {
-        let tcp = match self.proxies.proxy_for(hub) {
-            None => tcp::connect(&hub.host, hub.port).await?,
+    async fn reach(&self, hub: &HubUrl) -> Result<Reached, LinkError> {
+        let (tcp, host) = match self.proxies.proxy_for(hub) {
+            None => (tcp::connect(&self.names, &hub.host, hub.port).await?, &hub.host),
             Some(proxy) => {
-                let mut tcp = tcp::connect(&proxy.host, proxy.port).await?;
+                let mut tcp = tcp::connect(&self.names, &proxy.host, proxy.port).await?;
                 proxy::connect(&mut tcp, proxy, hub).await?;
-                tcp
+                (tcp, &proxy.host)
             }
         };
-        match hub.outer {
-            Outer::Plain => Ok(Box::new(tcp)),
-            Outer::Tls => Ok(Box::new(self.outer.connect(tcp, &hub.host).await?)),
-        }
+        let address = tcp.peer_addr().ok().map(|address| address.ip());
+        let io: Box<dyn Io> = match hub.outer {
+            Outer::Plain => Box::new(tcp),
+            Outer::Tls => Box::new(self.outer.connect(tcp, &hub.host).await?),
+        };
+        Ok(Reached { io, host: host.clone(), address })
     }
 }
 
 /// A path that carries UDP answers within this.
 const QUIC_ANSWER: Duration = Duration::from_secs(5);
 
-async fn dial_quic(hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
+async fn dial_quic(names: &Names, hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
     let mut last = LinkError::NoAddress;
-    for address in tcp::resolve(&hub.host, hub.port).await? {
+    for address in names.resolve(&hub.host, hub.port).await? {
         let endpoint = match quinn::Endpoint::client(any_port(address)) {
             Ok(endpoint) => endpoint,
             Err(source) => {
@@ -92,7 +108,10 @@ async fn dial_quic(hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
         };
         let silent = || LinkError::Udp { target: hub.authority() };
         match tokio::time::timeout(QUIC_ANSWER, quic::connect(&endpoint, address, tls)).await {
-            Ok(Ok(connection)) => return Ok(Dialed::Quic(endpoint, connection)),
+            Ok(Ok(connection)) => {
+                names.note_good(&hub.host, address.ip());
+                return Ok(Dialed::Quic(endpoint, connection));
+            }
             Ok(Err(TlsError::Handshake(error))) if error.kind() == std::io::ErrorKind::TimedOut => last = silent(),
             Ok(Err(error)) => return Err(error.into()),
             Err(_) => last = silent(),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 
 use super::LinkError;
+use super::names::Names;
 
 /// The next address is tried this long after the one before (RFC 8305 §5).
 const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
@@ -22,25 +23,12 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(15), Duration::from
 /// cannot be overtaken by a terminal any more.
 const NOT_SENT_LOW: u32 = 128 * 1024;
 
-/// The addresses of a host, families in turn.
-///
-/// # Errors
-/// [`LinkError::Dns`].
-pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, LinkError> {
-    let failed = |source| LinkError::Dns { host: host.to_owned(), source };
-    let found: Vec<SocketAddr> = lookup_host((host, port)).await.map_err(failed)?.collect();
-    if found.is_empty() {
-        return Err(failed(io::ErrorKind::NotFound.into()));
-    }
-    Ok(interleaved(found))
-}
-
 /// Connects to the first address that answers.
 ///
 /// # Errors
 /// [`LinkError::Dns`] or [`LinkError::Tcp`].
-pub(super) async fn connect(host: &str, port: u16) -> Result<TcpStream, LinkError> {
-    let addresses = resolve(host, port).await?;
+pub(super) async fn connect(names: &Names, host: &str, port: u16) -> Result<TcpStream, LinkError> {
+    let addresses = names.resolve(host, port).await?;
     let failed = |source| LinkError::Tcp { target: super::url::authority(host, port), source };
     let stream = first_of(&addresses).await.map_err(failed)?;
     tune(&stream);
@@ -64,13 +52,6 @@ async fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
             () = pause => {}
         }
     }
-}
-
-fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (same, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
-    let longest = same.len().max(other.len());
-    (0..longest).flat_map(|i| [same.get(i), other.get(i)]).flatten().copied().collect()
 }
 
 /// Sets what the kernel offers; a kernel that lacks an option still carries
@@ -99,13 +80,6 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-
-    #[test]
-    fn families_take_turns() {
-        let address = |text: &str| text.parse::<SocketAddr>().unwrap();
-        let (a, b, c) = (address("[::1]:1"), address("[::2]:1"), address("1.1.1.1:1"));
-        assert_eq!(interleaved(vec![a, b, c]), [a, c, b]);
-    }
 
     #[tokio::test]
     async fn a_dead_address_does_not_hide_a_live_one() {

@@ -1,6 +1,7 @@
 //! `windflow-hub serve`: builds the hub, opens its doors and waits for its end.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use windflow_protocol::transport::quic;
 
@@ -10,7 +11,7 @@ use crate::config::{DataDir, ServeOptions};
 use crate::lifecycle::Lifecycle;
 use crate::ops::console;
 use crate::router;
-use crate::server::{DoorPlan, Server, load_certificate};
+use crate::server::{CertificateSource, DoorPlan, PortCertificate, Server, TrustedProxies};
 
 /// Runs the hub until it is told to stop.
 ///
@@ -25,8 +26,11 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     if !console::is_built(app.console) {
         tracing::warn!("this program was built without the web console: `make build` builds both");
     }
-    let certificate = load_certificate(&options.listen, &data_dir.tls(), app.clock.now())?;
-    let plan = DoorPlan { address: options.listen.listen, certificate, socket: data_dir.socket() };
+    let source = CertificateSource::new(&options.listen, &data_dir.tls())?;
+    let certificate = Arc::new(PortCertificate::load(source, app.clock.now())?);
+    background::watch_certificate(&app, &certificate);
+    let proxies = TrustedProxies::new(&options.proxies);
+    let plan = DoorPlan { address: options.listen.listen, certificate, proxies, socket: data_dir.socket() };
     let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone())?;
     tracing::info!(address = %server.address()?, database = app.db.engine(), "hub is listening");
     let address = server.address()?;

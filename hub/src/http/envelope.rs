@@ -14,6 +14,8 @@ use super::peer::LastingTls;
 use crate::error::ApiError;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const CROSS_ORIGIN_OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 /// Paths below which Docker clients call. They read errors from `message`.
 const GATEWAY_MARK: &str = "/engine/";
 
@@ -81,6 +83,8 @@ fn finish(mut response: Response, id: &RequestId, context: &Context) -> Response
     set_default(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set_default(headers, header::REFERRER_POLICY, "no-referrer");
     set_default(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    set_default(headers, CROSS_ORIGIN_OPENER_POLICY, "same-origin");
+    set_default(headers, CROSS_ORIGIN_RESOURCE_POLICY, "same-origin");
     if context.is_api {
         set_default(headers, header::CACHE_CONTROL, "no-store");
     }

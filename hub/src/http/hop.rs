@@ -24,7 +24,7 @@ const PER_CONNECTION: [HeaderName; 6] = [
 ];
 
 /// Headers that are between a caller and the hub, and never reach an engine.
-const HUBS_OWN: [HeaderName; 9] = [
+const HUBS_OWN: [HeaderName; 12] = [
     header::AUTHORIZATION,
     header::PROXY_AUTHORIZATION,
     header::COOKIE,
@@ -32,6 +32,9 @@ const HUBS_OWN: [HeaderName; 9] = [
     header::REFERER,
     header::FORWARDED,
     HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-real-ip"),
     HeaderName::from_static("x-request-id"),
 ];

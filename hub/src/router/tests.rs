@@ -129,6 +129,8 @@ async fn answers_of_the_api_are_not_stored_sniffed_or_framed() {
     assert_eq!(answer.headers["x-content-type-options"], "nosniff");
     assert_eq!(answer.headers["referrer-policy"], "no-referrer");
     assert_eq!(answer.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'");
+    assert_eq!(answer.headers["cross-origin-opener-policy"], "same-origin");
+    assert_eq!(answer.headers["cross-origin-resource-policy"], "same-origin");
 }
 
 #[tokio::test]

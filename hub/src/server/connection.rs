@@ -17,8 +17,7 @@ use tower::ServiceExt;
 
 use windflow_protocol::transport::websocket;
 
-use super::tls::CertificateMaker;
-use super::{Doors, HANDSHAKE_DEADLINE, tuning};
+use super::{Doors, HANDSHAKE_DEADLINE, proxy_protocol, tuning};
 use crate::http::{LastingTls, Peer, Scheme};
 
 /// The head of a request must arrive within this. A kept connection may rest
@@ -33,21 +32,41 @@ const BUFFER_MAX: usize = 64 * 1024;
 const TLS_HANDSHAKE: u8 = 0x16;
 
 /// Serves one TCP connection to its end.
-pub async fn serve_tcp(stream: TcpStream, address: SocketAddr, doors: Doors) {
+pub async fn serve_tcp(mut stream: TcpStream, address: SocketAddr, doors: Doors) {
     tuning::tune(&stream);
-    let mut first = [0];
-    let peeked = tokio::time::timeout(HANDSHAKE_DEADLINE, stream.peek(&mut first)).await;
-    match peeked {
-        Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => serve_tls(stream, address, doors).await,
-        Ok(Ok(1)) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Http }, doors).await,
+    match tokio::time::timeout(HANDSHAKE_DEADLINE, begin(&mut stream, address, &doors)).await {
+        Ok(Ok((TLS_HANDSHAKE, address))) => serve_tls(stream, address, doors).await,
+        Ok(Ok((_, address))) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Http }, doors).await,
         // Nothing came: a port scan, a health probe or a link that went away.
-        Ok(Ok(_) | Err(_)) | Err(_) => {}
+        Ok(Err(_)) | Err(_) => {}
+    }
+}
+
+/// The first byte of what a caller says, and the caller's address: where a
+/// trusted proxy begins with it, as that one says.
+async fn begin(stream: &mut TcpStream, address: SocketAddr, doors: &Doors) -> std::io::Result<(u8, SocketAddr)> {
+    let first = peek(stream).await?;
+    if first != proxy_protocol::FIRST || !doors.proxies.trust(address.ip()) {
+        return Ok((first, address));
+    }
+    let caller = proxy_protocol::read(stream).await?;
+    Ok((peek(stream).await?, caller.unwrap_or(address)))
+}
+
+async fn peek(stream: &TcpStream) -> std::io::Result<u8> {
+    let mut first = [0];
+    match stream.peek(&mut first).await? {
+        0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(first[0]),
     }
 }
 
 async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
     let handshake = async {
-        let _turn = doors.handshakes.take(address.ip()).await;
+        let _turn = match doors.proxies.trust(address.ip()) {
+            true => doors.handshakes.take_any().await,
+            false => doors.handshakes.take(address.ip()).await,
+        };
         doors.tls.accept(stream).await
     };
     match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake).await {
@@ -61,8 +80,15 @@ async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
 /// that runs is answered and the connection closed.
 pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: Peer, doors: Doors) {
     let router = doors.router.clone();
-    let lasting = lasting_tls(peer, doors.maker);
-    let service = service_fn(move |request| answer(router.clone(), peer, lasting, request));
+    let (proxies, self_signed) = (doors.proxies.clone(), doors.certificate.is_self_signed());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        let caller = proxies.caller(peer, request.headers_mut());
+        // Where a proxy ended TLS, the certificate was the proxy's.
+        if caller.scheme() == Scheme::Https && (!self_signed || caller != peer) {
+            request.extensions_mut().insert(LastingTls);
+        }
+        answer(router.clone(), caller, request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
@@ -89,7 +115,6 @@ pub async fn serve_http(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'st
 async fn answer(
     router: axum::Router,
     peer: Peer,
-    lasting: Option<LastingTls>,
     mut request: Request<Incoming>,
 ) -> Result<Response<Body>, Infallible> {
     if request.method() == Method::CONNECT {
@@ -100,14 +125,7 @@ async fn answer(
         return Ok(redirect);
     }
     request.extensions_mut().insert(peer);
-    if let Some(lasting) = lasting {
-        request.extensions_mut().insert(lasting);
-    }
     router.oneshot(request).await
-}
-
-fn lasting_tls(peer: Peer, maker: CertificateMaker) -> Option<LastingTls> {
-    (peer.scheme() == Scheme::Https && maker == CertificateMaker::Operator).then_some(LastingTls)
 }
 
 /// Plain HTTP is served to this machine alone; others are sent to TLS on the
@@ -126,7 +144,11 @@ fn redirect_to_tls<B>(request: &Request<B>, peer: Peer) -> Option<Response<Body>
     Some(
         (
             StatusCode::PERMANENT_REDIRECT,
-            [(header::LOCATION, target), (header::CONNECTION, HeaderValue::from_static("close"))],
+            [
+                (header::LOCATION, target),
+                (header::CONNECTION, HeaderValue::from_static("close")),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ],
         )
             .into_response(),
     )

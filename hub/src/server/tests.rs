@@ -10,10 +10,12 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::clock::Clock;
-use crate::config::ListenOptions;
+use crate::config::{ListenOptions, ProxyOptions};
 use crate::lifecycle::Ended;
 use crate::router;
-use crate::testing::TestHub;
+use crate::testing::{PASSWORD, TestHub};
+
+const ADMIN: (&str, &str) = ("admin", PASSWORD);
 
 struct OpenHub {
     hub: TestHub,
@@ -24,11 +26,20 @@ struct OpenHub {
 
 impl OpenHub {
     async fn start() -> Self {
-        let hub = TestHub::empty().await;
+        Self::start_behind(&[]).await
+    }
+
+    /// A hub that trusts the proxies of these networks.
+    async fn start_behind(networks: &[&str]) -> Self {
+        let hub = TestHub::with_users().await;
         let directory = tempfile::tempdir().unwrap();
         let options = ListenOptions { listen: "127.0.0.1:0".parse().unwrap(), tls_cert: None, tls_key: None };
-        let certificate = load_certificate(&options, directory.path(), crate::clock::SystemClock.now()).unwrap();
-        let plan = DoorPlan { address: options.listen, certificate, socket: directory.path().join("hub.sock") };
+        let trusted_proxies = networks.iter().map(|network| network.parse().unwrap()).collect();
+        let proxies = ProxyOptions { trusted_proxies, ..ProxyOptions::default() };
+        let source = CertificateSource::new(&options, directory.path()).unwrap();
+        let certificate = Arc::new(PortCertificate::load(source, crate::clock::SystemClock.now()).unwrap());
+        let socket = directory.path().join("hub.sock");
+        let plan = DoorPlan { address: options.listen, certificate, proxies: TrustedProxies::new(&proxies), socket };
         let lifecycle = Lifecycle::default();
         let server = Server::bind(plan, router::build(hub.app.clone()), lifecycle.clone()).unwrap();
         let address = server.address().unwrap();
@@ -41,6 +52,10 @@ impl OpenHub {
     }
 
     async fn tls(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+        self.tls_on(self.tcp().await).await
+    }
+
+    async fn tls_on(&self, stream: TcpStream) -> tokio_rustls::client::TlsStream<TcpStream> {
         use rustls::pki_types::pem::PemObject;
         let mut roots = rustls::RootCertStore::empty();
         let own = rustls::pki_types::CertificateDer::from_pem_file(self.directory.path().join("cert.pem")).unwrap();
@@ -49,12 +64,30 @@ impl OpenHub {
         let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.unwrap().with_root_certificates(roots).with_no_client_auth();
         let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.tcp().await).await.unwrap()
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
     async fn stop(self) -> Ended {
         self.lifecycle.drain(std::future::pending()).await
     }
+}
+
+/// Signs in on a plain connection, as a proxy passes it on with these headers.
+async fn sign_in(open: &OpenHub, (name, password): (&str, &str), headers: &str) -> String {
+    let body = format!("{{\"name\":\"{name}\",\"password\":\"{password}\"}}");
+    let head =
+        "POST /api/v1/session HTTP/1.1\r\nHost: hub.example\r\nConnection: close\r\nContent-Type: application/json";
+    let request = format!("{head}\r\nContent-Length: {}\r\n{headers}\r\n{body}", body.len());
+    let mut stream = open.tcp().await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// What a proxy writes that ended TLS for a caller at this address.
+fn passed_on(address: &str) -> String {
+    format!("Origin: https://hub.example\r\nX-Forwarded-For: {address}\r\nX-Forwarded-Proto: https\r\n")
 }
 
 async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
@@ -153,4 +186,97 @@ async fn draining_closes_resting_connections() {
     assert_eq!(open.stop().await, Ended::Drained);
     let mut rest = Vec::new();
     resting.read_to_end(&mut rest).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_behind_a_trusted_proxy_is_on_https() {
+    let open = OpenHub::start_behind(&["127.0.0.1/32"]).await;
+    let answer = sign_in(&open, ADMIN, &passed_on("192.0.2.7")).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(answer.contains("set-cookie: __Host-windflow="), "{answer}");
+    assert!(answer.contains("strict-transport-security: "), "{answer}");
+}
+
+#[tokio::test]
+async fn nobody_else_makes_plain_http_pass_for_https() {
+    let open = OpenHub::start_behind(&["192.0.2.0/24"]).await;
+    let answer = sign_in(&open, ADMIN, &passed_on("192.0.2.7")).await;
+    assert!(answer.starts_with("HTTP/1.1 403 ") && answer.contains("foreign_origin"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_caller_whose_proxy_was_asked_in_plain_is_sent_to_https_once() {
+    let open = OpenHub::start_behind(&["127.0.0.1/32"]).await;
+    let said = |scheme: &str| format!("X-Forwarded-For: 192.0.2.7\r\nX-Forwarded-Proto: {scheme}\r\n");
+    let plain = sign_in(&open, ADMIN, &said("http")).await;
+    assert!(plain.starts_with("HTTP/1.1 308 "), "{plain}");
+    assert!(plain.contains("location: https://hub.example/api/v1/session\r\n"), "{plain}");
+    assert!(sign_in(&open, ADMIN, &said("https")).await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn who_guesses_behind_a_proxy_is_slowed_down_alone_and_recorded_by_their_own_address() {
+    let open = OpenHub::start_behind(&["127.0.0.1/32"]).await;
+    for guess in 0..20 {
+        // What the guesser writes to the left of the proxy's word changes nothing.
+        sign_in(&open, ("nobody", "wrong password"), &passed_on(&format!("198.51.100.{guess}, 192.0.2.66"))).await;
+    }
+    let guesser = sign_in(&open, ADMIN, &passed_on("198.51.100.1, 192.0.2.66")).await;
+    assert!(guesser.starts_with("HTTP/1.1 429 "), "{guesser}");
+    assert!(sign_in(&open, ADMIN, &passed_on("192.0.2.7")).await.starts_with("HTTP/1.1 200 "));
+    let socket = open.directory.path().join("hub.sock");
+    let audit = ask(UnixStream::connect(&socket).await.unwrap(), "/api/v1/audit").await;
+    assert!(audit.contains("\"192.0.2.66\"") && !audit.contains("198.51.100."), "{audit}");
+}
+
+#[tokio::test]
+async fn what_came_through_a_proxy_on_this_machine_is_no_program_of_this_machine() {
+    for networks in [&["127.0.0.1/32"][..], &[]] {
+        let open = OpenHub::start_behind(networks).await;
+        assert!(ask(open.tcp().await, "/metrics").await.starts_with("HTTP/1.1 200 "));
+        for header in ["X-Forwarded-For: 127.0.0.1", "Forwarded: for=127.0.0.1"] {
+            let mut stream = open.tcp().await;
+            let request = format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_browser_is_told_to_insist_on_tls_only_where_somebody_it_knows_signed() {
+    let open = OpenHub::start().await;
+    let mut stream = open.tls().await;
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: hub.example\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("strict-transport-security"), "{answer}");
+}
+
+/// A connection that a proxy passes on for 192.0.2.7.
+async fn passed_on_by_tcp(open: &OpenHub) -> TcpStream {
+    let mut stream = open.tcp().await;
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xc0\x00\x02\x07\x7f\x00\x00\x01\x1f\x90\x20\xfb";
+    stream.write_all(header).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_that_passes_tcp_on_says_for_whom() {
+    let open = OpenHub::start_behind(&["127.0.0.1/32"]).await;
+    // A stranger, so no plain HTTP and no numbers, whatever host they name.
+    let plain = ask(passed_on_by_tcp(&open).await, "/metrics").await;
+    assert!(plain.starts_with("HTTP/1.1 308 "), "{plain}");
+    let tls = ask(open.tls_on(passed_on_by_tcp(&open).await).await, "/metrics").await;
+    assert!(tls.starts_with("HTTP/1.1 401 "), "{tls}");
+    assert!(ask(open.tcp().await, "/metrics").await.starts_with("HTTP/1.1 200 "));
+}
+
+#[tokio::test]
+async fn nobody_else_says_by_tcp_who_they_are() {
+    let open = OpenHub::start_behind(&["192.0.2.0/24"]).await;
+    let answer = ask(passed_on_by_tcp(&open).await, "/metrics").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }

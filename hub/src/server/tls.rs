@@ -1,17 +1,20 @@
 //! The certificate of the TCP port, for browsers and command lines. Agents do
 //! not rely on it: the tunnel brings its own TLS.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair};
+use ring::digest::{Context as Hasher, SHA256};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
 use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
@@ -21,91 +24,145 @@ use crate::config::ListenOptions;
 
 /// How long a self-signed certificate is valid. Some browsers refuse longer.
 const VALIDITY: Duration = Duration::days(820);
-/// A self-signed certificate is replaced at start when it ends within this.
+/// A self-signed certificate is replaced when it ends within this.
 const RENEW_BEFORE: Duration = Duration::days(60);
+/// Largest file of certificates or a key, in bytes.
+const FILE_MAX: usize = 256 * 1024;
 
-/// A certificate chain and its key.
-#[derive(Debug)]
-pub struct ServerCertificate {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    maker: CertificateMaker,
+/// Where the port's certificate and key come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateSource {
+    /// Two files that somebody else keeps.
+    Files {
+        /// The chain, the port's own certificate first.
+        certificate: PathBuf,
+        /// Its key.
+        key: PathBuf,
+    },
+    /// The hub's own directory, filled and renewed by the hub.
+    SelfSigned(PathBuf),
 }
 
-/// Who made the port's certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CertificateMaker {
-    /// The hub, for itself: browsers warn of it.
-    Hub,
-    /// Whoever the operator had it from.
-    Operator,
+/// Both files as they were at one moment.
+pub struct PemPair {
+    certificate: Vec<u8>,
+    key: Zeroizing<Vec<u8>>,
 }
 
-impl ServerCertificate {
-    /// Who made it.
-    pub const fn maker(&self) -> CertificateMaker {
-        self.maker
+impl std::fmt::Debug for PemPair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PemPair").finish_non_exhaustive()
     }
 }
 
-/// The certificate that the options name, or the self-signed one in
-/// `directory`, made if it is missing or soon ends.
-///
-/// # Errors
-/// When a file cannot be read, written or used.
-pub fn load_certificate(
-    options: &ListenOptions,
-    directory: &Path,
-    now: Timestamp,
-) -> anyhow::Result<ServerCertificate> {
-    match (&options.tls_cert, &options.tls_key) {
-        (Some(certificate), Some(key)) => read(certificate, key, CertificateMaker::Operator),
-        (None, None) => self_signed(directory, now.as_datetime()),
-        (Some(_), None) | (None, Some(_)) => bail!("--tls-cert and --tls-key belong together"),
+/// A certificate that can be shown, and when it ends.
+#[derive(Clone, Debug)]
+pub struct Usable {
+    /// The chain and what signs for it.
+    pub certified: Arc<CertifiedKey>,
+    /// The end of the port's own certificate.
+    pub ends: OffsetDateTime,
+}
+
+impl CertificateSource {
+    /// What the options name, or the hub's own `directory`.
+    ///
+    /// # Errors
+    /// When only one of two files is named.
+    pub fn new(options: &ListenOptions, directory: &Path) -> anyhow::Result<Self> {
+        match (&options.tls_cert, &options.tls_key) {
+            (Some(certificate), Some(key)) => Ok(Self::Files { certificate: certificate.clone(), key: key.clone() }),
+            (None, None) => Ok(Self::SelfSigned(directory.to_owned())),
+            (Some(_), None) | (None, Some(_)) => bail!("--tls-cert and --tls-key belong together"),
+        }
+    }
+
+    /// Reads both files. A self-signed pair is made if it is missing or soon
+    /// ends.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written.
+    pub fn read(&self, now: Timestamp) -> anyhow::Result<PemPair> {
+        match self {
+            Self::Files { certificate, key } => PemPair::read(certificate, key),
+            Self::SelfSigned(directory) => self_signed(directory, now.as_datetime()),
+        }
+    }
+}
+
+impl PemPair {
+    fn read(certificate: &Path, key: &Path) -> anyhow::Result<Self> {
+        let certificate = read_file(certificate)?.to_vec();
+        Ok(Self { certificate, key: read_file(key)? })
+    }
+
+    /// Tells one content of the files from another.
+    pub fn digest(&self) -> Vec<u8> {
+        let mut hasher = Hasher::new(&SHA256);
+        hasher.update(&self.certificate.len().to_be_bytes());
+        hasher.update(&self.certificate);
+        hasher.update(&self.key);
+        hasher.finish().as_ref().to_vec()
+    }
+
+    /// Makes the pair fit for use.
+    ///
+    /// # Errors
+    /// When it holds no certificate or no key, or the two do not belong
+    /// together.
+    pub fn open(&self) -> anyhow::Result<Usable> {
+        let chain = CertificateDer::pem_slice_iter(&self.certificate).collect::<Result<Vec<_>, _>>();
+        let chain = chain.context("The certificate file is not in PEM form")?;
+        let Some(own) = chain.first() else { bail!("The certificate file holds no certificate") };
+        let ends = end_of(own)?;
+        let key = PrivateKeyDer::from_pem_slice(&self.key).context("The key file holds no private key in PEM form")?;
+        let certified = CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider());
+        let certified = certified.context("The certificate and the key do not belong together")?;
+        Ok(Usable { certified: Arc::new(certified), ends })
     }
 }
 
 /// An acceptor for browsers and command lines: TLS 1.2 and 1.3, HTTP/1.1.
-pub fn acceptor(certificate: ServerCertificate) -> anyhow::Result<TlsAcceptor> {
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<TlsAcceptor> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .context("Failed to set the TLS versions")?
         .with_no_client_auth()
-        .with_single_cert(certificate.chain, certificate.key)
-        .context("Failed to use the certificate and key of the port")?;
+        .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn self_signed(directory: &Path, now: OffsetDateTime) -> anyhow::Result<ServerCertificate> {
+fn self_signed(directory: &Path, now: OffsetDateTime) -> anyhow::Result<PemPair> {
     let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
     if certificate.exists() && key.exists() {
-        let found = read(&certificate, &key, CertificateMaker::Hub)?;
-        if ends_after(&found.chain[0], now + RENEW_BEFORE) {
+        let found = PemPair::read(&certificate, &key)?;
+        if found.open()?.ends > now + RENEW_BEFORE {
             return Ok(found);
         }
     }
     generate(&certificate, &key, now)?;
     tracing::info!(path = %certificate.display(), "made a self-signed certificate for the port");
-    read(&certificate, &key, CertificateMaker::Hub)
+    PemPair::read(&certificate, &key)
 }
 
-fn read(certificate: &Path, key: &Path, maker: CertificateMaker) -> anyhow::Result<ServerCertificate> {
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .with_context(|| format!("Failed to read certificates from {}", certificate.display()))?;
-    if chain.is_empty() {
-        bail!("{} holds no certificate", certificate.display());
+fn read_file(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let mut content = Zeroizing::new(Vec::with_capacity(FILE_MAX + 1));
+    let read = File::open(path).and_then(|file| file.take(FILE_MAX as u64 + 1).read_to_end(&mut content));
+    read.with_context(|| format!("Failed to read {}", path.display()))?;
+    if content.len() > FILE_MAX {
+        bail!("{} is larger than {FILE_MAX} bytes", path.display());
     }
-    let key = PrivateKeyDer::from_pem_file(key)
-        .with_context(|| format!("Failed to read a private key from {}", key.display()))?;
-    Ok(ServerCertificate { chain, key, maker })
+    Ok(content)
 }
 
-fn ends_after(certificate: &CertificateDer<'_>, moment: OffsetDateTime) -> bool {
-    let parsed = x509_parser::parse_x509_certificate(certificate);
-    parsed.is_ok_and(|(_, certificate)| certificate.validity().not_after.to_datetime() > moment)
+fn end_of(certificate: &CertificateDer<'_>) -> anyhow::Result<OffsetDateTime> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).context("The certificate cannot be read")?;
+    Ok(parsed.validity().not_after.to_datetime())
 }
 
 fn generate(certificate: &Path, key: &Path, now: OffsetDateTime) -> anyhow::Result<()> {
@@ -153,9 +210,17 @@ mod tests {
         let now = time::macros::datetime!(2026-05-04 0:00 UTC);
         let first = self_signed(directory.path(), now).unwrap();
         let later = self_signed(directory.path(), now + Duration::days(700)).unwrap();
-        assert_eq!(first.chain, later.chain);
+        assert_eq!(first.digest(), later.digest());
         let late = self_signed(directory.path(), now + Duration::days(800)).unwrap();
-        assert_ne!(first.chain, late.chain);
-        acceptor(late).unwrap();
+        assert_ne!(first.digest(), late.digest());
+        late.open().unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_far_too_large_is_not_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("large.pem");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(read_file(&path).unwrap_err().to_string().contains("larger than"));
     }
 }

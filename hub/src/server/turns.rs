@@ -10,6 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Sources remembered before those without a turn are forgotten.
 const SOURCES_KEPT: usize = 256;
 
+/// Why a semaphore gives its permits.
+const OPEN: &str = "the semaphores are never closed";
+
 /// Hands out turns. Whoever waits is bounded by the caller's deadline.
 #[derive(Debug)]
 pub struct Turns {
@@ -22,7 +25,7 @@ pub struct Turns {
 /// One turn, until it is dropped.
 #[derive(Debug)]
 pub struct Turn {
-    _of_source: OwnedSemaphorePermit,
+    _of_source: Option<OwnedSemaphorePermit>,
     _of_all: OwnedSemaphorePermit,
 }
 
@@ -35,18 +38,22 @@ impl Turns {
 
     /// Waits for a turn. A source that has all of its own holds up nobody else.
     pub async fn take(&self, from: IpAddr) -> Turn {
-        const OPEN: &str = "the semaphores are never closed";
         let source = self.source(network(from));
         let of_source = source.acquire_owned().await.expect(OPEN);
+        Turn { _of_source: Some(of_source), ..self.take_any().await }
+    }
+
+    /// Waits for a turn for somebody who speaks for many sources.
+    pub async fn take_any(&self) -> Turn {
         let of_all = Arc::clone(&self.all).acquire_owned().await.expect(OPEN);
-        Turn { _of_source: of_source, _of_all: of_all }
+        Turn { _of_source: None, _of_all: of_all }
     }
 
     /// A turn, if there is one at once.
     pub fn try_take(&self, from: IpAddr) -> Option<Turn> {
         let of_source = self.source(network(from)).try_acquire_owned().ok()?;
         let of_all = Arc::clone(&self.all).try_acquire_owned().ok()?;
-        Some(Turn { _of_source: of_source, _of_all: of_all })
+        Some(Turn { _of_source: Some(of_source), _of_all: of_all })
     }
 
     /// Whether more than half of the turns are taken.

@@ -78,6 +78,26 @@ impl Netns {
         }
     }
 
+    /// Drops what goes to this address by TCP from now on.
+    ///
+    /// # Panics
+    /// When the firewall refuses.
+    pub fn block_address(&self, address: Ipv4Addr) {
+        let address = address.to_string();
+        self.firewall(["--append", "OUTPUT", "--protocol", "tcp", "--destination", &address, "--jump", "DROP"]);
+    }
+
+    /// Gives it an IPv6 address and a way for IPv6 to the outside, where nobody
+    /// answers.
+    ///
+    /// # Panics
+    /// When the machine has no IPv6.
+    pub fn add_broken_ipv6(&self) {
+        let (name, far) = (&*self.name, self.far_end());
+        ip(&["-n", name, "-6", "address", "add", "2001:db8:77::2/64", "dev", &far, "nodad"]);
+        ip(&["-n", name, "-6", "route", "add", "default", "dev", &far]);
+    }
+
     /// Lets everything through again.
     ///
     /// # Panics

@@ -32,6 +32,8 @@ pub struct LinkOptions {
     pub piece: Option<usize>,
     /// How old a TCP connection gets before it is reset.
     pub reset_after: Option<Duration>,
+    /// How long a TCP connection may carry nothing before it is reset.
+    pub idle_max: Option<Duration>,
     /// How many of 1,000 datagrams are lost.
     pub lost_datagrams_per_mille: u64,
     /// What chance follows from.
@@ -135,6 +137,12 @@ impl Relay {
         self.shared.controls.send_modify(|controls| controls.cuts += 1);
     }
 
+    /// Resets the agent's end of every TCP connection that is open now and says
+    /// nothing to the hub, whose end stays open and silent.
+    pub fn forget(&self) {
+        self.shared.controls.send_modify(|controls| controls.forgotten += 1);
+    }
+
     /// How many TCP connections were let through so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
@@ -159,6 +167,7 @@ struct Controls {
     tcp: Entrance,
     udp: Entrance,
     cuts: u64,
+    forgotten: u64,
 }
 
 impl Controls {

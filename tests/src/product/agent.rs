@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::hub::Hub;
 use crate::network::{namespace_file, wrap_in};
 use crate::places;
-use crate::process::{Output, Process, freeze_process, run, write_private};
+use crate::process::{Output, Process, copy_surroundings, freeze_process, run, write_private};
 use crate::wait;
 
 /// How long an enrollment may take.
@@ -32,6 +32,8 @@ pub struct AgentOptions {
     pub transport: String,
     /// The network namespace it lives in.
     pub namespace: Option<String>,
+    /// Its `/etc/resolv.conf`, where it is not the machine's.
+    pub resolver: Option<PathBuf>,
     /// Further environment of the process.
     pub environment: Vec<(String, String)>,
 }
@@ -44,6 +46,7 @@ impl AgentOptions {
             engine: engine.to_owned(),
             transport: "auto".to_owned(),
             namespace: None,
+            resolver: None,
             environment: Vec::new(),
         }
     }
@@ -66,6 +69,13 @@ impl AgentOptions {
     #[must_use]
     pub fn inside(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.to_owned());
+        self
+    }
+
+    /// The same with names from the server that this `resolv.conf` names.
+    #[must_use]
+    pub fn with_resolver(mut self, configuration: PathBuf) -> Self {
+        self.resolver = Some(configuration);
         self
     }
 
@@ -248,11 +258,23 @@ impl Agent {
 
     fn surround(&self, mut command: Command) -> Command {
         command.envs(self.options.environment.iter().cloned());
+        if let Some(configuration) = &self.options.resolver {
+            command = with_resolver(configuration, &command);
+        }
         match &self.options.namespace {
             Some(namespace) => wrap_in(&namespace_file(namespace), &command),
             None => command,
         }
     }
+}
+
+/// The same command where this file is `/etc/resolv.conf`.
+fn with_resolver(configuration: &Path, command: &Command) -> Command {
+    let mut inside = Command::new("unshare");
+    inside.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+    inside.arg(configuration).arg(command.get_program()).args(command.get_args());
+    copy_surroundings(command, &mut inside);
+    inside
 }
 
 /// The command `windflow-agent enroll` for these options.

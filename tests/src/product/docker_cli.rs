@@ -20,6 +20,7 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 pub struct DockerCli {
     host: String,
     folder: TempDir,
+    trusts_what_is_in_its_folder: bool,
 }
 
 impl DockerCli {
@@ -41,6 +42,18 @@ impl DockerCli {
         Self::configured(host, &[("Authorization", format!("Bearer {api_token}"))])
     }
 
+    /// The same behind a reverse proxy at `address` that ends TLS with this
+    /// certificate, given as PEM text.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn through_tls(address: SocketAddr, certificate: &str, environment_id: &str, api_token: &str) -> Self {
+        let mut docker = Self::for_address(address, environment_id, api_token);
+        write_private(&docker.folder.path().join("ca.pem"), certificate);
+        docker.trusts_what_is_in_its_folder = true;
+        docker
+    }
+
     /// The command on a socket of this machine, without a token.
     ///
     /// # Panics
@@ -57,7 +70,7 @@ impl DockerCli {
             "cliPluginsExtraDirs": [places::newer_engine().join("cli-plugins")],
         });
         write_private(&folder.path().join("config.json"), &configuration.to_string());
-        Self { host, folder }
+        Self { host, folder, trusts_what_is_in_its_folder: false }
     }
 
     /// Runs `docker ARGUMENTS` to its end.
@@ -90,6 +103,9 @@ impl DockerCli {
     pub fn command(&self) -> Command {
         let mut command = Command::new(places::newer_engine().join("bin/docker"));
         command.env("DOCKER_HOST", &self.host).env("DOCKER_CONFIG", self.folder.path());
+        if self.trusts_what_is_in_its_folder {
+            command.env("DOCKER_TLS_VERIFY", "1").env("DOCKER_CERT_PATH", self.folder.path());
+        }
         command
     }
 }

@@ -14,8 +14,17 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 pub struct Answer {
     /// The status code.
     pub status: u16,
+    /// The headers.
+    pub headers: http::HeaderMap,
     /// The body as text.
     pub body: String,
+}
+
+impl Answer {
+    /// The first header of this name, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 /// Sends one request from a thread of its own, since the caller's may belong
@@ -29,22 +38,29 @@ pub(super) fn ask(
 ) -> Option<Answer> {
     let ask = || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
-        let exchange = exchange(address, method, path, headers, body);
+        let exchange = async {
+            let stream = TokioIo::new(tokio::net::TcpStream::connect(address).await?);
+            exchange(stream, &address.to_string(), method, path, headers, body).await
+        };
         runtime.block_on(async { tokio::time::timeout(REQUEST_DEADLINE, exchange).await }).ok()?.ok()
     };
     std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
 }
 
-async fn exchange(
-    address: SocketAddr,
+/// Sends one request on a connection of its own.
+pub(super) async fn exchange<S>(
+    stream: S,
+    host: &str,
     method: &str,
     path: &str,
     headers: &[(&str, String)],
     body: &str,
-) -> anyhow::Result<Answer> {
-    let stream = tokio::net::TcpStream::connect(address).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let mut request = http::Request::builder().method(method).uri(path).header("host", address.to_string());
+) -> anyhow::Result<Answer>
+where
+    S: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
+    let mut request = http::Request::builder().method(method).uri(path).header("host", host);
     if !body.is_empty() {
         request = request.header("content-type", "application/json");
     }
@@ -55,8 +71,9 @@ async fn exchange(
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
+        let headers = response.headers().clone();
         let body = response.into_body().collect().await?.to_bytes();
-        anyhow::Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+        anyhow::Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
     };
     tokio::select! {
         answer = answer => answer,

@@ -171,6 +171,11 @@ impl Hub {
         &self.api_token
     }
 
+    /// What the administrator's sign-in sends.
+    pub fn sign_in_body() -> String {
+        serde_json::json!({ "name": ADMINISTRATOR, "password": PASSWORD }).to_string()
+    }
+
     /// Everything it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("hub.log")).unwrap_or_default()
@@ -237,6 +242,16 @@ impl Hub {
         wait::until(&format!("{name} to be {state}"), within, || {
             self.environment(name).filter(|environment| environment.state == state)
         })
+    }
+
+    /// When the session of the agent of this name began.
+    ///
+    /// # Panics
+    /// When the hub knows no such agent, or it never had one.
+    pub fn connected_at(&self, name: &str) -> String {
+        let body = self.request("GET", &format!("/api/v1/agents?name={name}"), "").body;
+        let list: serde_json::Value = serde_json::from_str(&body).expect("a list is JSON");
+        list["items"][0]["connected_at"].as_str().unwrap_or_else(|| panic!("{name} has no session: {body}")).to_owned()
     }
 
     /// Sends a request with the administrator's token.

@@ -1,6 +1,7 @@
 //! What breaks comes back by itself, and nothing lies about it meanwhile.
 
 mod clocks;
+mod dns;
 mod engine;
 mod identity;
 mod link;

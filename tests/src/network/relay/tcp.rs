@@ -1,7 +1,7 @@
 //! The TCP half of the relay.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,9 +39,19 @@ pub(super) async fn relay(listener: std::net::TcpListener, shared: Arc<Shared>) 
     }
 }
 
+/// How a connection ended.
+enum End {
+    /// Both ends have ended it.
+    ByItself,
+    /// Both ends are reset.
+    Cut,
+    /// The agent's end is reset; the hub's is left as it is.
+    Forgotten,
+}
+
 async fn connect(mut client: TcpStream, shared: Arc<Shared>) {
     let mut controls = shared.controls.subscribe();
-    let cuts = controls.borrow_and_update().cuts;
+    let begun = controls.borrow_and_update().clone();
     let Ok(Ok(mut server)) = timeout(DIAL_DEADLINE, TcpStream::connect(shared.target)).await else {
         return reset_when_dropped(&client);
     };
@@ -50,38 +60,69 @@ async fn connect(mut client: TcpStream, shared: Arc<Shared>) {
         stream.set_nodelay(true).expect("a TCP socket has this option");
     }
     let reset_at = Instant::now() + shared.options.reset_after.unwrap_or(NEVER);
-    let ended_by_itself = {
+    let active = Mutex::new(Instant::now());
+    let end = {
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
-        let up = pass(from_client, to_server, Direction::ToHub, &shared);
-        let down = pass(from_server, to_client, Direction::ToAgent, &shared);
+        let up = pass(from_client, to_server, Direction::ToHub, &shared, &active);
+        let down = pass(from_server, to_client, Direction::ToAgent, &shared, &active);
+        let ordered = controls.wait_for(|now| now.cuts != begun.cuts || now.forgotten != begun.forgotten);
         tokio::select! {
-            _ = async { tokio::join!(up, down) } => true,
-            _ = controls.wait_for(|controls| controls.cuts != cuts) => false,
-            () = sleep_until(reset_at) => false,
+            _ = async { tokio::join!(up, down) } => End::ByItself,
+            now = ordered => match now.is_ok_and(|now| now.cuts == begun.cuts) {
+                true => End::Forgotten,
+                false => End::Cut,
+            },
+            () = sleep_until(reset_at) => End::Cut,
+            () = idle(&active, shared.options.idle_max.unwrap_or(NEVER)) => End::Cut,
         }
     };
-    if !ended_by_itself {
-        reset_when_dropped(&client);
-        reset_when_dropped(&server);
+    match end {
+        End::ByItself => {}
+        End::Cut => {
+            reset_when_dropped(&client);
+            reset_when_dropped(&server);
+        }
+        End::Forgotten => {
+            reset_when_dropped(&client);
+            drop(client);
+            while let Ok(1..) = server.read(&mut [0; READ_MAX]).await {}
+        }
+    }
+}
+
+/// Ends when nothing has been carried for this long.
+async fn idle(active: &Mutex<Instant>, most: Duration) {
+    loop {
+        let due = *active.lock().expect("no carrier panics") + most;
+        if due <= Instant::now() {
+            return;
+        }
+        sleep_until(due).await;
     }
 }
 
 /// Carries one direction to its end.
-async fn pass(from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction, shared: &Shared) {
+async fn pass(from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction, shared: &Shared, active: &Mutex<Instant>) {
     let (sender, receiver) = mpsc::channel(TRAVELLING_MAX);
-    tokio::join!(depart(from, sender, direction, shared), arrive(to, receiver, direction, shared));
+    tokio::join!(depart(from, (sender, active), direction, shared), arrive(to, receiver, direction, shared));
 }
 
 /// Bytes on their way and when they are due; no bytes are the end.
 type Travelling = (Instant, Vec<u8>);
 
-async fn depart(mut from: ReadHalf<'_>, road: mpsc::Sender<Travelling>, direction: Direction, shared: &Shared) {
+async fn depart(
+    mut from: ReadHalf<'_>,
+    (road, active): (mpsc::Sender<Travelling>, &Mutex<Instant>),
+    direction: Direction,
+    shared: &Shared,
+) {
     let mut controls = shared.controls.subscribe();
     let mut buffer = vec![0; READ_MAX];
     loop {
         not_stalled(&mut controls, direction).await;
         let read = from.read(&mut buffer).await.unwrap_or(0);
+        *active.lock().expect("no carrier panics") = Instant::now();
         let flow = controls.borrow().flow(direction);
         if flow == Flow::Swallow && read > 0 {
             continue;

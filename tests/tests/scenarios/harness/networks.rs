@@ -63,6 +63,31 @@ fn a_connection_is_reset_at_its_age() {
 }
 
 #[test]
+fn a_connection_that_rests_is_reset_and_one_that_does_not_is_kept() {
+    let idle_max = Some(Duration::from_millis(300));
+    let mut ends = connect_through(LinkOptions { idle_max, ..LinkOptions::default() });
+    let busy_until = Instant::now() + Duration::from_millis(900);
+    ends.server.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    while Instant::now() < busy_until {
+        ends.client.write_all(b"x").unwrap();
+        ends.server.read_exact(&mut [0]).unwrap();
+    }
+    assert_eq!(ends.client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+}
+
+#[test]
+fn a_forgotten_connection_is_reset_at_the_agents_end_and_silent_at_the_hubs() {
+    let mut ends = connect_through(LinkOptions::default());
+    ends.client.write_all(b"x").unwrap();
+    ends.server.read_exact(&mut [0]).unwrap();
+    ends.relay.forget();
+    assert_eq!(ends.client.read(&mut [0]).unwrap_err().kind(), ErrorKind::ConnectionReset);
+    ends.server.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    ends.server.write_all(b"anybody?").unwrap();
+    assert_eq!(ends.server.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+}
+
+#[test]
 fn swallowed_bytes_never_arrive_and_nobody_is_told() {
     let mut ends = connect_through(LinkOptions::default());
     ends.relay.set_flow(Direction::ToHub, Flow::Swallow);
