@@ -85,7 +85,7 @@ async fn upgrade(mut io: TcpStream) -> websocket::WebSocketIo<TcpStream> {
         response += &format!("{name}: {}\r\n", value.to_str().expect("text"));
     }
     io.write_all((response + "\r\n").as_bytes()).await.expect("response");
-    websocket::accept(io).await
+    websocket::accept(io)
 }
 
 async fn tls_pair(dialled: impl Io + 'static, accepted: impl Io + 'static) -> (Box<dyn Io>, Box<dyn Io>) {

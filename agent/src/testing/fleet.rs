@@ -195,7 +195,7 @@ async fn serve_tcp(mut tcp: TcpStream, tls: Arc<rustls::ServerConfig>, visited: 
     }
     tcp.write_all((text + "\r\n").as_bytes()).await.unwrap();
     // An agent that does not trust this hub cuts the handshake.
-    let Ok((stream, peer)) = hub::accept(websocket::accept(tcp).await, tls).await else { return };
+    let Ok((stream, peer)) = hub::accept(websocket::accept(tcp), tls).await else { return };
     match peer.purpose {
         Purpose::Session => {
             let (connection, driver) = Connection::multiplexed(stream, Side::Hub, TransportKind::WebSocket);

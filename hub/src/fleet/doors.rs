@@ -128,7 +128,7 @@ async fn accept_agent(State(app): State<AppState>, caller: Caller, mut request: 
     let listener = app.listener.clone();
     app.lifecycle.tasks.spawn(async move {
         match tokio::time::timeout(CONNECT_DEADLINE, upgraded).await {
-            Ok(Ok(io)) => listener.take_stream(websocket::accept(TokioIo::new(io)).await, from),
+            Ok(Ok(io)) => listener.take_stream(websocket::accept(TokioIo::new(io)), from),
             Ok(Err(error)) => tracing::debug!(%from, %error, "an agent's connection was not upgraded"),
             Err(_) => tracing::debug!(%from, "an agent's connection was not upgraded in time"),
         }

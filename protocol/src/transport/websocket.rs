@@ -1,27 +1,30 @@
 //! A byte stream over the binary messages of a WebSocket (RFC 6455). Message
 //! borders mean nothing; TLS and the multiplexer run inside.
+//!
+//! tungstenite shakes hands and knows the form of a frame. Its own streams would
+//! copy each byte twice more in either direction, and never shrink.
 
-mod gate;
+mod head;
+mod incoming;
+mod mask;
+mod outgoing;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
-use futures_util::FutureExt;
-use futures_util::{Sink, Stream};
+use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Duration, Instant};
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
-use tokio_tungstenite::tungstenite::protocol::{Message, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::Role;
 
-use self::gate::Gate;
-use crate::limits::WEBSOCKET_MESSAGE_MAX;
+use self::head::Head;
+use self::incoming::{Incoming, Met};
+use self::outgoing::Outgoing;
 
 /// Where a hub accepts agents.
 pub const PATH: &str = "/agent/v1/tunnel";
@@ -29,17 +32,6 @@ pub const PATH: &str = "/agent/v1/tunnel";
 /// The WebSocket subprotocol that both ends name, so that a proxy or another
 /// server behind the same address is told apart from a hub.
 pub const SUBPROTOCOL: &str = "windflow.tunnel.v1";
-
-/// Bytes the codec reads at once, allocated for as long as the socket lives.
-const READ_BUFFER: usize = 4 * 1024;
-/// Frames the codec collects before it writes without being told to.
-const WRITE_BUFFER: usize = 16 * 1024;
-/// Room beside one message and the write buffer for the headers of frames and
-/// for one answer to a ping.
-const FRAME_ROOM: usize = 1024;
-/// How long nothing large must have passed before the codec's memory for large
-/// messages is given back. The heartbeat sees to it that this is noticed.
-const LEAN_AFTER: Duration = Duration::from_secs(1);
 
 /// Why there is no WebSocket.
 #[derive(Debug, thiserror::Error)]
@@ -78,17 +70,6 @@ pub enum UpgradeRefused {
     Subprotocol,
 }
 
-/// The codec's bounds: a message above the limit is refused by its header,
-/// before anything is allocated for it.
-pub fn settings() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(WRITE_BUFFER + WEBSOCKET_MESSAGE_MAX + FRAME_ROOM)
-        .max_message_size(Some(WEBSOCKET_MESSAGE_MAX))
-        .max_frame_size(Some(WEBSOCKET_MESSAGE_MAX))
-}
-
 /// Asks the server behind `io` for the tunnel at `uri`, a `ws:` or `wss:` URL
 /// whose path usually is [`PATH`]. The caller brings the deadline.
 ///
@@ -101,10 +82,10 @@ where
     let mut request = uri.into_client_request().map_err(classify)?;
     request.headers_mut().extend(headers);
     request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    let gate = Gate::before_head(io);
-    let connected = tokio_tungstenite::client_async_with_config(request, gate, Some(settings())).await;
+    let connected = tokio_tungstenite::client_async(request, Head::of(io)).await;
     let (socket, _response) = connected.map_err(classify)?;
-    Ok(WebSocketIo::new(socket, Role::Client))
+    let (io, ahead) = socket.into_inner().into_parts();
+    Ok(WebSocketIo::new(io, Role::Client, ahead))
 }
 
 /// The response headers, for status 101, that accept an agent's request.
@@ -132,141 +113,46 @@ pub fn accept_headers(request: &HeaderMap) -> Result<HeaderMap, UpgradeRefused> 
 
 /// The hub's end of a connection on which the response with
 /// [`accept_headers`] has been sent.
-pub async fn accept<S>(io: S) -> WebSocketIo<S>
+pub fn accept<S>(io: S) -> WebSocketIo<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let gate = Gate::behind_head(io);
-    WebSocketIo::new(WebSocketStream::from_raw_socket(gate, Role::Server, Some(settings())).await, Role::Server)
+    WebSocketIo::new(io, Role::Server, BytesMut::new())
 }
 
 /// The byte stream inside a WebSocket. Writes are joined into messages of up
-/// to [`WEBSOCKET_MESSAGE_MAX`] bytes and leave with a flush, or when a message
-/// is full. The other end's close ends the stream; a text message is an error.
+/// to [`WEBSOCKET_MESSAGE_MAX`](crate::limits::WEBSOCKET_MESSAGE_MAX) bytes and
+/// leave with a flush, or when a message is full. The other end's close ends the
+/// stream; a text message is an error.
 #[derive(Debug)]
 pub struct WebSocketIo<S> {
-    /// Always there, except within [`renew`](Self::renew).
-    socket: Option<WebSocketStream<Gate<S>>>,
-    role: Role,
-    /// What is left of the message being read.
-    incoming: Bytes,
-    /// The message being filled. Its memory is used again for the next one, and
-    /// given back with the codec's.
-    outgoing: BytesMut,
-    /// Bytes of the frames that have come out of the codec, at least.
-    accounted: u64,
-    /// When a message last made the codec allocate for it, if it still holds
-    /// that memory.
-    swollen: Option<Instant>,
+    io: S,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    /// Whether the other end has said goodbye or hung up.
+    has_ended: bool,
 }
 
-impl<S> WebSocketIo<S>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    fn new(socket: WebSocketStream<Gate<S>>, role: Role) -> Self {
-        let (incoming, outgoing) = Default::default();
-        Self { socket: Some(socket), role, incoming, outgoing, accounted: 0, swollen: None }
+impl<S> WebSocketIo<S> {
+    /// The stream on `io`, of which `ahead` was read already.
+    fn new(io: S, role: Role, ahead: BytesMut) -> Self {
+        Self { io, incoming: Incoming::new(role, ahead), outgoing: Outgoing::new(role), has_ended: false }
     }
 
     /// What carries the WebSocket.
-    pub fn get_ref(&self) -> &S {
-        let socket = self.socket.as_ref().expect("the socket is only away within one call");
-        socket.get_ref().get_ref()
+    pub const fn get_ref(&self) -> &S {
+        &self.io
     }
+}
 
-    fn socket(&mut self) -> Pin<&mut WebSocketStream<Gate<S>>> {
-        Pin::new(self.socket.as_mut().expect("the socket is only away within one call"))
-    }
-
-    /// Waits for bytes; `false` once the other end has closed.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        while self.incoming.is_empty() {
-            let Poll::Ready(next) = self.socket().poll_next(cx) else {
-                if self.poll_slim(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                continue;
-            };
-            match next {
-                Some(Ok(Message::Binary(bytes))) => {
-                    self.account(bytes.len());
-                    self.incoming = bytes;
-                }
-                // The codec answers pings by itself.
-                Some(Ok(Message::Ping(bytes) | Message::Pong(bytes))) => self.account(bytes.len()),
-                Some(Ok(Message::Text(_) | Message::Frame(_))) => {
-                    return Poll::Ready(Err(unexpected("a text message")));
-                }
-                None | Some(Ok(Message::Close(_))) => return Poll::Ready(Ok(false)),
-                Some(Err(WebSocketError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
-                    return Poll::Ready(Ok(false));
-                }
-                Some(Err(error)) => return Poll::Ready(Err(into_io(error))),
-            }
+impl<S: AsyncRead + AsyncWrite + Unpin> WebSocketIo<S> {
+    /// Sends what the reader owes the other end, as far as the network takes it
+    /// now; the next flush sends the rest.
+    fn answer(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        match self.outgoing.poll_send(&mut self.io, cx) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Ok(()),
         }
-        Poll::Ready(Ok(true))
-    }
-
-    /// Notes a message in one frame with the shortest header there is for it.
-    /// Any other form only makes the count too small, and the codec look as if
-    /// it still held bytes.
-    fn account(&mut self, length: usize) {
-        let extended = match length {
-            0..126 => 0,
-            126..65_536 => 2,
-            _ => 8,
-        };
-        let mask = if self.role == Role::Server { 4 } else { 0 };
-        self.accounted += (2 + extended + mask + length) as u64;
-        self.note_size(length);
-    }
-
-    fn note_size(&mut self, length: usize) {
-        if length > READ_BUFFER {
-            self.swollen = Some(Instant::now());
-        }
-    }
-
-    /// Gives the codec's memory back once large messages have stopped, ready
-    /// when it did. The codec never shrinks by itself: what one export grew
-    /// would stay with an idle session for good.
-    fn poll_slim(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(swollen) = self.swollen.filter(|_| self.outgoing.is_empty()) else {
-            return Poll::Pending;
-        };
-        let is_recent = swollen.elapsed() < LEAN_AFTER;
-        let is_empty = self.socket().get_ref().handed() == self.accounted;
-        if is_recent || !is_empty {
-            return Poll::Pending;
-        }
-        match ready!(self.socket().poll_flush(cx)) {
-            Ok(()) => {
-                self.renew();
-                Poll::Ready(())
-            }
-            // The next read or write meets the same error and reports it.
-            Err(_) => Poll::Pending,
-        }
-    }
-
-    /// Replaces a codec that holds nothing by a fresh one.
-    fn renew(&mut self) {
-        let used = self.socket.take().expect("the socket is only away within one call");
-        let fresh = WebSocketStream::from_raw_socket(used.into_inner(), self.role, Some(settings()));
-        self.socket = Some(fresh.now_or_never().expect("nothing is waited for without a handshake"));
-        self.swollen = None;
-        self.outgoing = BytesMut::new();
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.outgoing.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(self.socket().poll_ready(cx)).map_err(into_io)?;
-        let message = self.outgoing.split().freeze();
-        self.note_size(message.len());
-        Poll::Ready(self.socket().start_send(Message::Binary(message)).map_err(into_io))
     }
 }
 
@@ -275,14 +161,21 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if !ready!(self.poll_message(cx))? {
-            return Poll::Ready(Ok(()));
-        }
-        let taken = self.incoming.len().min(buf.remaining());
-        buf.put_slice(&self.incoming[..taken]);
-        self.incoming.advance(taken);
-        if self.incoming.is_empty() {
-            self.incoming = Bytes::new();
+        let this = &mut *self;
+        while !this.has_ended {
+            match ready!(this.incoming.poll(&mut this.io, cx, buf))? {
+                Met::Bytes => break,
+                Met::Ping(payload) => {
+                    this.outgoing.pong(&payload);
+                    this.answer(cx)?;
+                }
+                Met::End => {
+                    this.has_ended = true;
+                    this.outgoing.close();
+                    // Whoever hung up does not wait for an answer.
+                    this.answer(cx).ok();
+                }
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -293,11 +186,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.outgoing.len() >= WEBSOCKET_MESSAGE_MAX {
-            ready!(self.poll_send(cx))?;
-        }
-        let taken = buf.len().min(WEBSOCKET_MESSAGE_MAX - self.outgoing.len());
-        self.outgoing.extend_from_slice(&buf[..taken]);
+        let this = &mut *self;
+        let room = ready!(this.outgoing.poll_room(&mut this.io, cx))?;
+        let taken = buf.len().min(room);
+        this.outgoing.push(&buf[..taken]);
         Poll::Ready(Ok(taken))
     }
 
@@ -306,17 +198,15 @@ where
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.outgoing.len() >= WEBSOCKET_MESSAGE_MAX {
-            ready!(self.poll_send(cx))?;
-        }
-        let room = WEBSOCKET_MESSAGE_MAX - self.outgoing.len();
+        let this = &mut *self;
+        let room = ready!(this.outgoing.poll_room(&mut this.io, cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum::<usize>().min(room);
         // At once, so that a message of several records does not grow by moves.
-        self.outgoing.reserve(offered);
+        this.outgoing.reserve(offered);
         let mut left = offered;
         for buf in bufs {
             let taken = buf.len().min(left);
-            self.outgoing.extend_from_slice(&buf[..taken]);
+            this.outgoing.push(&buf[..taken]);
             left -= taken;
         }
         Poll::Ready(Ok(offered))
@@ -327,15 +217,17 @@ where
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        self.socket().poll_flush(cx).map_err(into_io)
+        let this = &mut *self;
+        ready!(this.outgoing.poll_send(&mut this.io, cx))?;
+        Pin::new(&mut this.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_send(cx))?;
-        // A fresh codec would not know that it has said goodbye.
-        self.swollen = None;
-        self.socket().poll_close(cx).map_err(into_io)
+        let this = &mut *self;
+        // What was written goes before the goodbye.
+        ready!(this.outgoing.poll_send(&mut this.io, cx))?;
+        this.outgoing.close();
+        self.poll_flush(cx)
     }
 }
 
@@ -366,13 +258,8 @@ fn refused(status: StatusCode, location: Option<&HeaderValue>) -> ConnectError {
     }
 }
 
-fn into_io(error: WebSocketError) -> io::Error {
-    match error {
-        WebSocketError::Io(error) => error,
-        WebSocketError::ConnectionClosed | WebSocketError::AlreadyClosed => io::ErrorKind::BrokenPipe.into(),
-        WebSocketError::Protocol(ProtocolError::SendAfterClosing) => io::ErrorKind::BrokenPipe.into(),
-        other => io::Error::new(io::ErrorKind::InvalidData, other),
-    }
+fn invalid(error: WebSocketError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn unexpected(what: &str) -> io::Error {

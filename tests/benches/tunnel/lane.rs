@@ -225,7 +225,7 @@ async fn upgrade(mut tcp: TcpStream) -> websocket::WebSocketIo<TcpStream> {
         answer += &format!("{name}: {}\r\n", value.to_str().expect("the answer is ASCII"));
     }
     tcp.write_all((answer + "\r\n").as_bytes()).await.expect("the agent reads");
-    websocket::accept(tcp).await
+    websocket::accept(tcp)
 }
 
 /// The agent's end of a session.
