@@ -1,0 +1,168 @@
+/** The live channel: one WebSocket that says what changed, so that lists are read again.
+ *  It never carries the facts themselves; losing it costs freshness, not truth. */
+import { readonly, ref, type Ref } from 'vue'
+
+export type LiveState = 'connecting' | 'live' | 'paused'
+
+/** What the hub says changed. */
+export interface LiveEvent {
+  kind: 'environment' | 'container' | 'agent' | 'reset'
+  id: number
+  environment_id?: string
+  container_id?: string
+  action?: string
+}
+
+/** The parts of a WebSocket that are used here. */
+export interface LiveSocket {
+  onopen: (() => void) | null
+  onmessage: ((event: { data: unknown }) => void) | null
+  onclose: (() => void) | null
+  send: (text: string) => void
+  close: () => void
+}
+
+/** The hub pings every 20 s; a socket that is silent for longer is dead. */
+const SILENCE_MS = 45_000
+/** Changes are handed on together, at most this often. */
+const GATHER_MS = 250
+const BACKOFF_FIRST_MS = 1_000
+const BACKOFF_MAX_MS = 30_000
+/** More changes at once than this are one reset. */
+const GATHERED_MAX = 200
+
+export class Live {
+  private readonly current: Ref<LiveState> = ref('connecting')
+  readonly state: Readonly<Ref<LiveState>> = readonly(this.current)
+
+  private socket: LiveSocket | null = null
+  private environment: string | null = null
+  private last: number | null = null
+  private attempts = 0
+  private running = false
+  private silence: ReturnType<typeof setTimeout> | undefined
+  private redial: ReturnType<typeof setTimeout> | undefined
+  private gathering: ReturnType<typeof setTimeout> | undefined
+  private gathered: LiveEvent[] = []
+
+  constructor(
+    private readonly dial: () => LiveSocket,
+    private readonly onChanges: (changes: LiveEvent[]) => void,
+    private readonly random: () => number = Math.random,
+  ) {}
+
+  start() {
+    if (this.running) return
+    this.running = true
+    this.attempts = 0
+    this.connect()
+  }
+
+  /** Ends it, for instance when the user signs out. */
+  stop() {
+    this.running = false
+    this.last = null
+    clearTimeout(this.redial)
+    clearTimeout(this.gathering)
+    this.gathering = undefined
+    this.gathered = []
+    this.drop()
+    this.current.value = 'connecting'
+  }
+
+  /** Whose containers to hear about; the list of environments is always watched. */
+  watch(environment: string | null) {
+    this.environment = environment
+    if (this.current.value === 'live') this.subscribe()
+  }
+
+  private connect() {
+    this.drop()
+    const socket = this.dial()
+    this.socket = socket
+    this.hearBy()
+    socket.onopen = () => {
+      this.subscribe()
+    }
+    socket.onmessage = (message) => {
+      this.receive(message.data)
+    }
+    socket.onclose = () => {
+      if (this.socket === socket) this.lose()
+    }
+  }
+
+  private subscribe() {
+    const watch: Record<string, unknown> = { watch: ['environments'] }
+    if (this.environment !== null) watch.environment = this.environment
+    if (this.last !== null) watch.after = this.last
+    this.socket?.send(JSON.stringify(watch))
+  }
+
+  private receive(data: unknown) {
+    this.hearBy()
+    this.attempts = 0
+    this.current.value = 'live'
+    const event = parse(data)
+    if (!event) return
+    if (event.id !== undefined) this.last = event.id
+    if (event.kind !== 'ping') this.gather(event as LiveEvent)
+  }
+
+  private gather(event: LiveEvent) {
+    const overflows = this.gathered.length >= GATHERED_MAX
+    this.gathered = overflows ? [{ kind: 'reset', id: event.id }] : [...this.gathered, event]
+    this.gathering ??= setTimeout(() => {
+      const changes = this.gathered
+      this.gathered = []
+      this.gathering = undefined
+      this.onChanges(changes)
+    }, GATHER_MS)
+  }
+
+  private lose() {
+    this.drop()
+    this.current.value = 'paused'
+    if (!this.running) return
+    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.attempts, 10))
+    this.attempts += 1
+    this.redial = setTimeout(
+      () => {
+        this.connect()
+      },
+      ceiling * (0.25 + 0.75 * this.random()),
+    )
+  }
+
+  private hearBy() {
+    clearTimeout(this.silence)
+    this.silence = setTimeout(() => {
+      this.lose()
+    }, SILENCE_MS)
+  }
+
+  private drop() {
+    clearTimeout(this.silence)
+    const socket = this.socket
+    this.socket = null
+    if (!socket) return
+    socket.onopen = socket.onmessage = socket.onclose = null
+    socket.close()
+  }
+}
+
+interface Message {
+  kind: string
+  id?: number
+}
+
+function parse(data: unknown): Message | null {
+  if (typeof data !== 'string') return null
+  try {
+    const value: unknown = JSON.parse(data)
+    const isMessage = typeof value === 'object' && value !== null && 'kind' in value && typeof value.kind === 'string'
+    return isMessage ? (value as Message) : null
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,56 @@
+/** How the hub's answers are kept, and the names under which they are. */
+import { MutationCache, QueryCache, QueryClient } from '@tanstack/vue-query'
+
+import { ApiFailure } from './failure'
+
+/** Every query key of the console starts with one of these. */
+export const keys = {
+  setup: ['setup'] as const,
+  me: ['me'] as const,
+  environments: ['environments'] as const,
+  environment: (id: string) => ['environment', id] as const,
+  containers: (environment: string) => ['containers', environment] as const,
+  agents: ['agents'] as const,
+  enrollmentTokens: ['enrollment-tokens'] as const,
+  sessions: ['sessions'] as const,
+  apiTokens: ['api-tokens'] as const,
+  enrollmentUses: (token: string) => ['enrollment-uses', token] as const,
+  users: ['users'] as const,
+}
+
+/** How often a visible list is read again while live updates run: for what changes without an event. */
+export const REFRESH_LIVE_MS = 30_000
+/** The same while there are no live updates. */
+export const REFRESH_POLLING_MS = 10_000
+
+const RETRIES = 1
+
+/** A client that calls `onSignedOut` when the hub no longer knows the session. */
+export function createQueries(onSignedOut: () => void): QueryClient {
+  const watch = (error: unknown) => {
+    if (error instanceof ApiFailure && error.status === 401 && error.code === 'unauthorized') onSignedOut()
+  }
+  return new QueryClient({
+    queryCache: new QueryCache({
+      onError: (error, query) => {
+        if (query.queryKey[0] !== keys.me[0]) watch(error)
+      },
+    }),
+    mutationCache: new MutationCache({
+      onError: (error, _variables, _result, mutation) => {
+        if (mutation.meta?.public !== true) watch(error)
+      },
+    }),
+    defaultOptions: {
+      queries: {
+        // The hub may well be reachable where the browser believes it is offline.
+        networkMode: 'always',
+        retry: (failures, error) => error instanceof ApiFailure && error.isPassing && failures < RETRIES,
+        retryDelay: 1_000,
+        staleTime: 2_000,
+        gcTime: 5 * 60_000,
+      },
+      mutations: { networkMode: 'always', retry: false },
+    },
+  })
+}

@@ -1,0 +1,19 @@
+/** The hub's things by their short names. */
+import type { components } from './schema'
+
+type Schemas = components['schemas']
+
+export type Agent = Schemas['Agent']
+export type ApiToken = Schemas['ApiToken']
+export type Container = Schemas['Container']
+export type EnrollmentToken = Schemas['EnrollmentTokenView']
+export type Environment = Schemas['Environment']
+export type EnvironmentKind = Schemas['EnvironmentKind']
+export type EnvironmentState = Schemas['EnvironmentState']
+export type Me = Schemas['MeResponse']
+export type MintedToken = Schemas['MintedToken']
+export type NewEnrollmentToken = Schemas['NewEnrollmentToken']
+export type Role = Schemas['Role']
+export type Session = Schemas['Session']
+export type User = Schemas['User']
+export type AuditRecord = Schemas['AuditRecord']

@@ -1,0 +1,92 @@
+/** The containers of one environment, and what can be done with them. */
+import { keepPreviousData, useMutation, useQuery } from '@tanstack/vue-query'
+import { computed, ref, type Ref } from 'vue'
+
+import { api, take } from '@/api/client'
+import { keys } from '@/api/queries'
+import type { Container } from '@/api/types'
+import { useInvalidate, useRefreshInterval } from '@/shared/lib/liveUpdates'
+
+export const PAGE_SIZE = 50
+
+/** The states of Docker's own API. */
+export const STATES = ['running', 'exited', 'created', 'paused', 'restarting', 'removing', 'dead'] as const
+export type ContainerState = (typeof STATES)[number]
+
+export const STATE_TONES: Record<ContainerState, 'good' | 'warn' | 'bad' | 'plain'> = {
+  running: 'good',
+  exited: 'plain',
+  created: 'plain',
+  paused: 'warn',
+  restarting: 'warn',
+  removing: 'warn',
+  dead: 'bad',
+}
+
+export function stateOf(container: Container): ContainerState | null {
+  return STATES.find((state) => state === container.state) ?? null
+}
+
+export interface ContainerFilter {
+  name: string
+  state: ContainerState | null
+  page: number
+}
+
+export function useContainers(environment: Ref<string>, filter: Ref<ContainerFilter>, isReachable: Ref<boolean>) {
+  return useQuery({
+    queryKey: computed(() => [...keys.containers(environment.value), filter.value]),
+    queryFn: ({ signal }) => {
+      const { name, state, page } = filter.value
+      const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, ...(name ? { name } : {}), ...(state ? { state } : {}) }
+      return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id: environment.value }, query }, signal }))
+    },
+    enabled: isReachable,
+    placeholderData: keepPreviousData,
+    refetchInterval: useRefreshInterval(),
+  })
+}
+
+export type ContainerAction = 'start' | 'stop' | 'restart'
+
+export function useContainerActions(environment: Ref<string>) {
+  const invalidate = useInvalidate()
+  /** What is under way, by container. */
+  const pending = ref<Partial<Record<string, ContainerAction>>>({})
+
+  const { mutate } = useMutation({
+    mutationFn: ({ container, action }: { container: Container; action: ContainerAction }) => {
+      const options = { params: { path: { id: environment.value, container: container.id } } }
+      switch (action) {
+        case 'start':
+          return take(api.POST('/api/v1/environments/{id}/containers/{container}/start', options))
+        case 'stop':
+          return take(api.POST('/api/v1/environments/{id}/containers/{container}/stop', options))
+        case 'restart':
+          return take(api.POST('/api/v1/environments/{id}/containers/{container}/restart', options))
+      }
+    },
+    onMutate: ({ container, action }) => {
+      pending.value = { ...pending.value, [container.id]: action }
+    },
+    onSettled: (_data, _error, { container }) => {
+      pending.value = Object.fromEntries(Object.entries(pending.value).filter(([id]) => id !== container.id))
+      invalidate(keys.containers(environment.value), keys.environment(environment.value))
+    },
+  })
+
+  return { act: mutate, pending }
+}
+
+/** A published port as it is typed into a browser, or the bare one. */
+export function portText(port: Container['ports'][number]): string {
+  const inside = `${port.private}/${port.protocol}`
+  if (port.public == null) return inside
+  const everywhere = !port.address || port.address === '0.0.0.0' || port.address === '::'
+  return everywhere ? `${port.public} → ${inside}` : `${port.address}:${port.public} → ${inside}`
+}
+
+/** The ports, each once: an engine lists IPv4 and IPv6 apart. */
+export function portTexts(container: Container): string[] {
+  return [...new Set(container.ports.map(portText))]
+}

@@ -1,0 +1,24 @@
+import './styles.css'
+
+import { VueQueryPlugin } from '@tanstack/vue-query'
+import { createApp } from 'vue'
+
+import { createQueries } from '@/api/queries'
+import { createConsoleRouter } from '@/router'
+import { createLive, liveKey } from '@/shared/lib/liveUpdates'
+import { applyTheme } from '@/shared/lib/theme'
+
+import App from './App.vue'
+import { i18n, startLanguage } from './locales/i18n'
+
+applyTheme()
+
+const queries = createQueries(() => {
+  void router.leave()
+})
+const live = createLive(queries)
+const router = createConsoleRouter(queries, live)
+
+await startLanguage()
+
+createApp(App).use(i18n).use(VueQueryPlugin, { queryClient: queries }).use(router.router).provide(liveKey, live).mount('#app')

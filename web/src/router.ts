@@ -1,0 +1,80 @@
+/** Every page of the console, and who may see it. */
+import type { QueryClient } from '@tanstack/vue-query'
+import { createRouter, createWebHistory, type RouteLocationNormalized, type Router, type RouteRecordRaw } from 'vue-router'
+
+import type { Live } from '@/api/live'
+import { loadMe, loadSetup } from '@/features/identity/composables/session'
+
+declare module 'vue-router' {
+  interface RouteMeta {
+    /** The key of the page's title. */
+    title: string
+    /** Shown without a session, in the plain frame. */
+    plain?: boolean
+  }
+}
+
+const routes: RouteRecordRaw[] = [
+  { path: '/', redirect: { name: 'environments' } },
+  // Without a session
+  { path: '/setup', name: 'setup', component: () => import('@/features/identity/pages/SetupPage.vue'), meta: { title: 'setup.title', plain: true } },
+  { path: '/sign-in', name: 'sign-in', component: () => import('@/features/identity/pages/SignInPage.vue'), meta: { title: 'signIn.title', plain: true } },
+  // Fleet
+  { path: '/environments', name: 'environments', component: () => import('@/features/fleet/pages/EnvironmentsPage.vue'), meta: { title: 'environments.title' } },
+  { path: '/environments/add', name: 'add-environment', component: () => import('@/features/fleet/pages/AddEnvironmentPage.vue'), meta: { title: 'add.title' } },
+  { path: '/environments/add/edge', name: 'add-edge', component: () => import('@/features/fleet/pages/AddEdgePage.vue'), meta: { title: 'edge.title' } },
+  { path: '/environments/add/tcp', name: 'add-tcp', component: () => import('@/features/fleet/pages/AddTcpPage.vue'), meta: { title: 'tcp.title' } },
+  { path: '/environments/:id', name: 'environment', component: () => import('@/features/fleet/pages/EnvironmentPage.vue'), props: true, meta: { title: 'environment.title' } },
+  { path: '/enrollment-tokens', name: 'enrollment-tokens', component: () => import('@/features/fleet/pages/EnrollmentTokensPage.vue'), meta: { title: 'tokens.title' } },
+  // Identity
+  { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
+  { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },
+  { path: '/:rest(.*)*', name: 'not-found', component: () => import('@/shell/NotFoundPage.vue'), meta: { title: 'notFound.title' } },
+]
+
+export interface ConsoleRouter {
+  router: Router
+  /** Forgets who was signed in and asks again. */
+  leave: () => Promise<void>
+}
+
+export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRouter {
+  const router = createRouter({
+    history: createWebHistory(),
+    routes,
+    scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? undefined : { top: 0 }),
+  })
+
+  router.beforeEach(async (to) => (to.meta.plain ? entrance(queries, to) : inside(queries, to)))
+  router.afterEach((to) => {
+    if (to.meta.plain) live.stop()
+    else live.start()
+  })
+
+  async function leave() {
+    live.stop()
+    queries.clear()
+    const from = router.currentRoute.value
+    if (!from.meta.plain) await router.push({ name: 'sign-in', query: { next: from.fullPath, ended: '1' } })
+  }
+
+  return { router, leave }
+}
+
+async function inside(queries: QueryClient, to: RouteLocationNormalized) {
+  if ((await loadMe(queries)) !== null) return true
+  if (await loadSetup(queries)) return { name: 'setup' }
+  return { name: 'sign-in', query: to.fullPath === '/environments' ? {} : { next: to.fullPath } }
+}
+
+async function entrance(queries: QueryClient, to: RouteLocationNormalized) {
+  const needed = await loadSetup(queries)
+  if (needed) return to.name === 'setup' || { name: 'setup' }
+  return to.name === 'setup' ? { name: 'sign-in' } : true
+}
+
+/** Where to go after signing in: a path of this console and nothing else. */
+export function nextPath(asked: unknown): string {
+  const safe = typeof asked === 'string' && asked.startsWith('/') && !/^\/[/\\]/.test(asked)
+  return safe ? asked : '/environments'
+}

@@ -1,0 +1,76 @@
+/** The live channel as pages use it: its state, whom to watch, and how often to ask without it. */
+import { useQueryClient, type QueryClient, type QueryKey } from '@tanstack/vue-query'
+import { computed, inject, onScopeDispose, watch, type ComputedRef, type InjectionKey, type Ref } from 'vue'
+
+import { Live, type LiveEvent, type LiveSocket } from '@/api/live'
+import { keys, REFRESH_LIVE_MS, REFRESH_POLLING_MS } from '@/api/queries'
+
+export const liveKey: InjectionKey<Live> = Symbol('live')
+
+/** A channel to the hub that this page came from. */
+export function createLive(queries: QueryClient): Live {
+  const dial = () => new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/v1/live`) as LiveSocket
+  return new Live(dial, (changes) => {
+    for (const queryKey of touched(changes)) void queries.invalidateQueries(queryKey ? { queryKey } : {})
+  })
+}
+
+export function useLive(): Live {
+  const live = inject(liveKey)
+  if (!live) throw new Error('no live channel was provided')
+  return live
+}
+
+/** Hears about this environment's containers while the page is open. */
+export function useWatchedEnvironment(environment: Ref<string>) {
+  const live = useLive()
+  watch(
+    environment,
+    (id) => {
+      live.watch(id)
+    },
+    { immediate: true },
+  )
+  onScopeDispose(() => {
+    live.watch(null)
+  })
+}
+
+/** How long to wait before asking again. */
+export function useRefreshInterval(): ComputedRef<number> {
+  const live = useLive()
+  return computed(() => (live.state.value === 'live' ? REFRESH_LIVE_MS : REFRESH_POLLING_MS))
+}
+
+/** Reads again what an action has changed, without waiting for the live channel to say so. */
+export function useInvalidate(): (...queryKeys: QueryKey[]) => void {
+  const queries = useQueryClient()
+  return (...queryKeys) => {
+    for (const queryKey of queryKeys) void queries.invalidateQueries({ queryKey })
+  }
+}
+
+/** The query keys that these changes make stale; `null` is all of them. */
+export function touched(changes: LiveEvent[]): (QueryKey | null)[] {
+  if (changes.some((change) => change.kind === 'reset')) return [null]
+  const found = new Map<string, QueryKey>()
+  for (const change of changes) {
+    for (const key of touchedBy(change)) found.set(JSON.stringify(key), key)
+  }
+  return [...found.values()]
+}
+
+function touchedBy(change: LiveEvent): QueryKey[] {
+  const environment = change.environment_id
+  const own = environment === undefined ? [] : [keys.environment(environment)]
+  switch (change.kind) {
+    case 'container':
+      return environment === undefined ? [] : [keys.containers(environment), ...own]
+    case 'environment':
+      return [keys.environments, keys.agents, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
+    case 'agent':
+      return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
+    default:
+      return []
+  }
+}

@@ -1,0 +1,59 @@
+/** Moments and durations for people, in their language. */
+import { onScopeDispose, readonly, ref, type Ref } from 'vue'
+
+const TICK_MS = 5_000
+
+const now = ref(Date.now())
+let users = 0
+let ticking: ReturnType<typeof setInterval> | undefined
+
+/** The present moment, good to a few seconds, for texts such as "3 minutes ago". */
+export function useNow(): Readonly<Ref<number>> {
+  users += 1
+  now.value = Date.now()
+  ticking ??= setInterval(() => {
+    now.value = Date.now()
+  }, TICK_MS)
+  onScopeDispose(() => {
+    users -= 1
+    if (users > 0) return
+    clearInterval(ticking)
+    ticking = undefined
+  })
+  return readonly(now)
+}
+
+const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
+  ['year', 365 * 86_400],
+  ['month', 30 * 86_400],
+  ['day', 86_400],
+  ['hour', 3_600],
+  ['minute', 60],
+  ['second', 1],
+]
+
+/** "3 minutes ago", "in 2 hours"; less than a few seconds is "now". */
+export function relative(moment: string | number, present: number, language: string): string {
+  const seconds = Math.round((new Date(moment).getTime() - present) / 1_000)
+  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
+  const size = Math.abs(seconds)
+  if (size < 10) return format.format(0, 'second')
+  const [unit, length] = UNITS.find(([, length]) => size >= length) ?? ['second', 1]
+  return format.format(Math.trunc(seconds / length), unit)
+}
+
+/** The clock time of a moment of today. */
+export function clock(moment: string | number, language: string): string {
+  return new Intl.DateTimeFormat(language, { timeStyle: 'medium' }).format(new Date(moment))
+}
+
+/** A moment in full. */
+export function dateTime(moment: string | number, language: string): string {
+  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(moment))
+}
+
+/** A round trip: two digits below ten milliseconds, none above. */
+export function milliseconds(value: number, language: string): string {
+  const digits = value < 10 ? 1 : 0
+  return `${new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value)} ms`
+}
