@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest'
+
+import { touched } from './liveUpdates'
+import { milliseconds, relative } from './time'
+
+describe('changes from the live channel', () => {
+  test('touch what they are about, each once', () => {
+    const container = { kind: 'container' as const, id: 1, environment_id: 'e' }
+    expect(touched([container, { ...container, id: 2 }])).toEqual([
+      ['containers', 'e'],
+      ['environment', 'e'],
+    ])
+  })
+
+  test('touch everything after a reset', () => {
+    expect(touched([{ kind: 'container', id: 1, environment_id: 'e' }, { kind: 'reset', id: 2 }])).toEqual([null])
+  })
+
+  test('of a kind that is not known yet touch nothing', () => {
+    expect(touched([{ kind: 'stack' as never, id: 1 }])).toEqual([])
+  })
+})
+
+describe('times', () => {
+  const noon = Date.UTC(2026, 0, 1, 12)
+
+  test('are told in the largest unit that fits', () => {
+    const ago = (seconds: number) => relative(noon - seconds * 1_000, noon, 'en')
+    expect([3, 40, 61, 3_700, 90_000].map(ago)).toEqual(['now', '40 seconds ago', '1 minute ago', '1 hour ago', 'yesterday'])
+  })
+
+  test('are told in the user’s language', () => {
+    expect(relative(noon + 3_600_000, noon, 'fr')).toBe('dans 1 heure')
+    expect(milliseconds(0.16, 'fr')).toBe('0,2 ms')
+    expect(milliseconds(84.4, 'en')).toBe('84 ms')
+  })
+})
