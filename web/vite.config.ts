@@ -32,7 +32,7 @@ export default defineConfig({
     proxy: { '/api': { target: hub, secure: false, ws: true } },
   },
   test: {
-    environment: 'happy-dom',
+    environment: 'node',
     include: ['src/**/*.test.ts'],
     restoreMocks: true,
   },

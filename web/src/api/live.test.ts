@@ -119,15 +119,15 @@ describe('the live channel', () => {
     expect(batches).toEqual([])
   })
 
-  test('asks for another environment without a new connection', () => {
+  test('asks for another environment without a new connection, and for all that is true there', () => {
     const { live, sockets, newest } = start()
     newest().say({ kind: 'reset', id: 7 })
     live.watch('env-2')
     live.watch(null)
     expect(sockets.length).toBe(1)
     expect(newest().sent).toEqual([
-      { watch: ['environments'], environment: 'env-2', after: 7 },
-      { watch: ['environments'], after: 7 },
+      { watch: ['environments'], environment: 'env-2' },
+      { watch: ['environments'] },
     ])
   })
 })

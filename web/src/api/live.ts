@@ -73,7 +73,8 @@ export class Live {
   /** Whose containers to hear about; the list of environments is always watched. */
   watch(environment: string | null) {
     this.environment = environment
-    if (this.current.value === 'live') this.subscribe()
+    // Without a number: what happened there before is answered with a reset.
+    if (this.current.value === 'live') this.subscribe(null)
   }
 
   private connect() {
@@ -82,7 +83,7 @@ export class Live {
     this.socket = socket
     this.hearBy()
     socket.onopen = () => {
-      this.subscribe()
+      this.subscribe(this.last)
     }
     socket.onmessage = (message) => {
       this.receive(message.data)
@@ -92,10 +93,10 @@ export class Live {
     }
   }
 
-  private subscribe() {
+  private subscribe(after: number | null) {
     const watch: Record<string, unknown> = { watch: ['environments'] }
     if (this.environment !== null) watch.environment = this.environment
-    if (this.last !== null) watch.after = this.last
+    if (after !== null) watch.after = after
     this.socket?.send(JSON.stringify(watch))
   }
 

@@ -233,6 +233,77 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists an environment's containers by name, those that do not run included. */
+        get: operations["list_containers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stops a container and starts it. */
+        post: operations["restart_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Starts a container. One that runs stays as it is. */
+        post: operations["start_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Stops a container: tells it to end, and kills it after its grace. One that
+         *     does not run stays as it is.
+         */
+        post: operations["stop_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -329,6 +400,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
+        /** Says whether the hub waits for its first user. */
         get: operations["get_setup"];
         put?: never;
         /** Makes the first user, an administrator, and signs them in. */
@@ -479,70 +551,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/environments/{id}/containers": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["list_containers"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/containers/{container}/start": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["start_container"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/containers/{container}/stop": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["stop_container"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/containers/{container}/restart": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["restart_container"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -556,7 +564,7 @@ export interface components {
             connected_at?: components["schemas"]["Timestamp"] | null;
             /** @description When it enrolled. */
             enrolled_at: components["schemas"]["Timestamp"];
-            /** @description The token it enrolled with. */
+            /** @description The id of the token it enrolled with. */
             enrolled_with: string;
             /**
              * Format: uuid
@@ -565,6 +573,8 @@ export interface components {
             environment_id: string;
             /** @description SHA-256 of its public key, as `windflow-agent status` shows it. */
             fingerprint: string;
+            /** @description The same in eight words, for people to compare. */
+            fingerprint_words: string;
             /**
              * Format: int64
              * @description How often its identity was replaced, plus one.
@@ -587,11 +597,15 @@ export interface components {
             /** @description Why it was revoked. */
             revoke_reason?: string | null;
             revoked_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: double
+             * @description Last measured round trip, in milliseconds.
+             */
+            rtt_ms?: number | null;
             /** @description How far it is trusted. */
             state: components["schemas"]["AgentState"];
             /** @description What carries its session: `websocket` or `quic`. */
             transport?: string | null;
-            fingerprint_words?: string | null;
         };
         /**
          * @description How far an agent is trusted.
@@ -695,6 +709,29 @@ export interface components {
          * @enum {string}
          */
         Condition: "ready" | "degraded";
+        /** @description One container of an environment. */
+        Container: {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Its id. */
+            id: string;
+            /** @description What it was made from. */
+            image: string;
+            /** @description Its name. */
+            name: string;
+            /** @description The ports it offers. */
+            ports: components["schemas"]["Port"][];
+            /** @description The Compose project it belongs to. */
+            project?: string | null;
+            /** @description The Compose service it is an instance of. */
+            service?: string | null;
+            /**
+             * @description `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
+             *     `dead`, in the engine's own word.
+             */
+            state: string;
+            /** @description The state in the engine's own sentence, such as `Up 2 hours`. */
+            status: string;
+        };
         /** @description A new token. */
         CreateApiTokenRequest: {
             /** @description What it is for. */
@@ -773,6 +810,7 @@ export interface components {
             address?: string | null;
             /** @description Its agent's version, as last seen. */
             agent_version?: string | null;
+            containers?: components["schemas"]["EnvironmentContainers"] | null;
             /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
             engine?: string | null;
             /** @description Its engine's version, as last seen. */
@@ -800,8 +838,19 @@ export interface components {
             state: components["schemas"]["EnvironmentState"];
             /** @description What carries its session: `memory`, `websocket` or `quic`. */
             transport?: string | null;
-            containers?: null | components["schemas"]["ContainerCounts"];
-            agent_id?: string | null;
+        };
+        /** @description How many containers an environment has. */
+        EnvironmentContainers: {
+            /**
+             * Format: int32
+             * @description Those that run.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
         };
         /**
          * @description How an environment is reached.
@@ -829,7 +878,7 @@ export interface components {
                 connected_at?: components["schemas"]["Timestamp"] | null;
                 /** @description When it enrolled. */
                 enrolled_at: components["schemas"]["Timestamp"];
-                /** @description The token it enrolled with. */
+                /** @description The id of the token it enrolled with. */
                 enrolled_with: string;
                 /**
                  * Format: uuid
@@ -838,6 +887,8 @@ export interface components {
                 environment_id: string;
                 /** @description SHA-256 of its public key, as `windflow-agent status` shows it. */
                 fingerprint: string;
+                /** @description The same in eight words, for people to compare. */
+                fingerprint_words: string;
                 /**
                  * Format: int64
                  * @description How often its identity was replaced, plus one.
@@ -860,6 +911,11 @@ export interface components {
                 /** @description Why it was revoked. */
                 revoke_reason?: string | null;
                 revoked_at?: components["schemas"]["Timestamp"] | null;
+                /**
+                 * Format: double
+                 * @description Last measured round trip, in milliseconds.
+                 */
+                rtt_ms?: number | null;
                 /** @description How far it is trusted. */
                 state: components["schemas"]["AgentState"];
                 /** @description What carries its session: `websocket` or `quic`. */
@@ -889,6 +945,37 @@ export interface components {
                 user_id: components["schemas"]["UserId"];
                 /** @description Their name. */
                 user_name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Container: {
+            /** @description The items of this page. */
+            items: {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description Its id. */
+                id: string;
+                /** @description What it was made from. */
+                image: string;
+                /** @description Its name. */
+                name: string;
+                /** @description The ports it offers. */
+                ports: components["schemas"]["Port"][];
+                /** @description The Compose project it belongs to. */
+                project?: string | null;
+                /** @description The Compose service it is an instance of. */
+                service?: string | null;
+                /**
+                 * @description `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
+                 *     `dead`, in the engine's own word.
+                 */
+                state: string;
+                /** @description The state in the engine's own sentence, such as `Up 2 hours`. */
+                status: string;
             }[];
             /**
              * Format: int64
@@ -955,6 +1042,7 @@ export interface components {
                 address?: string | null;
                 /** @description Its agent's version, as last seen. */
                 agent_version?: string | null;
+                containers?: components["schemas"]["EnvironmentContainers"] | null;
                 /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
                 engine?: string | null;
                 /** @description Its engine's version, as last seen. */
@@ -1066,7 +1154,6 @@ export interface components {
              * @description How many hosts it admits.
              */
             uses: number;
-            install_command?: string | null;
         };
         /** @description A token to be made. */
         NewEnrollmentToken: {
@@ -1110,6 +1197,23 @@ export interface components {
             key?: string | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
+        };
+        /** @description One port of a container. */
+        Port: {
+            /** @description The host's address it is published at. */
+            address?: string | null;
+            /**
+             * Format: int32
+             * @description Its number in the container.
+             */
+            private: number;
+            /** @description `tcp`, `udp` or `sctp`. */
+            protocol: string;
+            /**
+             * Format: int32
+             * @description Its number on the host, where it is published.
+             */
+            public?: number | null;
         };
         /** @description Whether all parts of the hub work. */
         ReadinessResponse: {
@@ -1178,6 +1282,11 @@ export interface components {
              */
             password: string;
         };
+        /** @description Whether the hub waits for its first user. */
+        SetupResponse: {
+            /** @description Whether there is no user yet. */
+            needed: boolean;
+        };
         /** @description A name and its password. */
         SignInRequest: {
             /** @description The user's name. */
@@ -1213,34 +1322,6 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
-        SetupResponse: {
-            needed: boolean;
-        };
-        ContainerCounts: {
-            running: number;
-            total: number;
-        };
-        Port: {
-            address?: string | null;
-            private: number;
-            public?: number | null;
-            protocol: string;
-        };
-        Container: {
-            id: string;
-            name: string;
-            image: string;
-            state: string;
-            status: string;
-            created_at: string;
-            ports: components["schemas"]["Port"][];
-            project?: string | null;
-            service?: string | null;
-        };
-        List_Container: {
-            items: components["schemas"]["Container"][];
-            total: number;
-        };
     };
     responses: never;
     parameters: never;
@@ -1253,12 +1334,14 @@ export interface operations {
     list_agents: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only the one of this name. */
                 name?: string;
-                /** @description Most agents to return, 50 unless given. */
-                limit?: number;
-                /** @description Agents to skip. */
-                offset?: number;
+                /** @description Only those that enrolled with the token of this id. */
+                token?: string;
             };
             header?: never;
             path?: never;
@@ -1440,14 +1523,14 @@ export interface operations {
     list_api_tokens: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only those of this user. Others than administrators see their own only. */
                 user?: components["schemas"]["UserId"];
                 /** @description Only those of this name. */
                 name?: string;
-                /** @description Most tokens to return, 50 unless given. */
-                limit?: number;
-                /** @description Tokens to skip. */
-                offset?: number;
             };
             header?: never;
             path?: never;
@@ -1560,12 +1643,12 @@ export interface operations {
     list_enrollment_tokens: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only those of this name. */
                 name?: string;
-                /** @description Most tokens to return, 50 unless given. */
-                limit?: number;
-                /** @description Tokens to skip. */
-                offset?: number;
             };
             header?: never;
             path?: never;
@@ -1680,14 +1763,18 @@ export interface operations {
     list_environments: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only the one of this name. */
                 name?: string;
-                /** @description Most environments to return, 50 unless given. */
-                limit?: number;
-                /** @description Environments to skip. */
-                offset?: number;
-                state?: components["schemas"]["EnvironmentState"];
-                kind?: components["schemas"]["EnvironmentKind"];
+                /** @description Only those with this text in their name. */
+                search?: string;
+                /** @description Only those in this state now. */
+                state?: "online" | "offline" | "pending" | "quarantined" | "revoked";
+                /** @description Only those reached in this way. */
+                kind?: "local" | "tcp" | "edge";
             };
             header?: never;
             path?: never;
@@ -1793,6 +1880,236 @@ export interface operations {
             };
             /** @description There is none */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_containers: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /**
+                 * @description Only those with this text in their name, image or Compose project, or
+                 *     at the start of their id.
+                 */
+                search?: string;
+                /** @description Only those in this state, such as `running`. */
+                state?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of containers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Container"];
+                };
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or its answer was cut off */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    restart_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It runs */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    start_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It runs */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    stop_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does not run */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1917,12 +2234,12 @@ export interface operations {
     list_sessions: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only those of this user. Others than administrators see their own only. */
                 user?: components["schemas"]["UserId"];
-                /** @description Most sessions to return, 50 unless given. */
-                limit?: number;
-                /** @description Sessions to skip. */
-                offset?: number;
             };
             header?: never;
             path?: never;
@@ -1977,7 +2294,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description x */
+            /** @description Whether setup is needed */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2029,14 +2346,14 @@ export interface operations {
     list_users: {
         parameters: {
             query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
                 /** @description Only the one of this name. */
                 name?: string;
                 /** @description Only those of this role. */
                 role?: components["schemas"]["Role"];
-                /** @description Most users to return, 50 unless given. */
-                limit?: number;
-                /** @description Users to skip. */
-                offset?: number;
             };
             header?: never;
             path?: never;
@@ -2277,96 +2594,6 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ReadinessResponse"];
                 };
-            };
-        };
-    };
-    list_containers: {
-        parameters: {
-            query?: {
-                limit?: number | null;
-                offset?: number | null;
-                name?: string | null;
-                state?: string | null;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description x */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Container"];
-                };
-            };
-        };
-    };
-    start_container: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-                container: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description x */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    stop_container: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-                container: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description x */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    restart_container: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-                container: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description x */
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
             };
         };
     };

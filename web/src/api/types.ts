@@ -16,4 +16,4 @@ export type NewEnrollmentToken = Schemas['NewEnrollmentToken']
 export type Role = Schemas['Role']
 export type Session = Schemas['Session']
 export type User = Schemas['User']
-export type AuditRecord = Schemas['AuditRecord']
+

@@ -1,59 +1,35 @@
 /** Which hosts a token brought in, and which it kept out. */
-import { useQueries, useQuery } from '@tanstack/vue-query'
+import { useQuery } from '@tanstack/vue-query'
 import { computed, type Ref } from 'vue'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
-import type { Agent, Environment } from '@/api/types'
 
 /** While somebody waits for a host, asking often costs little and is noticed. */
 const ASK_MS = 2_000
 /** Hosts shown while they arrive. */
-const SHOWN_MAX = 20
+const SHOWN_MAX = 50
 
-export interface Arrival {
-  agent: Agent
-  environment: Environment | null
+/** The agents that a token let in. */
+export function useArrivals(token: Ref<string>) {
+  return useQuery({
+    queryKey: computed(() => [...keys.agents, { token: token.value }]),
+    queryFn: ({ signal }) => take(api.GET('/api/v1/agents', { params: { query: { token: token.value, limit: SHOWN_MAX } }, signal })),
+    refetchInterval: ASK_MS,
+  })
 }
 
-/** Follows a token's uses through the audit log, where each is recorded under the agent that it made. */
-export function useArrivals(token: Ref<string>) {
-  const uses = useQuery({
+/** The attempts that the hub refused, as its audit log has them. */
+export function useRefusals(token: Ref<string>) {
+  return useQuery({
     queryKey: computed(() => keys.enrollmentUses(token.value)),
-    queryFn: ({ signal }) => {
+    queryFn: async ({ signal }) => {
       const query = { action: 'enrollment_token.use', target_id: token.value, limit: SHOWN_MAX }
-      return take(api.GET('/api/v1/audit', { params: { query }, signal }))
+      const records = await take(api.GET('/api/v1/audit', { params: { query }, signal }))
+      return records.items.filter((record) => record.outcome === 'denied')
     },
     refetchInterval: ASK_MS,
   })
-
-  const agentIds = computed(() => {
-    const done = uses.data.value?.items.filter((use) => use.outcome === 'done') ?? []
-    return [...new Set(done.map((use) => use.actor_id).filter((id) => id != null))]
-  })
-  const denied = computed(() => uses.data.value?.items.filter((use) => use.outcome === 'denied') ?? [])
-
-  const arrivals = useQueries({
-    queries: computed(() =>
-      agentIds.value.map((id) => ({
-        queryKey: [...keys.agents, 'arrival', id],
-        queryFn: () => loadArrival(id),
-        refetchInterval: ASK_MS,
-      })),
-    ),
-  })
-
-  return {
-    uses,
-    denied,
-    arrivals: computed(() => arrivals.value.map((query) => query.data).filter((arrival) => arrival !== undefined)),
-  }
-}
-
-async function loadArrival(id: string): Promise<Arrival> {
-  const agent = await take(api.GET('/api/v1/agents/{id}', { params: { path: { id } } }))
-  const environment = await take(api.GET('/api/v1/environments/{id}', { params: { path: { id: agent.environment_id } } }))
-  return { agent, environment }
 }
 
 const GROUP = 4

@@ -28,7 +28,7 @@ export function useEnvironments(filter: Ref<EnvironmentFilter>) {
       const query = {
         limit: PAGE_SIZE,
         offset: (page - 1) * PAGE_SIZE,
-        ...(name ? { name } : {}),
+        ...(name ? { search: name } : {}),
         ...(state ? { state } : {}),
         ...(kind ? { kind } : {}),
       }

@@ -38,7 +38,7 @@ export function useContainers(environment: Ref<string>, filter: Ref<ContainerFil
     queryKey: computed(() => [...keys.containers(environment.value), filter.value]),
     queryFn: ({ signal }) => {
       const { name, state, page } = filter.value
-      const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, ...(name ? { name } : {}), ...(state ? { state } : {}) }
+      const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, ...(name ? { search: name } : {}), ...(state ? { state } : {}) }
       return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id: environment.value }, query }, signal }))
     },
     enabled: isReachable,

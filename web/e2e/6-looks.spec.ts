@@ -1,0 +1,71 @@
+import { edge, signedIn } from './surroundings'
+import { expect, expectAccessible, expectToFit, picture, test } from './walk'
+
+const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/enrollment-tokens', '/users', '/account', '/nowhere']
+const SIZES = [
+  { width: 390, height: 844 },
+  { width: 1440, height: 900 },
+]
+
+for (const viewport of SIZES) {
+  for (const colorScheme of ['light', 'dark'] as const) {
+    for (const language of ['en', 'fr']) {
+      const look = `${viewport.width}-${colorScheme}-${language}`
+
+      test.describe(look, () => {
+        test.use({ viewport, colorScheme, storageState: signedIn })
+
+        test(`every page is accessible and fits at ${look}`, async ({ page }) => {
+          await page.addInitScript((chosen) => {
+            localStorage.setItem('windflow.language', chosen)
+          }, language)
+          await page.goto('/environments')
+          const environment = page.getByRole('link', { name: edge, exact: true })
+          const address = (await environment.getAttribute('href')) ?? ''
+          for (const path of [...PAGES, address]) {
+            await page.goto(path)
+            await expect(page.locator('html')).toHaveAttribute('lang', language)
+            await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+            await page.waitForLoadState('networkidle')
+            await expectAccessible(page)
+            await expectToFit(page)
+            await picture(page, `${look}/${path === address ? 'environment' : path.slice(1).replaceAll('/', '-')}`)
+          }
+        })
+
+        test(`signing in is accessible and fits at ${look}`, async ({ page, context }) => {
+          await context.clearCookies()
+          await page.addInitScript((chosen) => {
+            localStorage.setItem('windflow.language', chosen)
+          }, language)
+          await page.goto('/sign-in')
+          await expect(page.getByRole('heading', { level: 1 })).toBeVisible()
+          await expectAccessible(page)
+          await expectToFit(page)
+          await picture(page, `${look}/sign-in`)
+        })
+      })
+    }
+  }
+}
+
+test.describe('with the keyboard alone', () => {
+  test.use({ storageState: signedIn })
+
+  test('the content is one step away and the menu can be used', async ({ page }) => {
+    await page.goto('/environments')
+    await expect(page.getByRole('link', { name: edge, exact: true })).toBeVisible()
+    await page.keyboard.press('Tab')
+    await expect(page.getByRole('link', { name: 'Skip to content' })).toBeFocused()
+    await page.getByRole('button', { name: 'Appearance and language' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('menuitem', { name: 'Français' }).focus()
+    await page.keyboard.press('Enter')
+    await expect(page.getByRole('heading', { level: 1, name: 'Environnements' })).toBeVisible()
+    await page.getByRole('button', { name: 'Apparence et langue' }).focus()
+    await page.keyboard.press('Enter')
+    await page.getByRole('menuitem', { name: 'Sombre' }).focus()
+    await page.keyboard.press('Enter')
+    await expect(page.locator('html')).toHaveAttribute('data-theme', 'dark')
+  })
+})
