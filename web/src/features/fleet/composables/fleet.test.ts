@@ -7,23 +7,28 @@ import { labelsOf, listOf } from './tokenTerms'
 
 describe('the install commands', () => {
   const hub = 'https://hub.example:8443'
+  const token = { id: 'x', token: 'wfe1_x', expires_at: '', uses: 1, hub_pin: '' }
 
   test('are made for the address that the browser used', () => {
-    const install = installOf(hub, 'wfe1_x')
-    expect(install.command).toBe(`curl -fsSL ${hub}/install.sh | sudo sh -s -- --hub ${hub} --token wfe1_x`)
-    expect(install.steps.split('\n')).toEqual([
-      `curl -fsSL ${hub}/install.sh >install.sh`,
-      'less install.sh',
-      `sudo sh install.sh --hub ${hub} --token wfe1_x`,
-    ])
+    const install = installOf(token, hub)
+    expect(install.command).toContain(`${hub}/install.sh`)
+    expect(install.steps.split('\n')[1]).toBe('less windflow-install.sh')
+    expect(install.compose).toContain(`"--hub", "${hub}"`)
   })
 
-  test('keep the pin with which the hub told to fetch the script', () => {
-    const told = `curl -fsSLk --pinnedpubkey 'sha256//AbC=' ${hub}/install.sh | sudo sh -s -- --hub ${hub} --token wfe1_x`
-    const install = installOf(hub, 'wfe1_x', told)
-    expect(install.command).toBe(told)
-    expect(install.cloudInit).toContain(`--pinnedpubkey ''sha256//AbC='' ${hub}/install.sh | sh -s -- --hub`)
-    expect(install.compose).toContain('--container >compose.yaml')
+  test('are those that the hub told where it did', () => {
+    const told = { hub_url: 'https://other.example', script_fetch: 'fetch &&\n  check', install_command: '(fetch && run)\n' }
+    const install = installOf({ ...token, ...told }, hub)
+    expect(install.command).toBe('(fetch && run)')
+    expect(install.steps).toContain('fetch &&\n  check\nless')
+    expect(install.cloudInit).toContain('    fetch &&\n      check &&\n    sh windflow-install.sh --hub https://other.example')
+  })
+
+  test('never put the token into a list of processes where the script is kept in a file', () => {
+    const install = installOf(token, hub)
+    for (const text of [install.steps, install.cloudInit, install.compose]) {
+      expect(text.split('\n').filter((line) => line.includes('wfe1_x') && line.includes('--hub'))).toEqual([])
+    }
   })
 })
 

@@ -1,8 +1,10 @@
 /** The commands that bring an agent onto a host. */
+import type { MintedToken } from '@/api/types'
+
 export interface Install {
-  /** One line to paste on the host. */
+  /** One command to paste on the host. */
   command: string
-  /** The same in two steps, with the script read in between. */
+  /** The same with the script read in between. */
   steps: string
   /** User data of a new cloud machine. */
   cloudInit: string
@@ -10,25 +12,63 @@ export interface Install {
   compose: string
 }
 
-/** @param origin the hub's address as this browser reaches it
- *  @param told the hub's own command, which also pins a self-made certificate */
-export function installOf(origin: string, token: string, told?: string | null): Install {
-  const command = told ?? `curl -fsSL ${origin}/install.sh | sudo sh -s -- --hub ${origin} --token ${token}`
-  const { fetch, arguments: args } = partsOf(command) ?? { fetch: `curl -fsSL ${origin}/install.sh`, arguments: `--hub ${origin} --token ${token}` }
+/** What the hub says with a new token: only it knows the digest by which its script is recognised. */
+interface Told {
+  hub_url?: string
+  script_fetch?: string
+  install_command?: string
+}
+
+const SCRIPT = 'windflow-install.sh'
+
+/** @param origin the hub's address as this browser reaches it */
+export function installOf(token: MintedToken & Told, origin: string): Install {
+  const hub = token.hub_url ?? origin
+  const fetch = token.script_fetch ?? `curl -fsSL -o ${SCRIPT} ${hub}/install.sh`
+  const install = [`sudo sh ${SCRIPT} --hub ${hub} --token-stdin <<'TOKEN'`, token.token, 'TOKEN']
   return {
-    command,
-    steps: [`${fetch} >install.sh`, 'less install.sh', `sudo sh install.sh ${args}`].join('\n'),
-    cloudInit: ['#cloud-config', 'runcmd:', `  - ${yaml(`${fetch} | sh -s -- ${args}`)}`].join('\n'),
-    compose: [`${fetch} | sh -s -- ${args} --container >compose.yaml`, 'docker compose up --detach'].join('\n'),
+    command: (token.install_command ?? `curl -fsSL ${hub}/install.sh | sudo sh -s -- --hub ${hub} --token ${token.token}`).trim(),
+    steps: [fetch, `less ${SCRIPT}`, ...install].join('\n'),
+    cloudInit: cloudInit(hub, fetch, token.token),
+    compose: compose(hub, token.token),
   }
 }
 
-/** How the script is fetched, and what it is told. */
-function partsOf(command: string): { fetch: string; arguments: string } | null {
-  const found = /^(.+?)\s*\|\s*(?:sudo )?sh -s -- (.+)$/s.exec(command.trim())
-  return found?.[1] && found[2] ? { fetch: found[1], arguments: found[2] } : null
+function cloudInit(hub: string, fetch: string, token: string): string {
+  return `#cloud-config
+write_files:
+  - path: /run/windflow-token
+    permissions: '0600'
+    content: ${token}
+runcmd:
+  - |
+    cd /run &&
+    ${fetch.replaceAll('\n', '\n    ')} &&
+    sh ${SCRIPT} --hub ${hub} --token-file /run/windflow-token --wait 600
+`
 }
 
-function yaml(text: string): string {
-  return `'${text.replaceAll("'", "''")}'`
+function compose(hub: string, token: string): string {
+  return `services:
+  windflow-agent:
+    image: windflow-agent
+    restart: unless-stopped
+    read_only: true
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    command: ["run", "--state-dir", "/state", "--hub", "${hub}", "--token-file", "/run/windflow-token"]
+    configs:
+      - source: token
+        target: /run/windflow-token
+        mode: 0400
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+      # The host's identity. Without this volume each new container is a new host.
+      - state:/state
+configs:
+  token:
+    content: ${token}
+volumes:
+  state:
+`
 }
