@@ -3,24 +3,41 @@
 CARGO ?= cargo
 SCRIPTS := install.sh tests/setup.sh tests/demo.sh .ci/run
 FUZZ_SECONDS ?= 60
+CONSOLE := web/dist/index.html
+CONSOLE_TOOLS := web/node_modules/.package-lock.json
+CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -name '*.md')
 
-.PHONY: help build run demo test check e2e bench fuzz clean
+.PHONY: help build web run demo test check e2e bench fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-7s %s\n", $$1, $$2 }'
 
-build: ## Build the hub and the agent for use: target/release
+build: $(CONSOLE) ## Build the hub and the agent for use: target/release
 	$(CARGO) build --locked --release --package windflow-hub --package windflow-agent
 
-run: ## Run a hub on 127.0.0.1:8443 with its data in target/hub
+web: $(CONSOLE) ## Build the console, which the hub then serves: web/dist
+
+$(CONSOLE): $(CONSOLE_TOOLS) $(CONSOLE_SOURCES)
+	cd web && npm run build
+
+$(CONSOLE_TOOLS): web/package.json web/package-lock.json
+	cd web && npm ci
+	@touch $@
+
+run: $(CONSOLE) ## Run a hub on 127.0.0.1:8443 with its data in target/hub
 	$(CARGO) run --locked --package windflow-hub -- serve --data-dir target/hub --listen 127.0.0.1:8443
 
-demo: ## Build all and show a hub with one agent until Ctrl-C
+demo: $(CONSOLE) ## Build all and show a hub with one agent until Ctrl-C
 	@tests/demo.sh
 
 test: ## Install what the tests need and run all of them
 	tests/setup.sh
+<<<<<<< HEAD
 	$(CARGO) build --locked --workspace --bins --tests
+=======
+	$(MAKE) web
+	$(CARGO) build --locked --workspace --bins
+>>>>>>> b75b91c (tests: walk through the console in Chromium; build the console with make)
 	$(CARGO) test --locked --workspace
 
 check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
@@ -34,11 +51,19 @@ check: ## Format, lints, documentation, dependencies, scripts: the gate before e
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	else echo 'check: SKIPPED advisories, their database cannot be reached from here'; fi
 	shellcheck $(SCRIPTS)
+	$(MAKE) $(CONSOLE_TOOLS)
+	cd web && npm run check
 
 e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them down
 	tests/setup.sh
+<<<<<<< HEAD
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace --test scenarios -- $(NAME)
+=======
+	$(MAKE) web
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --package windflow-tests --test scenarios -- $(NAME)
+>>>>>>> b75b91c (tests: walk through the console in Chromium; build the console with make)
 
 bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
 	tests/setup.sh
@@ -54,3 +79,4 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
 
 clean: ## Remove everything that was built, the unpacked engine included
 	$(CARGO) clean
+	rm -rf web/dist web/node_modules

@@ -34,7 +34,9 @@ main() {
     test)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
-        nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql"
+        nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin docker-registry:docker-registry faketime:faketime \
+        "$(postgres_program):postgresql" node:nodejs npm:npm chromium:chromium
+      check_node
       install_optional podman:podman
       unpack_newer_engine
       print_table
@@ -46,10 +48,22 @@ main() {
       ;;
     lint)
       lock_machine
-      install_missing shellcheck:shellcheck
+      install_missing shellcheck:shellcheck node:nodejs npm:npm
+      check_node
       ;;
     *) die "unknown part '$1'; use test, demo or lint" ;;
   esac
+}
+
+# The console's tools refuse an older one.
+check_node() {
+  version=$(node --version 2>/dev/null) || die "node is missing: the console is built with Node.js 20.19 or later"
+  rest=${version#v}
+  major=${rest%%.*}
+  rest=${rest#*.}
+  if [ "$major" -lt 20 ] || { [ "$major" -eq 20 ] && [ "${rest%%.*}" -lt 19 ]; }; then
+    die "Node.js $version is too old: the console is built with 20.19 or later"
+  fi
 }
 
 # One set-up at a time on a machine: apt refuses a second one.
@@ -229,6 +243,8 @@ print_table() {
   row HAProxy "$(version_of haproxy -v)"
   row Caddy "$(version_of caddy version)"
   row Apache "$(version_of apache2 -v)"
+  row Node.js "$(version_of node --version)"
+  row Chromium "$(version_of chromium --version)"
 }
 
 row() { printf '%-24s %s\n' "$1" "$2"; }

@@ -3,13 +3,13 @@
 
 mod scenarios {
     mod bad_input;
-    mod demo;
     mod docker_cli;
     mod enrollment;
     mod faults;
     mod harness;
     mod proxies;
     mod two_hosts;
+    mod walks;
     mod workloads;
     mod worlds;
 

@@ -1,5 +1,5 @@
 /** What the scenario that runs these specs tells them, and how they tell it what they wish. */
-import { writeFileSync } from 'node:fs'
+import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** The hub. */
@@ -19,5 +19,7 @@ export const edge = 'attic'
 export type Wish = 'enroll' | 'start-container' | 'stop-agent' | 'start-agent'
 
 export function wish(what: Wish, content = '') {
-  writeFileSync(join(folder, `wish-${what}`), content)
+  const path = join(folder, `wish-${what}`)
+  writeFileSync(`${path}.new`, content)
+  renameSync(`${path}.new`, path)
 }

@@ -90,13 +90,34 @@ impl Hub {
     /// # Panics
     /// When it does not come up.
     pub fn start_with(options: HubOptions) -> Self {
-        let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
-        let mut hub = Self { process: None, options, api_token: String::new(), folder };
-        hub.start_again();
+        let mut hub = Self::start_untouched(options);
         let add = ["user", "add", ADMINISTRATOR, "--role", "administrator", "--password-stdin"];
         run_with_input(hub.command().args(add), PASSWORD.as_bytes(), COMMAND_DEADLINE).succeeded();
         hub.api_token = hub.cli(["api-token", "create", "--user", ADMINISTRATOR, "--print", "token"]).succeeded();
         hub
+    }
+
+    /// Starts a hub that nobody has set up: it has no user and no API token.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_untouched(options: HubOptions) -> Self {
+        let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
+        let mut hub = Self { process: None, options, api_token: String::new(), folder };
+        hub.start_again();
+        hub
+    }
+
+    /// The code with which its first administrator is made, as it printed it.
+    ///
+    /// # Panics
+    /// When it prints none.
+    pub fn setup_code(&self) -> String {
+        wait::until("the setup code", START_DEADLINE, || {
+            let log = self.log();
+            let code = log.lines().skip_while(|line| !line.contains("Set it up with this code"));
+            code.map(str::trim).filter(|line| line.len() == 19 && line.matches('-').count() == 3).map(str::to_owned).next()
+        })
     }
 
     /// Starts a killed hub again on its old folder and port.

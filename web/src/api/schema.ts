@@ -1341,7 +1341,7 @@ export interface operations {
                 /** @description Only the one of this name. */
                 name?: string;
                 /** @description Only those that enrolled with the token of this id. */
-                token?: string;
+                enrolled_with?: string;
             };
             header?: never;
             path?: never;

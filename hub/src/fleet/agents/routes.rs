@@ -35,7 +35,7 @@ struct AgentFilter {
     /// Only the one of this name.
     name: Option<String>,
     /// Only those that enrolled with the token of this id.
-    token: Option<String>,
+    enrolled_with: Option<String>,
 }
 
 /// Another name.
@@ -63,7 +63,7 @@ async fn list_agents(
     Listing { page, filter }: Listing<AgentFilter>,
 ) -> ApiResult<Json<List<Agent>>> {
     let mut agents = app.fleet.list_agents(filter.name.as_deref()).await?;
-    agents.retain(|agent| filter.token.as_ref().is_none_or(|token| agent.enrolled_with == *token));
+    agents.retain(|agent| filter.enrolled_with.as_ref().is_none_or(|token| agent.enrolled_with == *token));
     Ok(Json(page.of(agents)))
 }
 

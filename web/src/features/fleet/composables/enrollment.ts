@@ -14,7 +14,7 @@ const SHOWN_MAX = 50
 export function useArrivals(token: Ref<string>) {
   return useQuery({
     queryKey: computed(() => [...keys.agents, { token: token.value }]),
-    queryFn: ({ signal }) => take(api.GET('/api/v1/agents', { params: { query: { token: token.value, limit: SHOWN_MAX } }, signal })),
+    queryFn: ({ signal }) => take(api.GET('/api/v1/agents', { params: { query: { enrolled_with: token.value, limit: SHOWN_MAX } }, signal })),
     refetchInterval: ASK_MS,
   })
 }

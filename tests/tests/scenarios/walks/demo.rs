@@ -9,7 +9,7 @@ use windflow_tests::engine::free_port;
 use windflow_tests::places;
 use windflow_tests::process::{Running, processes_that_mention, run, signal_process};
 
-use super::SOON;
+use crate::scenarios::SOON;
 
 /// Everything is built already, so this is the time of the starts alone.
 const UP: Duration = Duration::from_secs(120);

@@ -1,0 +1,4 @@
+//! What a person does from one end to the other.
+
+mod console;
+mod demo;
