@@ -32,12 +32,8 @@ demo: $(CONSOLE) ## Build all and show a hub with one agent until Ctrl-C
 
 test: ## Install what the tests need and run all of them
 	tests/setup.sh
-<<<<<<< HEAD
-	$(CARGO) build --locked --workspace --bins --tests
-=======
 	$(MAKE) web
-	$(CARGO) build --locked --workspace --bins
->>>>>>> b75b91c (tests: walk through the console in Chromium; build the console with make)
+	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace
 
 check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
@@ -56,14 +52,9 @@ check: ## Format, lints, documentation, dependencies, scripts: the gate before e
 
 e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them down
 	tests/setup.sh
-<<<<<<< HEAD
+	$(MAKE) web
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) test --locked --workspace --test scenarios -- $(NAME)
-=======
-	$(MAKE) web
-	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --package windflow-tests --test scenarios -- $(NAME)
->>>>>>> b75b91c (tests: walk through the console in Chromium; build the console with make)
 
 bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
 	tests/setup.sh
