@@ -9,10 +9,9 @@ test('containers are stopped and started, and the list changes by itself', async
   await expect(page.getByRole('heading', { level: 1, name: edge })).toBeVisible()
   const web = page.getByRole('row').filter({ hasText: 'web' })
   await expect(web.getByText('Running')).toBeVisible()
-  await web.getByRole('button', { name: 'Stop web' }).click()
-  await expect(web.getByText('Stopping …')).toBeVisible()
+  await web.getByRole('button', { name: 'Stop web', exact: true }).click()
   await expect(web.getByText('Stopped')).toBeVisible({ timeout: 40_000 })
-  await web.getByRole('button', { name: 'Start web' }).click()
+  await web.getByRole('button', { name: 'Start web', exact: true }).click()
   await expect(web.getByText('Running')).toBeVisible()
 
   wish('start-container')
@@ -38,13 +37,13 @@ test('a host that goes away is shown as such, with what was known, and comes bac
   wish('stop-agent')
   await expect(page.getByText('Offline').first()).toBeVisible({ timeout: 40_000 })
   await expect(page.getByText(/Shown as of .*: the host is not connected\./)).toBeVisible()
-  await expect(page.getByRole('button', { name: 'Stop web' })).toBeDisabled()
+  await expect(page.getByRole('button', { name: 'Stop web', exact: true })).toBeDisabled()
   await expectAccessible(page)
   await picture(page, 'environment-offline')
 
   wish('start-agent')
   await expect(page.getByText('Online').first()).toBeVisible({ timeout: 60_000 })
-  await expect(page.getByRole('button', { name: 'Stop web' })).toBeEnabled()
+  await expect(page.getByRole('button', { name: 'Stop web', exact: true })).toBeEnabled()
 })
 
 test('a page says when the hub cannot be reached, and shows what it knew', async ({ page, context }) => {

@@ -50,7 +50,7 @@ test('a user is made and may look but not act', async ({ page, browser }) => {
   await other.keyboard.press('Enter')
   await other.getByRole('link', { name: 'attic' }).click()
   await expect(other.getByRole('row').filter({ hasText: 'web' })).toBeVisible()
-  await expect(other.getByRole('button', { name: 'Stop web' })).toBeHidden()
+  await expect(other.getByRole('button', { name: 'Stop web', exact: true })).toBeHidden()
   await expect(other.getByRole('button', { name: 'Revoke' })).toBeHidden()
   await context.close()
 })
