@@ -138,6 +138,7 @@ print_what_to_try() {
     say "(The throw-away engine has no network to pull from; $image is there.)"
   fi
   say ''
+  say "The console: https://127.0.0.1:$port/ (its certificate is self-signed)"
   say "Signing in: user demo, password $password"
   say 'Ctrl-C takes everything down again.'
 }
