@@ -27,6 +27,18 @@ export default defineConfig({
     // Every asset is a file of its own: the hub's Content-Security-Policy allows no font in a data: URL.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // A few files of a kind, so that the first page takes few requests and a new version changes few of them.
+    rolldownOptions: {
+      output: {
+        codeSplitting: {
+          groups: [
+            { name: 'widgets', test: /node_modules\/(reka-ui|@floating-ui|@vueuse|aria-hidden)/ },
+            { name: 'base', test: /node_modules\/(?!@fontsource)/ },
+            { name: 'shared', test: /src\/(api|shared)\// },
+          ],
+        },
+      },
+    },
   },
   server: {
     proxy: { '/api': { target: hub, secure: false, ws: true } },

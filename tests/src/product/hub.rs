@@ -116,7 +116,10 @@ impl Hub {
         wait::until("the setup code", START_DEADLINE, || {
             let log = self.log();
             let code = log.lines().skip_while(|line| !line.contains("Set it up with this code"));
-            code.map(str::trim).filter(|line| line.len() == 19 && line.matches('-').count() == 3).map(str::to_owned).next()
+            code.map(str::trim)
+                .filter(|line| line.len() == 19 && line.matches('-').count() == 3)
+                .map(str::to_owned)
+                .next()
         })
     }
 

@@ -3,11 +3,13 @@
 //! browser is done here; what came of it is seen in the browser.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use windflow_tests::engine::{BUSYBOX, EngineVersion, TestEngine};
+use windflow_tests::network::Netns;
 use windflow_tests::places::{installed, workspace};
 use windflow_tests::process::Process;
 use windflow_tests::product::{Agent, AgentOptions, Hub, HubOptions};
@@ -25,11 +27,15 @@ fn a_person_walks_through_the_console() {
     let engine = TestEngine::start(EngineVersion::V26_1);
     engine.import_busybox();
     start_container(&engine, "web");
-    let hub = Hub::start_untouched(HubOptions { engine: engine.address(), ..HubOptions::default() });
+    let listen = (Ipv4Addr::UNSPECIFIED, 0).into();
+    let hub = Hub::start_untouched(HubOptions { listen, engine: engine.address(), ..HubOptions::default() });
     let mut agent = Agent::new(EDGE, AgentOptions::new(&hub, &engine.address()));
 
     let folder = results_folder();
-    let mut walk = Process::start("the walk", &playwright(&hub, &folder), &folder.join("walk.log"));
+    // A browser drops what it loads when its network changes, as other tests change this machine's.
+    let desk = Netns::new();
+    let playwright = playwright(&hub.url_at(desk.outside().into()), &hub.setup_code(), &folder);
+    let mut walk = Process::start("the walk", &desk.wrap(&playwright), &folder.join("walk.log"));
     for wish in WISHES {
         let Some(content) = wait_for_wish(&mut walk, &folder, wish) else { break };
         match wish {
@@ -70,13 +76,13 @@ fn results_folder() -> PathBuf {
     folder
 }
 
-fn playwright(hub: &Hub, folder: &Path) -> Command {
+fn playwright(url: &str, setup_code: &str, folder: &Path) -> Command {
     let web = workspace().join("web");
     let runner = web.join("node_modules/@playwright/test/cli.js");
     assert!(runner.exists(), "{} is not there: run `make web` first", runner.display());
     let mut command = Command::new(installed("node"));
     command.arg(runner).arg("test").current_dir(web);
-    command.env("WINDFLOW_URL", hub.url()).env("WINDFLOW_SETUP_CODE", hub.setup_code());
+    command.env("WINDFLOW_URL", url).env("WINDFLOW_SETUP_CODE", setup_code);
     command.env("WINDFLOW_E2E_FOLDER", folder).env("CHROMIUM", installed("chromium"));
     command
 }
