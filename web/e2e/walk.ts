@@ -7,7 +7,7 @@ import { expect, test as plain, type Page } from '@playwright/test'
 import { folder } from './surroundings'
 
 /** Answers that a spec asked for are no complaint: the console shows them. */
-const EXPECTED = /Failed to load resource: the server responded with a status of 4\d\d|WebSocket connection to .* failed|net::ERR_/
+const EXPECTED = /Failed to load resource: the server responded with a status of (4\d\d|50[234])|WebSocket connection to .* failed|net::ERR_/
 
 export const test = plain.extend<{ complaints: string[] }>({
   complaints: [
