@@ -14,6 +14,8 @@ for (const viewport of SIZES) {
 
       test.describe(look, () => {
         test.use({ viewport, colorScheme, storageState: signedIn })
+        // Nine pages in one go.
+        test.describe.configure({ timeout: 300_000 })
 
         test(`every page is accessible and fits at ${look}`, async ({ page }) => {
           await page.addInitScript((chosen) => {
