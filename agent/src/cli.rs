@@ -6,6 +6,7 @@ mod doctor;
 mod enroll;
 mod run;
 mod status;
+mod uninstall;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,6 +17,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
 use crate::link::{ProxyRules, TransportChoice};
+use crate::run::notify::Notifier;
 
 /// Carries this host's Docker engine to a Windflow hub.
 #[derive(Debug, Parser)]
@@ -50,6 +52,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Look for what keeps this agent from working.
     Doctor(doctor::DoctorArgs),
+    /// Remove what the installer put on this host.
+    Uninstall(uninstall::UninstallArgs),
 }
 
 /// How the process ends.
@@ -85,6 +89,7 @@ pub async fn execute(cli: Cli) -> Exit {
         Command::Run(args) => run::run(args).await,
         Command::Status(args) => status::status(args).await,
         Command::Doctor(args) => doctor::doctor(args).await,
+        Command::Uninstall(args) => uninstall::uninstall(args).await,
     }
 }
 
@@ -128,9 +133,18 @@ fn transport(text: &str) -> Result<TransportChoice, String> {
 }
 
 /// What the environment says of proxies.
-#[expect(clippy::disallowed_methods, reason = "the command line is this binary's configuration")]
 fn proxies_of_environment() -> ProxyRules {
-    ProxyRules::from_variables(|name| std::env::var(name).ok())
+    ProxyRules::from_variables(variable)
+}
+
+/// Where the service manager listens, as the environment says.
+fn notifier_of_environment() -> Notifier {
+    Notifier::new(variable("NOTIFY_SOCKET").as_deref(), variable("WATCHDOG_USEC").as_deref())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is this binary's configuration")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 #[cfg(test)]
@@ -150,9 +164,13 @@ mod tests {
             "windflow-agent run --state-dir S",
             "windflow-agent run --state-dir S --engine unix:///var/run/docker.sock --transport auto --log-format json",
             "windflow-agent --log-level debug run --state-dir S --engine tcp://127.0.0.1:2375 --transport websocket",
+            "windflow-agent run --state-dir S --hub https://a:8443 --token-file F",
+            "windflow-agent uninstall",
+            "windflow-agent uninstall --purge",
             "windflow-agent status --state-dir S --output json",
             "windflow-agent status --state-dir S --wait connected --timeout 5",
             "windflow-agent doctor --state-dir S --output json",
+            "windflow-agent doctor --hub https://a:8443",
         ] {
             assert!(parses(line), "{line}");
         }

@@ -1,6 +1,7 @@
 //! The agent as a daemon: dials, serves, waits, and dials again, until it is
 //! told to stop. One loop owns all of it.
 
+pub mod notify;
 pub mod status;
 
 use std::sync::Arc;

@@ -1,16 +1,18 @@
 //! `windflow-agent doctor`: looks at everything an agent needs, in order, and
 //! says what to do about what is missing.
 
+mod network;
+mod place;
+
 use clap::Args;
 use serde::Serialize;
-use windflow_protocol::identity::Purpose;
 use windflow_protocol::message::control::EngineStatus;
-use windflow_protocol::tls::client_config;
 
 use super::{Exit, Output, StateDirArg, proxies_of_environment};
 use crate::engine::{Engine, EngineAddress, describe};
-use crate::identity::{EdgeCredentials, Identity, StateDir};
-use crate::link::{HubUrl, Link, LinkError, ProxyRules, TransportChoice};
+use crate::identity::{EdgeCredentials, Identity};
+use crate::link::{HubUrl, ProxyRules, TransportChoice};
+use network::Way;
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
@@ -19,6 +21,9 @@ pub(super) struct DoctorArgs {
     /// Where the engine is: unix:///PATH or tcp://HOST:PORT.
     #[arg(long, value_name = "ADDRESS", default_value = "unix:///var/run/docker.sock")]
     engine: EngineAddress,
+    /// A hub to look for where this host is not enrolled yet.
+    #[arg(long = "hub", value_name = "URL", env = "WINDFLOW_HUB", value_delimiter = ',')]
+    hubs: Vec<HubUrl>,
     /// How to write it.
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
@@ -48,17 +53,19 @@ impl Check {
         Self { name: name.into(), verdict: Verdict::Good, found: found.into(), advice: None }
     }
 
+    fn note(name: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { verdict: Verdict::Note, ..Self::bad(name, found, advice) }
+    }
+
     fn bad(name: impl Into<String>, found: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { name: name.into(), verdict: Verdict::Bad, found: found.into(), advice: Some(advice.into()) }
     }
 }
 
 pub(super) async fn doctor(args: DoctorArgs) -> Exit {
-    let mut checks = Vec::new();
-    let identity = check_state(&args, &mut checks);
-    if let Some(identity) = identity {
-        check_hubs(identity, &mut checks).await;
-    }
+    let (state, identity) = place::check_state(&args.state.state_dir);
+    let mut checks = vec![state, place::check_disk(&args.state.state_dir), place::check_clock(identity.as_ref())];
+    checks.extend(check_hubs(identity, &args.hubs).await);
     checks.push(check_engine(args.engine).await);
     match args.output {
         Output::Json => println!("{}", serde_json::to_string_pretty(&checks).expect("checks have a JSON form")),
@@ -80,79 +87,20 @@ fn print(check: &Check) {
     }
 }
 
-fn check_state(args: &DoctorArgs, checks: &mut Vec<Check>) -> Option<Identity> {
-    let name = "state directory";
-    let path = args.state.state_dir.display();
-    if !args.state.state_dir.is_dir() {
-        checks.push(Check::bad(name, format!("{path} is missing"), "run windflow-agent enroll"));
-        return None;
+async fn check_hubs(identity: Option<Identity>, named: &[HubUrl]) -> Vec<Check> {
+    let (mut hubs, mut proxies, mut transport) = (named.to_vec(), proxies_of_environment(), TransportChoice::Auto);
+    if let Some(identity) = &identity {
+        hubs.clone_from(&identity.state.hub_urls);
+        proxies = identity.state.proxy.clone().map_or(proxies, ProxyRules::always);
+        transport = identity.state.transport;
     }
-    match StateDir::open(&args.state.state_dir).and_then(|state_dir| state_dir.load()) {
-        Ok(Some(identity)) if identity.is_from_another_machine() => {
-            let advice = "enroll this machine with a token of its own, or start the agent once with --accept-clone";
-            checks.push(Check::bad(name, "it was made on another machine", advice));
-            Some(identity)
-        }
-        Ok(Some(identity)) => {
-            checks.push(Check::good(name, format!("enrolled as {}", identity.state.name)));
-            Some(identity)
-        }
-        Ok(None) => {
-            checks.push(Check::bad(name, "this host is not enrolled", "run windflow-agent enroll"));
-            None
-        }
-        Err(error) => {
-            checks.push(Check::bad(name, format!("{error:#}"), "enroll again with a new token and --reenroll"));
-            None
-        }
+    let credentials = identity.map(EdgeCredentials::new);
+    let mut checks = Vec::new();
+    for hub in hubs {
+        let way = Way { hub, proxies: proxies.clone(), transport };
+        checks.extend(network::check(&way, credentials.as_ref()).await);
     }
-}
-
-async fn check_hubs(identity: Identity, checks: &mut Vec<Check>) {
-    let state = identity.state.clone();
-    let credentials = EdgeCredentials::new(identity);
-    let proxies = state.proxy.map_or_else(proxies_of_environment, ProxyRules::always);
-    for hub in state.hub_urls {
-        for (transport, needed) in [(TransportChoice::WebSocket, true), (TransportChoice::Quic, false)] {
-            let mut check = check_hub(&hub, transport, &proxies, &credentials).await;
-            if !needed && check.verdict == Verdict::Bad && state.transport != TransportChoice::Quic {
-                check.verdict = Verdict::Note;
-            }
-            checks.push(check);
-        }
-    }
-}
-
-/// Goes as far as the hub's own TLS session, and says nothing in it: an agent
-/// that is connected stays so.
-async fn check_hub(
-    hub: &HubUrl,
-    transport: TransportChoice,
-    proxies: &ProxyRules,
-    credentials: &EdgeCredentials,
-) -> Check {
-    let way = match transport {
-        TransportChoice::Quic => "quic",
-        TransportChoice::WebSocket | TransportChoice::Auto => "websocket",
-    };
-    let name = format!("{hub} over {way}");
-    let tls = || {
-        let (identity, trust) = credentials.for_handshake();
-        client_config(Purpose::Session, trust, Some(identity))
-    };
-    let mut link = Link::new(vec![hub.clone()], proxies.clone(), transport);
-    match link.session(&tls).await {
-        Ok(established) => {
-            established.connection.close("only looking");
-            established.finish().await;
-            Check::good(name, "the hub answers and is the right one")
-        }
-        Err(error) => failed(name, &error),
-    }
-}
-
-fn failed(name: String, error: &LinkError) -> Check {
-    Check::bad(name, format!("{}: {error}", error.code()), error.advice())
+    checks
 }
 
 async fn check_engine(address: EngineAddress) -> Check {

@@ -119,19 +119,27 @@ fn read_token(args: &TokenArgs) -> anyhow::Result<Zeroizing<String>> {
         eprintln!("The token can be seen in the list of processes; prefer --token-file.");
         return Ok(Zeroizing::new(token.clone()));
     }
+    if let Some(path) = &args.token_file {
+        return token_from(path);
+    }
     let mut text = Zeroizing::new(String::new());
-    let read = match &args.token_file {
-        Some(path) => std::fs::File::open(path).and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text)),
-        None => std::io::stdin().take(TOKEN_FILE_MAX).read_to_string(&mut text),
-    };
-    read.with_context(|| match &args.token_file {
-        Some(path) => format!("Failed to read the token from {}", path.display()),
-        None => "Failed to read the token from standard input".to_owned(),
-    })?;
+    std::io::stdin()
+        .take(TOKEN_FILE_MAX)
+        .read_to_string(&mut text)
+        .context("Failed to read the token from standard input")?;
     Ok(text)
 }
 
-fn announce(enrolled: &Enrollment) {
+/// The token in a file.
+pub(super) fn token_from(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
+    std::fs::File::open(path)
+        .and_then(|file| file.take(TOKEN_FILE_MAX).read_to_string(&mut text))
+        .with_context(|| format!("Failed to read the token from {}", path.display()))?;
+    Ok(text)
+}
+
+pub(super) fn announce(enrolled: &Enrollment) {
     let identity = &enrolled.identity;
     eprintln!("Enrolled as {} (agent {}).", identity.state.name, identity.state.agent);
     if enrolled.pending_approval {
@@ -144,7 +152,7 @@ fn announce(enrolled: &Enrollment) {
 }
 
 /// A token that has served is of no use to anybody but a thief.
-fn forget(token_file: Option<&Path>) {
+pub(super) fn forget(token_file: Option<&Path>) {
     let Some(path) = token_file else {
         return;
     };
@@ -153,7 +161,7 @@ fn forget(token_file: Option<&Path>) {
     }
 }
 
-const fn exit_of(error: &EnrollError) -> Exit {
+pub(super) const fn exit_of(error: &EnrollError) -> Exit {
     match error {
         EnrollError::AlreadyEnrolled { .. } | EnrollError::State(_) => Exit::StateDir,
         EnrollError::Denied { .. } => Exit::Refused,
