@@ -13,6 +13,7 @@ use crate::db::Db;
 use crate::docker::Engines;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
+use crate::fleet::installer::Installer;
 use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
 use crate::identity::users::passwords::HashCost;
@@ -47,6 +48,8 @@ pub struct App {
     pub engines: Engines,
     /// The agents of the engines that the hub reaches by itself.
     pub attached: Attached,
+    /// Hands out what a new host needs.
+    pub installer: Installer,
     /// Where edge agents come in.
     pub listener: Listener<Fleet>,
     /// The live channels of browsers.
@@ -74,6 +77,8 @@ pub struct Foundations {
     pub cost: HashCost,
     /// The socket of the local engine, if the hub manages one.
     pub local_engine: Option<PathBuf>,
+    /// Hands out what a new host needs.
+    pub installer: Installer,
     /// The ends of the hub, and its tasks.
     pub lifecycle: Lifecycle,
 }
@@ -92,7 +97,8 @@ impl App {
         let master = master_key(data_dir, &options.storage, &Random::default())?;
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
-        Self::assemble(Foundations { db, vault, clock, cost, local_engine, lifecycle }).await
+        let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
+        Self::assemble(Foundations { db, vault, clock, cost, local_engine, installer, lifecycle }).await
     }
 
     /// The live session of an environment.
@@ -114,7 +120,7 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, clock, cost, local_engine, lifecycle } = base;
+        let Foundations { db, vault, clock, cost, local_engine, installer, lifecycle } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -149,6 +155,7 @@ impl App {
             fleet,
             engines,
             attached,
+            installer,
             listener,
             live,
             console: Files::BUILT_IN,

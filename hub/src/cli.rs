@@ -59,6 +59,8 @@ enum Command {
     ApiToken(users::ApiTokenCommand),
     /// Brings the database's schema to this version; `serve` does the same by itself
     Migrate(StorageOptions),
+    /// Asks the running hub whether all of it works; for health checks
+    Health,
     /// Looks at all that the hub needs on this machine
     Doctor(operate::DoctorOptions),
     /// Prints the OpenAPI document of this version; needs no hub that runs
@@ -89,6 +91,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => users::run_user(&client()?, command, output).await,
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
+        Command::Health => operate::health(&client()?).await,
         Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,
         Command::Openapi => Ok(operate::print_openapi()?),
     }

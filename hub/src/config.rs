@@ -1,6 +1,7 @@
 //! What the hub was told at start: one struct per concern, parsed and checked
 //! once, then passed down. Nothing reads the environment later.
 
+mod agents;
 mod engine;
 mod listen;
 mod logging;
@@ -10,6 +11,7 @@ mod storage;
 
 use clap::Args;
 
+pub use self::agents::AgentsOptions;
 pub use self::engine::{EngineAddress, EngineOptions};
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
@@ -32,6 +34,9 @@ pub struct ServeOptions {
     /// The Docker engine of this machine.
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// The agents that the hub hands out.
+    #[command(flatten)]
+    pub agents: AgentsOptions,
     /// What the log looks like.
     #[command(flatten)]
     pub logging: LoggingOptions,

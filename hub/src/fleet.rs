@@ -2,7 +2,8 @@
 //!
 //! [`Fleet`] is the one service; each folder adds its part to it.
 //! `gatekeeper` answers what the tunnel asks, `attached` runs the agents of
-//! the engines that the hub reaches by itself.
+//! the engines that the hub reaches by itself, `installer` hands out what a new
+//! host needs.
 
 pub mod agents;
 pub mod attached;
@@ -11,6 +12,7 @@ mod doors;
 pub mod enrollment;
 pub mod environments;
 mod gatekeeper;
+pub mod installer;
 #[cfg(test)]
 mod tests;
 
@@ -104,6 +106,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = environments::routes(routes);
     let routes = agents::routes(routes);
     let routes = enrollment::routes(routes);
+    let routes = installer::routes(routes);
     doors::routes(routes)
 }
 

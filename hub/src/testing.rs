@@ -17,6 +17,7 @@ use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::ManualClock;
 use crate::db::testing::TestDb;
+use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
@@ -30,6 +31,8 @@ pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
 pub struct TestHub {
     pub app: AppState,
     pub clock: Arc<ManualClock>,
+    /// Where it looks for the agents that it hands out.
+    pub agents: tempfile::TempDir,
     router: Router,
     _db: TestDb,
 }
@@ -142,17 +145,19 @@ impl TestHub {
 
     async fn build(db: TestDb, local_engine: Option<PathBuf>) -> Self {
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
+        let agents = tempfile::tempdir().unwrap();
         let app = App::assemble(Foundations {
             db: db.db.clone(),
             vault: Vault::for_tests(),
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,
+            installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })
         .await
         .unwrap();
-        Self { router: router::build(app.clone()), app, clock, _db: db }
+        Self { router: router::build(app.clone()), app, clock, agents, _db: db }
     }
 
     /// A hub with the users `admin` and `viewer`, who have the same password.

@@ -75,8 +75,8 @@ pub async fn run(hub: &HubClient, command: AgentCommand, format: Format, hub_url
             eprintln!("Renamed {name} to {new_name}.");
         }
         AgentCommand::Reissue { name, print } => {
-            let created = hub.post(&format!("{}/reissue", path(hub, &name).await?), json!({})).await?;
-            print_created(&created, &print, format, hub_url)?;
+            let path = print.path(&format!("{}/reissue", path(hub, &name).await?), hub_url);
+            print_created(&hub.post(&path, json!({})).await?, &print, format)?;
         }
         AgentCommand::Revoke { name, reason } => {
             hub.post(&format!("{}/revoke", path(hub, &name).await?), json!({ "reason": reason })).await?;

@@ -1,4 +1,4 @@
-//! `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
+//! `health`, `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
 //! whether the hub runs or not.
 
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
+use super::client::HubClient;
 use super::exit::Failure;
 use super::output::Format;
 use crate::clock::{Clock, SystemClock, Timestamp};
@@ -45,6 +46,16 @@ pub async fn migrate(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Re
 /// When it is no JSON.
 pub fn print_openapi() -> anyhow::Result<()> {
     println!("{}", crate::router::document().to_pretty_json()?);
+    Ok(())
+}
+
+/// Succeeds when the hub is ready.
+///
+/// # Errors
+/// When it does not answer, or a part of it is degraded.
+pub async fn health(hub: &HubClient) -> Result<(), Failure> {
+    hub.get("/readyz").await?;
+    println!("ready");
     Ok(())
 }
 

@@ -95,6 +95,17 @@ pub struct PrintToken {
     public_url: Option<Url>,
 }
 
+impl PrintToken {
+    /// `path` with the address that hosts are told to use, where one is known.
+    pub fn path(&self, path: &str, hub_url: Option<&Url>) -> String {
+        let Some(url) = self.public_url.as_ref().or(hub_url) else {
+            return path.to_owned();
+        };
+        let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("hub_url", url.as_str()).finish();
+        format!("{path}?{query}")
+    }
+}
+
 /// The forms of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TokenPrint {
@@ -129,7 +140,8 @@ pub async fn run(hub: &HubClient, command: TokenCommand, format: Format, hub_url
                 "cidrs": new.cidrs,
                 "approval": approval,
             });
-            print_created(&hub.post(TOKENS, body).await?, &new.print, format, hub_url)?;
+            let path = new.print.path(TOKENS, hub_url);
+            print_created(&hub.post(&path, body).await?, &new.print, format)?;
         }
         TokenCommand::List => format.list(&hub.list(TOKENS, &[]).await?, COLUMNS),
         TokenCommand::Show { token } => {
@@ -146,12 +158,7 @@ pub async fn run(hub: &HubClient, command: TokenCommand, format: Format, hub_url
 }
 
 /// Prints a token that was just made, and what to know about it.
-pub fn print_created(
-    created: &Value,
-    print: &PrintToken,
-    format: Format,
-    hub_url: Option<&Url>,
-) -> Result<(), Failure> {
+pub fn print_created(created: &Value, print: &PrintToken, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
         format.object(created);
         return Ok(());
@@ -164,9 +171,16 @@ pub fn print_created(
         println!("{token}");
         return Ok(());
     }
-    let url = print.public_url.as_ref().or(hub_url).map_or_else(guessed_url, |url| url.to_string());
+    let url = text("hub_url");
+    if print.public_url.is_none() {
+        eprintln!("Hosts are told to reach this hub at {url}. Say otherwise with --public-url.");
+    }
+    if created["platforms"].as_array().is_some_and(Vec::is_empty) {
+        eprintln!("This hub has no agent to hand out, so the install script will refuse: see --agent-dir of `serve`.");
+    }
     eprintln!();
-    print!("{}", render(print.print, token, url.trim_end_matches('/')));
+    let parts = Parts { token, url, fetch: text("script_fetch"), command: text("install_command") };
+    print!("{}", render(print.print, &parts));
     Ok(())
 }
 
@@ -181,23 +195,23 @@ async fn resolve(hub: &HubClient, token: &str) -> Result<String, Failure> {
     hub.resolve("enrollment token", TOKENS, token).await
 }
 
-fn guessed_url() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let url = format!("https://{host}:8443");
-    eprintln!("Hosts are told to reach this hub at {url}. Say otherwise with --public-url.");
-    url
+/// What the forms are made of.
+struct Parts<'a> {
+    token: &'a str,
+    url: &'a str,
+    fetch: &'a str,
+    command: &'a str,
 }
 
-fn render(print: TokenPrint, token: &str, url: &str) -> String {
+fn render(print: TokenPrint, parts: &Parts<'_>) -> String {
+    let Parts { token, url, .. } = parts;
+    let fill = |form: &str| form.replace("{url}", url).replace("{token}", token);
     match print {
         TokenPrint::Token => format!("{token}\n"),
         TokenPrint::Env => format!("WINDFLOW_HUB={url}\nWINDFLOW_TOKEN={token}\n"),
-        // The here-document keeps the token out of the list of processes.
-        TokenPrint::Command => {
-            format!("windflow-agent enroll --hub {url} --token-stdin <<'TOKEN'\n{token}\nTOKEN\n")
-        }
-        TokenPrint::Compose => COMPOSE.replace("{url}", url).replace("{token}", token),
-        TokenPrint::CloudInit => CLOUD_INIT.replace("{url}", url).replace("{token}", token),
+        TokenPrint::Command => parts.command.to_owned(),
+        TokenPrint::Compose => fill(COMPOSE),
+        TokenPrint::CloudInit => fill(&CLOUD_INIT.replace("{fetch}", &parts.fetch.replace('\n', "\n    "))),
     }
 }
 
@@ -206,17 +220,17 @@ const COMPOSE: &str = r#"services:
   windflow-agent:
     image: windflow-agent
     restart: unless-stopped
-    entrypoint: ["/bin/sh", "-c"]
-    command:
-      - |
-        windflow-agent enroll --hub {url} --token-stdin --state-dir /state < /run/windflow-token
-        exec windflow-agent run --state-dir /state
+    read_only: true
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    command: ["run", "--state-dir", "/state", "--hub", "{url}", "--token-file", "/run/windflow-token"]
     configs:
       - source: token
         target: /run/windflow-token
         mode: 0400
     volumes:
       - /var/run/docker.sock:/var/run/docker.sock
+      # The host's identity. Without this volume each new container is a new host.
       - state:/state
 configs:
   token:
@@ -231,8 +245,10 @@ write_files:
     permissions: '0600'
     content: {token}
 runcmd:
-  - windflow-agent enroll --hub {url} --token-file /run/windflow-token --wait 600
-  - systemctl enable --now windflow-agent
+  - |
+    cd /run &&
+    {fetch} &&
+    sh windflow-install.sh --hub {url} --token-file /run/windflow-token --wait 600
 ";
 
 fn parse_label(text: &str) -> Result<(String, String), &'static str> {
@@ -246,10 +262,17 @@ fn parse_label(text: &str) -> Result<(String, String), &'static str> {
 mod tests {
     use super::*;
 
+    const PARTS: Parts<'_> = Parts {
+        token: "wfe1_secret",
+        url: "https://hub.example:8443",
+        fetch: "curl https://hub.example:8443/install.sh",
+        command: "sh windflow-install.sh --hub https://hub.example:8443 --token-stdin <<'TOKEN'\nwfe1_secret\nTOKEN\n",
+    };
+
     #[test]
     fn every_form_holds_the_token_once_and_only_the_bare_one_no_url() {
         for print in TokenPrint::value_variants() {
-            let text = render(*print, "wfe1_secret", "https://hub.example:8443");
+            let text = render(*print, &PARTS);
             assert_eq!(text.matches("wfe1_secret").count(), 1, "{text}");
             assert_eq!(text.contains("https://hub.example:8443"), *print != TokenPrint::Token, "{text}");
             assert!(text.ends_with('\n'));
@@ -259,8 +282,8 @@ mod tests {
     #[test]
     fn no_form_puts_the_token_into_an_argument() {
         for print in TokenPrint::value_variants() {
-            for line in render(*print, "wfe1_secret", "https://hub.example").lines() {
-                assert!(!(line.contains("windflow-agent enroll") && line.contains("wfe1_")), "{line}");
+            for line in render(*print, &PARTS).lines() {
+                assert!(!(line.contains("--hub") && line.contains("wfe1_")), "{line}");
             }
         }
     }

@@ -9,6 +9,6 @@ mod store;
 
 pub use limiter::Limiter;
 pub use model::{Approval, EnrollmentTokenView, InvalidToken, MintedToken, NewEnrollmentToken, Pepper};
-pub(super) use routes::routes;
+pub(super) use routes::{IssuedToken, routes};
 pub use service::{IssueError, MintError};
 pub(super) use store::{delete_ended, revoke_replacements};

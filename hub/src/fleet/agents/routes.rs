@@ -12,8 +12,9 @@ use super::model::Agent;
 use super::service::RenameError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::fleet::enrollment::MintedToken;
+use crate::fleet::enrollment::IssuedToken;
 use crate::fleet::environments::EnvironmentName;
+use crate::fleet::installer::HubAddress;
 use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 
 /// Adds the routes of this module.
@@ -106,13 +107,20 @@ async fn approve_agent(State(app): State<AppState>, caller: Caller, Path(id): Pa
 }
 
 /// Makes the token with which the agent's host gets a new key.
-#[utoipa::path(post, path = "/api/v1/agents/{id}/reissue", tag = "fleet", params(("id" = Uuid, Path)), responses(
-    (status = 201, description = "The token, shown this once", body = MintedToken),
+#[utoipa::path(post, path = "/api/v1/agents/{id}/reissue", tag = "fleet", params(("id" = Uuid, Path),
+    ("hub_url" = Option<String>, Query, description = "How hosts reach this hub; as the caller does unless given")),
+    responses(
+    (status = 201, description = "The token, shown this once", body = IssuedToken),
     (status = 404, description = "There is none"),
 ))]
-async fn reissue_agent(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<Response> {
+async fn reissue_agent(
+    State(app): State<AppState>,
+    caller: Caller,
+    address: HubAddress,
+    Path(id): Path<Uuid>,
+) -> ApiResult<Response> {
     let token = app.fleet.reissue_agent(AgentId(id), &(&caller).into()).await?.ok_or_else(unknown)?;
-    Ok((StatusCode::CREATED, Json(token)).into_response())
+    Ok((StatusCode::CREATED, Json(IssuedToken::new(&app, token, &address).await)).into_response())
 }
 
 /// Shuts an agent out. Its session and everything on it ends within a second.

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 use windflow_protocol::token::TokenId;
 
@@ -11,6 +11,7 @@ use super::model::{EnrollmentTokenView, MintedToken, NewEnrollmentToken};
 use super::service::MintError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
+use crate::fleet::installer::{HubAddress, InstallCommands};
 use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 
 /// Adds the routes of this module.
@@ -38,6 +39,23 @@ struct RevokeTokenRequest {
     reason: String,
 }
 
+/// A token that was just made, and how a host uses it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct IssuedToken {
+    #[serde(flatten)]
+    token: MintedToken,
+    #[serde(flatten)]
+    commands: InstallCommands,
+}
+
+impl IssuedToken {
+    /// The token for hosts that reach this hub at `address`.
+    pub async fn new(app: &AppState, token: MintedToken, address: &HubAddress) -> Self {
+        let commands = app.installer.commands(address, &token.token).await;
+        Self { token, commands }
+    }
+}
+
 /// Lists enrollment tokens, newest first, without their secrets.
 #[utoipa::path(get, path = "/api/v1/enrollment-tokens", tag = "fleet", params(Page, EnrollmentTokenFilter),
     responses((status = 200, description = "One page of tokens", body = List<EnrollmentTokenView>)))]
@@ -52,17 +70,20 @@ async fn list_enrollment_tokens(
 }
 
 /// Makes an enrollment token.
-#[utoipa::path(post, path = "/api/v1/enrollment-tokens", tag = "fleet", request_body = NewEnrollmentToken, responses(
-    (status = 201, description = "The token, shown this once", body = MintedToken),
+#[utoipa::path(post, path = "/api/v1/enrollment-tokens", tag = "fleet", request_body = NewEnrollmentToken,
+    params(("hub_url" = Option<String>, Query, description = "How hosts reach this hub; as the caller does unless given")),
+    responses(
+    (status = 201, description = "The token, shown this once", body = IssuedToken),
     (status = 400, description = "It asks for more than a token may allow"),
 ))]
 async fn create_enrollment_token(
     State(app): State<AppState>,
     caller: Caller,
+    address: HubAddress,
     Json(new): Json<NewEnrollmentToken>,
 ) -> ApiResult<Response> {
     let token = app.fleet.mint_token(&new, &(&caller).into()).await?;
-    Ok((StatusCode::CREATED, Json(token)).into_response())
+    Ok((StatusCode::CREATED, Json(IssuedToken::new(&app, token, &address).await)).into_response())
 }
 
 /// Gives one enrollment token without its secret.
