@@ -1,19 +1,26 @@
 # `make help` lists the targets. Everything else is in the tools they call.
 
 CARGO ?= cargo
-SCRIPTS := install.sh tests/setup.sh tests/demo.sh .ci/run
+SCRIPTS := install.sh tests/setup.sh tests/demo.sh tests/src/machine/boot.sh .ci/run
 FUZZ_SECONDS ?= 60
 CONSOLE := web/dist/index.html
 CONSOLE_TOOLS := web/node_modules/.package-lock.json
 CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -name '*.md')
 
-.PHONY: help build web run demo test check e2e bench fuzz clean
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+# Needs nothing of the machine that it will run on.
+STATIC_AGENT = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --package windflow-agent \
+	  --target $(HOST) --target-dir target/static
+
+.PHONY: help build web run demo test static-agent check e2e bench fuzz clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z0-9]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-7s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-build: $(CONSOLE) ## Build the hub and the agent for use: target/release
+build: $(CONSOLE) ## Build the hub, its console and the agents that it hands out: target/release
 	$(CARGO) build --locked --release --package windflow-hub --package windflow-agent
+	$(STATIC_AGENT) --release
+	install -D target/static/$(HOST)/release/windflow-agent target/release/agents/linux-$$(uname -m)/windflow-agent
 
 web: $(CONSOLE) ## Build the console, which the hub then serves: web/dist
 
@@ -34,7 +41,11 @@ test: ## Install what the tests need and run all of them
 	tests/setup.sh
 	$(MAKE) web
 	$(CARGO) build --locked --workspace --bins --tests
+	$(STATIC_AGENT)
 	$(CARGO) test --locked --workspace
+
+static-agent: ## Build the agent that needs no libraries, as the tests use it
+	$(STATIC_AGENT)
 
 check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
 	tests/setup.sh lint
@@ -54,12 +65,11 @@ e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them dow
 	tests/setup.sh
 	$(MAKE) web
 	$(CARGO) build --locked --workspace --bins --tests
-	$(CARGO) test --locked --workspace --test scenarios -- $(NAME)
+	$(STATIC_AGENT)
+	$(CARGO) test --locked --workspace --test scenarios --test installer -- $(NAME)
 
 bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
 	tests/setup.sh
-	RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --release --package windflow-agent \
-	  --target $$(rustc -vV | sed -n 's/^host: //p') --target-dir target/static
 	$(CARGO) bench --locked --package windflow-tests --bench tunnel -- $(PART)
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)

@@ -34,11 +34,13 @@ main() {
     test)
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
-        nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin docker-registry:docker-registry faketime:faketime \
-        "$(postgres_program):postgresql" node:nodejs npm:npm chromium:chromium
+        nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin curl:curl wget:wget dash:dash \
+        docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql" \
+        node:nodejs npm:npm chromium:chromium
       check_node
       install_optional podman:podman
       unpack_newer_engine
+      unpack_openrc
       print_table
       ;;
     demo)
@@ -191,6 +193,30 @@ unpack_newer_engine() {
   : >"$newer/complete"
 }
 
+# OpenRC beside systemd would change how this machine boots: its files go into a
+# folder that only the machines of the tests see.
+unpack_openrc() {
+  [ ! -e "$testbed/openrc/complete" ] || return 0
+  rm -rf "$testbed/openrc" "$testbed/fetch-openrc"
+  mkdir -p "$testbed/openrc/usr" "$testbed/fetch-openrc"
+  say "fetching OpenRC into $testbed/openrc"
+  update_lists
+  (cd "$testbed/fetch-openrc" && apt-get --quiet -o APT::Sandbox::User=root download openrc libeinfo1 librc1 >&2) ||
+    die "the packages of OpenRC cannot be had"
+  for deb in "$testbed"/fetch-openrc/*.deb; do
+    dpkg -x "$deb" "$testbed/openrc"
+  done
+  # Where /sbin and /lib are links into /usr, these folders must not hide them.
+  for folder in bin sbin lib; do
+    [ ! -d "$testbed/openrc/$folder" ] || {
+      cp -a "$testbed/openrc/$folder" "$testbed/openrc/usr/"
+      rm -rf "${testbed:?}/openrc/$folder"
+    }
+  done
+  rm -rf "$testbed/fetch-openrc"
+  : >"$testbed/openrc/complete"
+}
+
 # apt with sources, lists and cache of its own: the machine's are not touched.
 private_apt() {
   apt-get --quiet -o APT::Sandbox::User=root -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$work/sources" \
@@ -236,6 +262,7 @@ print_table() {
   row Podman "$(version_of podman --version)"
   row iptables "$(version_of iptables --version)"
   row iproute2 "$(version_of ip -V)"
+  row OpenRC "$([ ! -e "$testbed/openrc/complete" ] || echo "in $testbed/openrc")"
   row busybox "$(version_of busybox --help)"
   row PostgreSQL "$(version_of "$(postgres_program)" --version)"
   row Registry "$(version_of docker-registry --version)"

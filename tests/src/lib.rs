@@ -3,6 +3,7 @@
 //! * [`engine`]: Docker engines of both versions, each in its own folder and
 //!   namespaces.
 //! * [`network`]: relays, proxies and namespaces, and what goes wrong there.
+//! * [`machine`]: machines with an init system and files of their own.
 //! * [`product`]: the hub, the agent and the `docker` command through them.
 //! * [`process`] and [`wait`]: everything that runs and every wait for it.
 //! * [`places`]: where the programs are.
@@ -12,6 +13,7 @@
 //! have what it needs has failed.
 
 pub mod engine;
+pub mod machine;
 pub mod network;
 pub mod places;
 pub mod process;

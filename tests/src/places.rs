@@ -13,6 +13,17 @@ pub fn newer_engine() -> PathBuf {
     folder
 }
 
+/// The folder of a Debian package that `tests/setup.sh` unpacks and does not
+/// install.
+///
+/// # Panics
+/// When it is not there: the sentence names the command that makes it.
+pub fn unpacked(package: &str) -> PathBuf {
+    let folder = testbed().join(package);
+    assert!(folder.join("complete").exists(), "{package} is not in {}: run tests/setup.sh first", folder.display());
+    folder
+}
+
 /// A program of this workspace, from the folder that these tests were built
 /// into.
 ///
@@ -22,6 +33,17 @@ pub fn built(program: &str) -> PathBuf {
     let path = build_folder().join(program);
     assert!(path.exists(), "{} is not there: run `cargo build --workspace --bins` first", path.display());
     path
+}
+
+/// The agent that needs nothing of the machine it runs on, as it is handed out.
+///
+/// # Panics
+/// When it was not built: the sentence names the command that builds it.
+pub fn static_agent() -> PathBuf {
+    let target = build_folder().parent().expect("a profile is a folder of the target folder").join("static");
+    let platforms = std::fs::read_dir(&target).into_iter().flatten().flatten();
+    let mut agents = platforms.map(|platform| platform.path().join("debug/windflow-agent"));
+    agents.find(|agent| agent.exists()).expect("the static agent was built: run `make static-agent` first")
 }
 
 /// A program that Debian installs.
