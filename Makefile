@@ -49,6 +49,7 @@ static-agent: ## Build the agent that needs no libraries, as the tests use it
 
 check: ## Format, lints, documentation, dependencies, scripts: the gate before each commit
 	tests/setup.sh lint
+	$(MAKE) web
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
@@ -58,7 +59,6 @@ check: ## Format, lints, documentation, dependencies, scripts: the gate before e
 	@if $(CARGO) deny fetch db >/dev/null 2>&1; then $(CARGO) deny --locked check advisories; \
 	else echo 'check: SKIPPED advisories, their database cannot be reached from here'; fi
 	shellcheck $(SCRIPTS)
-	$(MAKE) $(CONSOLE_TOOLS)
 	cd web && npm run check
 
 e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them down

@@ -497,6 +497,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/download/agent/{platform}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the agent for a platform such as `linux-x86_64`. */
+        get: operations["get_agent_binary"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/healthz": {
         parameters: {
             query?: never;
@@ -506,6 +523,23 @@ export interface paths {
         };
         /** Says that the process answers requests, and nothing about its parts. */
         get: operations["get_liveness"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/install.sh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the install script, with the digests of this hub's agents in it. */
+        get: operations["get_install_script"];
         put?: never;
         post?: never;
         delete?: never;
@@ -867,6 +901,22 @@ export interface components {
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
+        /** @description How to bring the agent to a host. */
+        InstallCommands: {
+            /** @description The hub's URL as the commands name it. */
+            hub_url: string;
+            /** @description Shell: installs and enrolls the agent, on any host with curl or wget. */
+            install_command: string;
+            /** @description Platforms that this hub has an agent for. */
+            platforms: string[];
+            /**
+             * @description Shell: puts the verified script into the current folder as
+             *     `windflow-install.sh`.
+             */
+            script_fetch: string;
+        };
+        /** @description A token that was just made, and how a host uses it. */
+        IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
             /** @description The items of this page. */
@@ -1460,7 +1510,10 @@ export interface operations {
     };
     reissue_agent: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How hosts reach this hub; as the caller does unless given */
+                hub_url?: string;
+            };
             header?: never;
             path: {
                 id: string;
@@ -1475,7 +1528,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MintedToken"];
+                    "application/json": components["schemas"]["IssuedToken"];
                 };
             };
             /** @description There is none */
@@ -1669,7 +1722,10 @@ export interface operations {
     };
     create_enrollment_token: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description How hosts reach this hub; as the caller does unless given */
+                hub_url?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1686,7 +1742,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["MintedToken"];
+                    "application/json": components["schemas"]["IssuedToken"];
                 };
             };
             /** @description It asks for more than a token may allow */
@@ -2530,6 +2586,42 @@ export interface operations {
             };
         };
     };
+    get_agent_binary: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                platform: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The program; ETag and Repr-Digest have its SHA-256 */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description It is the one named in If-None-Match */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description This hub has no agent for that platform */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     get_liveness: {
         parameters: {
             query?: never;
@@ -2541,6 +2633,33 @@ export interface operations {
         responses: {
             /** @description The hub runs */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_install_script: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A POSIX shell script */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/x-shellscript": string;
+                };
+            };
+            /** @description It is the one named in If-None-Match */
+            304: {
                 headers: {
                     [name: string]: unknown;
                 };
