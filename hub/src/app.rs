@@ -1,7 +1,7 @@
 //! The hub's shared services, built once at start. Handlers get them as
 //! [`AppState`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,7 +9,8 @@ use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
 use crate::config::{DataDir, ServeOptions, StorageOptions};
-use crate::db::Db;
+use crate::db::guard::Guard;
+use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
@@ -18,12 +19,13 @@ use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
+use crate::ops::backup::{Backups, Places};
 use crate::ops::console::Files;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
-use crate::vault::{KeyCost, MasterKey, MasterKeyOrigin, Vault};
+use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
 use crate::workloads::live::Live;
 
 /// What handlers take: `State<AppState>`.
@@ -56,6 +58,8 @@ pub struct App {
     pub live: Live,
     /// The web console.
     pub console: Files,
+    /// Makes backups.
+    pub backups: Backups,
     /// How the parts of the hub do.
     pub health: Health,
     /// What the hub counts.
@@ -71,6 +75,8 @@ pub struct Foundations {
     pub db: Db,
     /// The open vault.
     pub vault: Vault,
+    /// Makes backups.
+    pub backups: Backups,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What hashing a password costs.
@@ -91,14 +97,14 @@ impl App {
     /// the one that was used before.
     pub async fn build(data_dir: &DataDir, options: &ServeOptions, lifecycle: Lifecycle) -> anyhow::Result<AppState> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let url = options.storage.database(data_dir);
-        let db = Db::open(&url).await.with_context(|| format!("Failed to open the database {url}"))?;
-        db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
-        let master = master_key(data_dir, &options.storage, &Random::default())?;
+        let db = open_migrated(data_dir, &options.storage).await?;
+        let master_key_file = options.storage.master_key(data_dir);
+        let master = master_key(&db, &master_key_file, &options.storage, &Random::default()).await?;
+        let backups = Backups::new(master_key_file, KeyCost::Production);
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        Self::assemble(Foundations { db, vault, clock, cost, local_engine, installer, lifecycle }).await
+        Self::assemble(Foundations { db, vault, backups, clock, cost, local_engine, installer, lifecycle }).await
     }
 
     /// The live session of an environment.
@@ -120,7 +126,7 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, clock, cost, local_engine, installer, lifecycle } = base;
+        let Foundations { db, vault, backups, clock, cost, local_engine, installer, lifecycle } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -159,6 +165,7 @@ impl App {
             listener,
             live,
             console: Files::BUILT_IN,
+            backups,
             health: Health::default(),
             metrics,
             lifecycle,
@@ -166,17 +173,69 @@ impl App {
     }
 }
 
-fn master_key(data_dir: &DataDir, options: &StorageOptions, random: &Random) -> anyhow::Result<MasterKey> {
-    if let Some(path) = &options.master_key_file {
+/// The database is damaged, and the hub does not touch it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the database {database} is damaged. It was left as it is, and the hub does not start on it. Restore a backup: \
+     {command}"
+)]
+pub struct DamagedDatabase {
+    database: String,
+    command: String,
+}
+
+/// Opens the database, sees that it is whole, and brings its schema to this
+/// version.
+///
+/// # Errors
+/// [`DamagedDatabase`], or when it cannot be opened or migrated.
+pub async fn open_migrated(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<Db> {
+    let db = open_database(data_dir, options).await?;
+    let url = options.database(data_dir);
+    db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
+    Ok(db)
+}
+
+/// Opens the database and sees that it is whole. A restore that was cut off is
+/// completed first.
+///
+/// # Errors
+/// [`DamagedDatabase`], or when it cannot be opened.
+pub async fn open_database(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<Db> {
+    let url = options.database(data_dir);
+    if let DatabaseUrl::Sqlite(database) = &url {
+        let master_key = options.master_key(data_dir);
+        let places = Places { database, master_key: &master_key };
+        places.complete().context("Failed to complete the restore that was begun")?;
+        Guard::of(database).prepare().context("Failed to look at the database's disk")?;
+    }
+    let opened = async {
+        let db = Db::open(&url).await?;
+        db.check().await?;
+        Ok(db)
+    };
+    opened.await.map_err(|error| match error {
+        DbError::Damaged(_) => {
+            DamagedDatabase { database: url.to_string(), command: options.restore_command(data_dir) }.into()
+        }
+        error => anyhow::Error::new(error).context(format!("Failed to open the database {url}")),
+    })
+}
+
+/// Reads the master key. Only a database that was never used gets a new one.
+async fn master_key(db: &Db, path: &Path, options: &StorageOptions, random: &Random) -> anyhow::Result<MasterKey> {
+    if options.master_key_file.is_some() {
         return Ok(MasterKey::read(path)?);
     }
-    let path = data_dir.master_key();
-    let (key, origin) = MasterKey::read_or_generate(&path, random)?;
+    if !path.exists() && Vault::is_sealed(db).await? {
+        return Err(MasterKeyError::Missing(path.to_owned()).into());
+    }
+    let (key, origin) = MasterKey::read_or_generate(path, random)?;
     match origin {
         MasterKeyOrigin::Found => {}
         MasterKeyOrigin::Generated => tracing::warn!(
             path = %path.display(),
-            "made a new master key: back this file up, without it no stored secret can ever be read again"
+            "made a new master key: without it no stored secret can ever be read again; `backup create` keeps it"
         ),
     }
     Ok(key)

@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::app::AppState;
 use crate::clock::ClockGuard;
 use crate::db::DbError;
+use crate::db::guard::{Change, Guard};
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
@@ -20,6 +21,8 @@ const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often the clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
+/// How often the room on the database's disk is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts all jobs. They end when the hub is asked to finish.
 pub fn start(app: &AppState, lifecycle: &Lifecycle) {
@@ -27,6 +30,9 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(renew_own_certificate(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(watch_clock(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
+    if let Some(guard) = app.db.guard() {
+        lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
+    }
 }
 
 /// Looks at the files of the port's certificate for as long as the hub runs,
@@ -64,10 +70,41 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
     loop {
         tokio::select! {
             _ = turns.tick() => {}
+            () = becomes_full(&app) => {}
             () = lifecycle.soft.cancelled() => return,
         }
         report(app.identity.delete_expired().await);
         report(app.fleet.delete_expired().await);
+    }
+}
+
+/// What is over is deleted at once when the disk is full.
+async fn becomes_full(app: &AppState) {
+    match app.db.guard() {
+        Some(guard) => guard.wait_until_full().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Keeps the ballast, and notices when there is room again.
+async fn watch_disk(guard: Arc<Guard>, lifecycle: Lifecycle) {
+    let mut turns = tokio::time::interval(LOOK_EVERY);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => {}
+            () = lifecycle.soft.cancelled() => return,
+        }
+        let looked = tokio::task::spawn_blocking({
+            let guard = guard.clone();
+            move || guard.look()
+        });
+        match looked.await {
+            Ok(Ok(Change::Room)) => tracing::info!("there is room on the database's disk again: everything works"),
+            Ok(Ok(Change::None | Change::Full)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the ballast file cannot be kept"),
+            Err(error) => tracing::warn!(%error, "the database's disk could not be looked at"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! running hub.
 
 mod agents;
+mod backup;
 mod client;
 mod environments;
 mod exit;
@@ -57,6 +58,9 @@ enum Command {
     /// API tokens, which programs send instead of a password
     #[command(subcommand)]
     ApiToken(users::ApiTokenCommand),
+    /// Backups of the hub itself: its database and its keys in one encrypted file
+    #[command(subcommand)]
+    Backup(Box<backup::BackupCommand>),
     /// Brings the database's schema to this version; `serve` does the same by itself
     Migrate(StorageOptions),
     /// Asks the running hub whether all of it works; for health checks
@@ -90,6 +94,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Environment(command) => environments::run(&client()?, command, output).await,
         Command::User(command) => users::run_user(&client()?, command, output).await,
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
+        Command::Backup(command) => backup::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Health => operate::health(&client()?).await,
         Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,
@@ -127,6 +132,10 @@ mod tests {
             "migrate --data-dir D",
             "doctor --data-dir D",
             "openapi",
+            "--data-dir D backup create FILE --passphrase-file P",
+            "--data-dir D backup verify FILE",
+            "--data-dir D backup restore FILE",
+            "--data-dir D backup restore FILE --force --passphrase-file P --database-url sqlite:///x",
         ] {
             let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_ok(), "{line}");

@@ -6,6 +6,8 @@
 
 pub mod dialect;
 mod error;
+pub mod guard;
+pub mod tables;
 mod timestamp;
 mod url;
 
@@ -16,16 +18,19 @@ mod tests;
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 pub use self::error::DbError;
+use self::guard::Guard;
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
 
 /// Connections that may read a SQLite database at once.
@@ -52,6 +57,8 @@ pub enum Db {
         writer: SqlitePool,
         /// Connections that cannot write.
         readers: SqlitePool,
+        /// Watches the disk under the file.
+        guard: Arc<Guard>,
     },
     /// A PostgreSQL server.
     Postgres(PgPool),
@@ -61,9 +68,30 @@ pub enum Db {
 #[derive(Debug)]
 pub enum Tx {
     /// On SQLite.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(SqliteTx),
     /// On PostgreSQL.
     Postgres(Transaction<'static, Postgres>),
+}
+
+/// A transaction on SQLite, which tells the guard when the disk is full.
+#[derive(Debug)]
+pub struct SqliteTx {
+    inner: Transaction<'static, Sqlite>,
+    guard: Arc<Guard>,
+}
+
+impl Deref for SqliteTx {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for SqliteTx {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
 }
 
 /// Runs `$body` on the transaction `$tx` with `$c` as the connection, whichever
@@ -116,15 +144,86 @@ impl Db {
         }
     }
 
+    /// Brings the schema to an earlier version, for what was made by an earlier
+    /// hub.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate).
+    pub async fn migrate_to(&self, version: i64) -> Result<(), MigrateError> {
+        match self {
+            Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run_to(version, writer).await,
+            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run_to(version, pool).await,
+        }
+    }
+
+    /// The same inside a transaction, which can be undone as a whole.
+    ///
+    /// # Errors
+    /// As [`migrate`](Self::migrate).
+    pub async fn migrate_within(tx: &mut Tx, version: i64) -> Result<(), MigrateError> {
+        match tx {
+            Tx::Sqlite(inner) => SQLITE_MIGRATIONS.run_direct(Some(version), &mut **inner, false).await,
+            Tx::Postgres(inner) => POSTGRES_MIGRATIONS.run_direct(Some(version), &mut **inner, false).await,
+        }
+    }
+
+    /// The number of the newest migration that this hub knows.
+    pub fn newest_schema() -> i64 {
+        SQLITE_MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+    }
+
+    /// Looks for damage in a SQLite file, page by page. A PostgreSQL server
+    /// does that by itself.
+    ///
+    /// # Errors
+    /// [`DbError::Damaged`] when there is some.
+    pub async fn check(&self) -> Result<(), DbError> {
+        let Self::Sqlite { readers, .. } = self else {
+            return Ok(());
+        };
+        let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(readers).await?;
+        if found == "ok" {
+            return Ok(());
+        }
+        tracing::error!(found, "the database is damaged");
+        Err(DbError::Damaged(None))
+    }
+
     /// Starts a transaction that may write. On SQLite it waits until it is the
     /// only one, so that it cannot fail half-way for another's sake.
     ///
     /// # Errors
-    /// When no connection is free in time, or none can be made.
+    /// When no connection is free in time, or none can be made; on a full disk
+    /// [`DbError::Full`] at once.
     pub async fn write(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Sqlite { guard, .. } if guard.is_full() => Err(DbError::Full(None)),
+            Self::Sqlite { .. } | Self::Postgres(_) => self.write_vital().await,
+        }
+    }
+
+    /// The same for what must go on while the disk is full, from the room that
+    /// the ballast held: signing in, cleaning, shutting someone out, and
+    /// agents that connect.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write), but a full disk is tried all the same.
+    pub async fn write_vital(&self) -> Result<Tx, DbError> {
+        match self {
+            Self::Sqlite { writer, guard, .. } => {
+                let begun = writer.begin_with("BEGIN IMMEDIATE").await;
+                let inner = begun.map_err(|error| noted(guard, error))?;
+                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone() }))
+            }
             Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// What watches the disk under a SQLite file.
+    pub const fn guard(&self) -> Option<&Arc<Guard>> {
+        match self {
+            Self::Sqlite { guard, .. } => Some(guard),
+            Self::Postgres(_) => None,
         }
     }
 
@@ -135,7 +234,9 @@ impl Db {
     /// When no connection is free in time, or none can be made.
     pub async fn read(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Sqlite { readers, guard, .. } => {
+                Ok(Tx::Sqlite(SqliteTx { inner: readers.begin().await?, guard: guard.clone() }))
+            }
             Self::Postgres(pool) => {
                 let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 Ok(Tx::Postgres(pool.begin_with(snapshot).await?))
@@ -165,7 +266,7 @@ impl Db {
     /// Waits for running transactions and closes every connection.
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }
@@ -185,7 +286,16 @@ async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
         .busy_timeout(BUSY_TIMEOUT);
     let writer = pool_options(1).connect_with(options.clone()).await?;
     let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Db::Sqlite { writer, readers })
+    Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)) })
+}
+
+/// The error, after the guard has heard of it.
+fn noted(guard: &Guard, error: sqlx::Error) -> DbError {
+    let error = DbError::from(error);
+    if error.is_full() {
+        guard.note_full();
+    }
+    error
 }
 
 /// Makes the file before SQLite does, closed to others whatever directory it is
@@ -208,7 +318,7 @@ impl Tx {
     /// When the database refuses; nothing was done then.
     pub async fn commit(self) -> Result<(), DbError> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Sqlite(SqliteTx { inner, guard }) => inner.commit().await.map_err(|error| noted(&guard, error))?,
             Self::Postgres(tx) => tx.commit().await?,
         }
         Ok(())

@@ -14,6 +14,9 @@ use serde_json::Value;
 
 use crate::db::DbError;
 
+/// When to try again what the database could not do.
+const DATABASE_RETRY: Duration = Duration::from_secs(5);
+
 /// The result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;
 
@@ -92,6 +95,12 @@ impl ApiError {
         Self { cause: Some(Arc::new(cause.into())), ..self }
     }
 
+    /// The same error with a time after which another try makes sense.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..self }
+    }
+
     /// The HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -117,9 +126,21 @@ impl From<DbError> for ApiError {
         match error {
             DbError::Unavailable(_) => {
                 let message = "The database does not answer at the moment. Try again.";
-                Self::unavailable("database_unavailable", message).caused_by(error)
+                Self::unavailable("database_unavailable", message).after(DATABASE_RETRY).caused_by(error)
             }
-            DbError::Duplicate(_) | DbError::Reference(_) | DbError::Statement(_) => Self::internal(error),
+            DbError::Locked(_) => {
+                let message = "Another process holds the database. Nothing was changed. Try again.";
+                Self::unavailable("database_locked", message).after(DATABASE_RETRY).caused_by(error)
+            }
+            DbError::Full(_) => {
+                let message = "The disk under the hub's database is full. Nothing was changed; reading works. Make \
+                               room on it, and changes work again by themselves.";
+                let error = Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).caused_by(error);
+                error.after(DATABASE_RETRY)
+            }
+            DbError::Damaged(_) | DbError::Duplicate(_) | DbError::Reference(_) | DbError::Statement(_) => {
+                Self::internal(error)
+            }
         }
     }
 }

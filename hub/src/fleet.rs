@@ -27,7 +27,7 @@ use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
 use crate::app::AppState;
 use crate::clock::{Clock, Random};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::http::Routes;
 use crate::settings;
 use crate::tunnel::{News, Registry};
@@ -101,6 +101,17 @@ pub struct Fleet {
     alarms: Pace,
 }
 
+/// The id of the hub whose database this is; `None` if it was never started.
+///
+/// # Errors
+/// [`LoadError`].
+pub async fn find_hub_id(tx: &mut Tx) -> Result<Option<HubId>, LoadError> {
+    let Some(id) = settings::find(tx, HUB_ID).await? else {
+        return Ok(None);
+    };
+    Ok(Some(HubId(uuid::Uuid::from_slice(&id).map_err(|_| LoadError::HubId)?)))
+}
+
 /// Adds the routes of the fleet.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = environments::routes(routes);
@@ -118,7 +129,7 @@ impl Fleet {
     pub async fn load(base: Foundation) -> Result<Self, LoadError> {
         let now = base.clock.now();
         let fresh = Authority::generate(HubId::generate())?;
-        let mut tx = base.db.write().await?;
+        let mut tx = base.db.write_vital().await?;
         let hub = settings::get_or_insert(&mut tx, HUB_ID, fresh.hub().0.as_bytes(), now).await?;
         let hub = HubId(uuid::Uuid::from_slice(&hub).map_err(|_| LoadError::HubId)?);
         let key = vault::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
@@ -183,7 +194,7 @@ impl Fleet {
     /// When the database fails; what was forgotten stays forgotten.
     pub async fn delete_expired(&self) -> Result<u64, DbError> {
         let before = self.base.clock.now() - KEPT_AFTER_END;
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let tokens = enrollment::delete_ended(&mut tx, before).await?;
         let certificates = agents::delete_expired_certificates(&mut tx, before).await?;
         tx.commit().await?;

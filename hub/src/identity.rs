@@ -77,7 +77,7 @@ impl Identity {
     /// When the database fails.
     pub async fn delete_expired(&self) -> Result<u64, DbError> {
         let now = self.clock.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         let sessions = sessions::delete_expired(&mut tx, now).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
         let records = audit::delete_before(&mut tx, now - AUDIT_LIFE).await?;

@@ -58,6 +58,7 @@ fn collect(authenticate: Arc<dyn Authenticate>, document: &Arc<OnceLock<Bytes>>)
 
     // The hub itself.
     let routes = ops::health::routes(routes);
+    let routes = ops::backup::routes(routes);
     let routes = ops::metrics::routes(routes);
     let routes = openapi::routes(routes, document.clone());
 

@@ -33,6 +33,10 @@ pub async fn put(tx: &mut Tx, key: &str, value: &[u8], now: Timestamp) -> Result
 /// # Errors
 /// When the database fails.
 pub async fn get_or_insert(tx: &mut Tx, key: &str, fresh: &[u8], now: Timestamp) -> Result<Vec<u8>, DbError> {
+    // The usual case writes nothing, so that a hub starts on a full disk.
+    if let Some(present) = find(tx, key).await? {
+        return Ok(present);
+    }
     let sql = "INSERT INTO settings (key, value, updated_at) VALUES ($1, $2, $3)
                ON CONFLICT (key) DO UPDATE SET key = excluded.key RETURNING value";
     let value = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(key).bind(fresh).bind(now).fetch_one(c).await)?;

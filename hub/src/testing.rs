@@ -10,19 +10,21 @@ use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower::ServiceExt;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::app::Foundations;
 use crate::app::{App, AppState};
-use crate::clock::ManualClock;
+use crate::clock::{Clock, ManualClock, Random};
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
+use crate::ops::backup::Backups;
 use crate::router;
-use crate::vault::Vault;
+use crate::vault::{KeyCost, MasterKey, Vault};
 
 /// A password that is good enough.
 pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
@@ -34,7 +36,10 @@ pub struct TestHub {
     /// Where it looks for the agents that it hands out.
     pub agents: tempfile::TempDir,
     router: Router,
-    _db: TestDb,
+    /// Where its master key is.
+    pub folder: TempDir,
+    /// Its database.
+    pub db: TestDb,
 }
 
 /// What came back.
@@ -146,9 +151,13 @@ impl TestHub {
     async fn build(db: TestDb, local_engine: Option<PathBuf>) -> Self {
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
         let agents = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let (key, _) = MasterKey::read_or_generate(&path, &Random::default()).unwrap();
         let app = App::assemble(Foundations {
             db: db.db.clone(),
-            vault: Vault::for_tests(),
+            vault: Vault::unlock(&db.db, key, KeyCost::Cheap, clock.now()).await.unwrap(),
+            backups: Backups::new(path, KeyCost::Cheap),
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,
@@ -157,7 +166,7 @@ impl TestHub {
         })
         .await
         .unwrap();
-        Self { router: router::build(app.clone()), app, clock, agents, _db: db }
+        Self { router: router::build(app.clone()), app, clock, agents, folder, db }
     }
 
     /// A hub with the users `admin` and `viewer`, who have the same password.

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 pub use self::master_key::{MasterKey, MasterKeyError, Origin as MasterKeyOrigin};
 pub use self::sealed::{SealedSettingError, get_or_seal};
 use crate::clock::{Random, Timestamp};
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::settings;
 
 const VERSION: u8 = 1;
@@ -25,6 +25,7 @@ const TAG_LEN: usize = 16;
 const SALT_KEY: &str = "vault.salt";
 const CANARY_KEY: &str = "vault.canary";
 const CANARY: &[u8] = b"this vault was opened with the right key";
+const CANARY_PLACE: Place<'_> = Place { table: "settings", row: CANARY_KEY, column: "value" };
 
 /// Where a secret is stored. It cannot be opened from anywhere else.
 #[derive(Clone, Copy, Debug)]
@@ -81,21 +82,55 @@ impl Vault {
     /// [`VaultError::WrongMasterKey`] when another key was used before.
     pub async fn unlock(db: &Db, master: MasterKey, cost: KeyCost, now: Timestamp) -> Result<Self, VaultError> {
         let random = Random::default();
-        let mut tx = db.write().await?;
+        let mut tx = db.write_vital().await?;
         let salt = settings::get_or_insert(&mut tx, SALT_KEY, &random.bytes::<16>(), now).await?;
         tx.commit().await?;
 
+        let vault = Self::derived(master, salt, cost).await;
+        let mut tx = db.write_vital().await?;
+        let canary = settings::get_or_insert(&mut tx, CANARY_KEY, &vault.seal(&CANARY_PLACE, CANARY), now).await?;
+        tx.commit().await?;
+        vault.recognise(&canary)
+    }
+
+    /// Whether the database was used with a master key before. Writes nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn is_sealed(db: &Db) -> Result<bool, DbError> {
+        Ok(settings::find(&mut db.read().await?, CANARY_KEY).await?.is_some())
+    }
+
+    /// Whether this is the database's master key. Writes nothing.
+    ///
+    /// # Errors
+    /// [`VaultError::WrongMasterKey`] when it is not.
+    pub async fn check(db: &Db, master: MasterKey, cost: KeyCost) -> Result<(), VaultError> {
+        let mut tx = db.read().await?;
+        Self::check_within(&mut tx, master, cost).await
+    }
+
+    /// The same in a transaction that is not committed yet.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn check_within(tx: &mut Tx, master: MasterKey, cost: KeyCost) -> Result<(), VaultError> {
+        let salt = settings::find(tx, SALT_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
+        let canary = settings::find(tx, CANARY_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
+        Self::derived(master, salt, cost).await.recognise(&canary).map(drop)
+    }
+
+    async fn derived(master: MasterKey, salt: Vec<u8>, cost: KeyCost) -> Self {
         let key = tokio::task::spawn_blocking(move || derive(&master, &salt, cost))
             .await
             .expect("deriving a key neither panics nor is cancelled");
-        let vault = Self::with_key(&key);
+        Self::with_key(&key)
+    }
 
-        let place = Place { table: "settings", row: CANARY_KEY, column: "value" };
-        let mut tx = db.write().await?;
-        let canary = settings::get_or_insert(&mut tx, CANARY_KEY, &vault.seal(&place, CANARY), now).await?;
-        tx.commit().await?;
-        match vault.open(&place, &canary) {
-            Ok(opened) if *opened == CANARY => Ok(vault),
+    /// This vault, if it is the one that sealed the canary.
+    fn recognise(self, canary: &[u8]) -> Result<Self, VaultError> {
+        match self.open(&CANARY_PLACE, canary) {
+            Ok(opened) if *opened == CANARY => Ok(self),
             Ok(_) | Err(_) => Err(VaultError::WrongMasterKey),
         }
     }
@@ -144,12 +179,18 @@ impl Vault {
     }
 }
 
+impl KeyCost {
+    /// The cost as scrypt counts it: memory is 1 KiB times two to this power.
+    pub const fn log_n(self) -> u8 {
+        match self {
+            Self::Production => 17,
+            Self::Cheap => 4,
+        }
+    }
+}
+
 fn derive(master: &MasterKey, salt: &[u8], cost: KeyCost) -> Zeroizing<[u8; 32]> {
-    let log_n = match cost {
-        KeyCost::Production => 17,
-        KeyCost::Cheap => 4,
-    };
-    let params = scrypt::Params::new(log_n, 8, 1).expect("the parameters are valid");
+    let params = scrypt::Params::new(cost.log_n(), 8, 1).expect("the parameters are valid");
     let mut key = Zeroizing::new([0; 32]);
     scrypt::scrypt(master.expose(), salt, &params, key.as_mut_slice()).expect("32 bytes are a valid length");
     key

@@ -18,6 +18,8 @@ use crate::config::{DataDir, RemoteOptions};
 
 /// One request must be answered within this.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+/// The next part of a file must arrive within this.
+const PART_DEADLINE: Duration = Duration::from_secs(120);
 /// Largest answer that is read, in bytes.
 const ANSWER_MAX: usize = 16 * 1024 * 1024;
 /// Items asked for at once when a whole list is wanted.
@@ -115,6 +117,36 @@ impl HubClient {
             (None, _) => Err(Failure::NotFound(format!("there is no {what} called {name}"))),
             (Some(_), Some(_)) => Err(Failure::Other(anyhow!("several are called {name}: name one {what} by its id"))),
         }
+    }
+
+    /// Does something whose answer is a file; `take` gets its parts.
+    ///
+    /// # Errors
+    /// As the hub, the way to it or `take` says, and when the answer breaks off.
+    pub async fn download(
+        &self,
+        path: &str,
+        body: Value,
+        mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let request = self.request(Method::POST, path, Some(body))?;
+        let silent = |_| Failure::Unreachable(anyhow!("the hub sent nothing for {} s", PART_DEADLINE.as_secs()));
+        let response = tokio::time::timeout(PART_DEADLINE, self.client.request(request)).await.map_err(silent)?;
+        let response = response.map_err(|error| Failure::Unreachable(self.way.explain(&error)))?;
+        let status = response.status();
+        if !status.is_success() {
+            let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+            let body = body.map_err(|error| Failure::Unreachable(anyhow!("the hub's answer broke off: {error}")))?;
+            return interpret(status, &body.to_bytes()).map(drop);
+        }
+        let mut body = response.into_body();
+        while let Some(frame) = tokio::time::timeout(PART_DEADLINE, body.frame()).await.map_err(silent)? {
+            let frame = frame.map_err(|_| Failure::Other(anyhow!("the answer broke off; the hub's log says why")))?;
+            if let Some(part) = frame.data_ref() {
+                take(part).map_err(|error| Failure::Other(anyhow!("the file cannot be written: {error}")))?;
+            }
+        }
+        Ok(())
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {

@@ -14,6 +14,7 @@ use tokio::net::UnixStream;
 use super::client::HubClient;
 use super::exit::Failure;
 use super::output::Format;
+use crate::app::open_migrated;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{DataDir, EngineOptions, StorageOptions};
 use crate::db::Db;
@@ -32,11 +33,9 @@ const EARLIEST: time::OffsetDateTime = time::macros::datetime!(2026-01-01 0:00 U
 pub async fn migrate(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<()> {
     data_dir.create()?;
     let _lock = data_dir.lock()?;
-    let url = options.database(data_dir);
-    let db = Db::open(&url).await.with_context(|| format!("Failed to open the database {url}"))?;
-    db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
+    let db = open_migrated(data_dir, options).await?;
     db.close().await;
-    eprintln!("The database {url} is up to date.");
+    eprintln!("The database {} is up to date.", options.database(data_dir));
     Ok(())
 }
 
@@ -126,6 +125,7 @@ async fn check_storage(data_dir: &DataDir, options: &StorageOptions) -> Vec<Valu
         }
         let db = Db::open(&url).await.with_context(|| format!("Failed to open {url}"))?;
         db.ping().await.with_context(|| format!("{url} does not answer"))?;
+        db.check().await.with_context(|| format!("restore a backup: {}", options.restore_command(data_dir)))?;
         anyhow::Ok(db)
     };
     match opened.await {
@@ -139,9 +139,9 @@ async fn check_storage(data_dir: &DataDir, options: &StorageOptions) -> Vec<Valu
 }
 
 async fn check_master_key(db: &Db, data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<String> {
-    let path = options.master_key_file.clone().unwrap_or_else(|| data_dir.master_key());
+    let path = options.master_key(data_dir);
     let key = MasterKey::read(&path)?;
-    Vault::unlock(db, key, KeyCost::Production, SystemClock.now()).await?;
+    Vault::check(db, key, KeyCost::Production).await?;
     Ok(format!("{} opens the vault", path.display()))
 }
 

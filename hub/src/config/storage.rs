@@ -26,6 +26,32 @@ impl StorageOptions {
     pub fn database(&self, data_dir: &DataDir) -> DatabaseUrl {
         self.database_url.clone().unwrap_or_else(|| DatabaseUrl::in_directory(data_dir.path()))
     }
+
+    /// The file with the master key that was chosen, or the one in the data
+    /// directory.
+    pub fn master_key(&self, data_dir: &DataDir) -> PathBuf {
+        self.master_key_file.clone().unwrap_or_else(|| data_dir.master_key())
+    }
+
+    /// The command that restores a backup here. A password of the database is
+    /// not in it.
+    pub fn restore_command(&self, data_dir: &DataDir) -> String {
+        let mut command = format!("windflow-hub --data-dir {} backup restore", shell_word(data_dir.path()));
+        if let Some(url) = &self.database_url {
+            command.push_str(&format!(" --database-url '{url}'"));
+        }
+        if let Some(path) = &self.master_key_file {
+            command.push_str(&format!(" --master-key-file {}", shell_word(path)));
+        }
+        command + " FILE"
+    }
+}
+
+/// The path as one word of a shell.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// The hub's own directory.

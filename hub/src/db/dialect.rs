@@ -1,5 +1,8 @@
 //! What SQLite and PostgreSQL must do differently, both arms in sight.
 
+use sqlx::AssertSqlSafe;
+
+use super::tables::quoted;
 use super::{DbError, Tx};
 
 /// A rule that spans rows, which only one writer at a time may check and rely
@@ -23,6 +26,115 @@ pub async fn lock_exclusive(tx: &mut Tx, what: Exclusive) -> Result<(), DbError>
         Tx::Postgres(inner) => {
             sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(what as i64).execute(&mut **inner).await?;
         }
+    }
+    Ok(())
+}
+
+/// Marks where [`back_to_savepoint`] goes back to. SQLite goes on after a
+/// failed statement by itself.
+///
+/// # Errors
+/// When the database fails.
+pub async fn savepoint(tx: &mut Tx) -> Result<(), DbError> {
+    match tx {
+        Tx::Sqlite(_) => Ok(()),
+        Tx::Postgres(_) => execute(tx, "SAVEPOINT before_trial").await,
+    }
+}
+
+/// Makes a transaction usable again after a statement failed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn back_to_savepoint(tx: &mut Tx) -> Result<(), DbError> {
+    match tx {
+        Tx::Sqlite(_) => Ok(()),
+        Tx::Postgres(_) => execute(tx, "ROLLBACK TO SAVEPOINT before_trial").await,
+    }
+}
+
+/// References between tables that wait to be enforced again.
+#[derive(Debug)]
+#[must_use]
+pub struct Suspended(Vec<(String, String, String)>);
+
+/// Lets rows come in any order. SQLite looks at references when the transaction
+/// is committed; PostgreSQL forgets them until [`resume_references`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn suspend_references(tx: &mut Tx) -> Result<Suspended, DbError> {
+    match tx {
+        Tx::Sqlite(_) => {
+            execute(tx, "PRAGMA defer_foreign_keys = ON").await?;
+            Ok(Suspended(Vec::new()))
+        }
+        Tx::Postgres(inner) => {
+            let sql = "SELECT t.relname::text, k.conname::text, pg_get_constraintdef(k.oid)
+                       FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid
+                       WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace
+                       ORDER BY t.relname, k.conname";
+            let found: Vec<(String, String, String)> = sqlx::query_as(sql).fetch_all(&mut **inner).await?;
+            for (table, name, _) in &found {
+                execute(tx, &format!("ALTER TABLE {} DROP CONSTRAINT {}", quoted(table), quoted(name))).await?;
+            }
+            Ok(Suspended(found))
+        }
+    }
+}
+
+/// Enforces references again, over all rows.
+///
+/// # Errors
+/// When a row refers to one that is not there; on SQLite the commit says so.
+pub async fn resume_references(tx: &mut Tx, suspended: Suspended) -> Result<(), DbError> {
+    for (table, name, definition) in suspended.0 {
+        let sql = format!("ALTER TABLE {} ADD CONSTRAINT {} {definition}", quoted(&table), quoted(&name));
+        execute(tx, &sql).await?;
+    }
+    Ok(())
+}
+
+/// Moves all tables into a schema of their own. Only for PostgreSQL: a SQLite
+/// database is a file, which is kept as it is.
+///
+/// # Errors
+/// When the user of the database may not make schemas.
+pub async fn set_tables_aside(tx: &mut Tx, schema: &str) -> Result<(), DbError> {
+    execute(tx, &format!("CREATE SCHEMA {}", quoted(schema))).await?;
+    for table in postgres_tables(tx).await? {
+        execute(tx, &format!("ALTER TABLE {} SET SCHEMA {}", quoted(&table), quoted(schema))).await?;
+    }
+    Ok(())
+}
+
+/// Drops all tables. Only for PostgreSQL, as [`set_tables_aside`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_tables(tx: &mut Tx) -> Result<(), DbError> {
+    for table in postgres_tables(tx).await? {
+        execute(tx, &format!("DROP TABLE {} CASCADE", quoted(&table))).await?;
+    }
+    Ok(())
+}
+
+async fn postgres_tables(tx: &mut Tx) -> Result<Vec<String>, DbError> {
+    match tx {
+        Tx::Sqlite(_) => Ok(Vec::new()),
+        Tx::Postgres(inner) => {
+            let sql = "SELECT table_name::text FROM information_schema.tables
+                       WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY table_name";
+            Ok(sqlx::query_scalar(sql).fetch_all(&mut **inner).await?)
+        }
+    }
+}
+
+async fn execute(tx: &mut Tx, sql: &str) -> Result<(), DbError> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    match tx {
+        Tx::Sqlite(inner) => sqlx::raw_sql(sql).execute(&mut **inner).await.map(drop)?,
+        Tx::Postgres(inner) => sqlx::raw_sql(sql).execute(&mut **inner).await.map(drop)?,
     }
     Ok(())
 }

@@ -68,7 +68,11 @@ impl Gatekeeper for Fleet {
                 ticket: Ticket([0; 32]),
             }),
             Identity::Edge(peer) => {
-                self.admit_agent(peer, hello).await.unwrap_or_else(|error| Err(failure("admission", &error)))
+                let admitted = match self.admit_agent(peer, hello).await {
+                    Err(error) if error.is_full() => self.admit_unwritten(peer, hello).await,
+                    admitted => admitted,
+                };
+                admitted.unwrap_or_else(|error| Err(failure("admission", &error)))
             }
         }
     }
@@ -111,7 +115,7 @@ impl Gatekeeper for Fleet {
 impl Fleet {
     async fn admit_agent(&self, peer: &PeerCertificate, hello: &Hello) -> Result<Result<Admitted, Rejected>, DbError> {
         let now = self.base.clock.now();
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let row = match self.recognize(&mut tx, peer, Expiry::Matters, now).await? {
             Ok(row) => row,
             Err(rejected) => return Ok(Err(rejected)),
@@ -127,6 +131,28 @@ impl Fleet {
         };
         tx.commit().await?;
         Ok(Ok(admitted))
+    }
+
+    /// Admits without writing anything, on a disk where nothing can be written:
+    /// an agent whose ticket is the expected one keeps that ticket. Everyone
+    /// else, of whom something would have to be recorded, waits.
+    async fn admit_unwritten(
+        &self,
+        peer: &PeerCertificate,
+        hello: &Hello,
+    ) -> Result<Result<Admitted, Rejected>, DbError> {
+        let now = self.base.clock.now();
+        let mut tx = self.base.db.read().await?;
+        let row = match self.recognize(&mut tx, peer, Expiry::Matters, now).await? {
+            Ok(row) => row,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        let shown = hello.ticket.and_then(|ticket| self.tickets.read(row.id(), row.generation, &ticket));
+        let expected = row.judge(shown, &hello.host, now) == TicketVerdict::Expected;
+        match hello.ticket.filter(|_| expected && row.state() == AgentState::Active) {
+            Some(ticket) => Ok(Ok(self.admitted(&row, Standing::Active, ticket))),
+            None => Err(DbError::Full(None)),
+        }
     }
 
     /// The agent that a certificate belongs to, if it is still welcome.
@@ -219,7 +245,7 @@ impl Fleet {
     }
 
     async fn promote(&self, agent: AgentId, ticket: &Ticket) -> Result<(), DbError> {
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let Some(row) = agents::find(&mut tx, agent).await? else {
             return Ok(());
         };
@@ -236,7 +262,7 @@ impl Fleet {
     ) -> Result<Result<Certificate, Rejected>, IssueError> {
         let now = self.base.clock.now();
         let key = AgentKey::from_request(&request.csr)?;
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let row = match self.recognize(&mut tx, peer, Expiry::Forgiven, now).await? {
             Ok(row) => row,
             Err(rejected) => return Ok(Err(rejected)),
@@ -266,7 +292,7 @@ impl Fleet {
 
     async fn renew_for(&self, agent: AgentId, csr: &[u8]) -> Result<Option<Certificate>, IssueError> {
         let key = AgentKey::from_request(csr)?;
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let row = agents::find(&mut tx, agent).await?;
         let welcome = row.is_some_and(|row| row.has_key(key.digest) && row.state() != AgentState::Revoked);
         if !welcome {
@@ -279,7 +305,7 @@ impl Fleet {
 
     async fn note_connected(&self, session: &Session) -> Result<(), DbError> {
         let now = self.base.clock.now();
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         environments::mark_connected(&mut tx, session.environment, &session.facts.agent_version, now).await?;
         let Some(agent) = session.agent else {
             return tx.commit().await;
@@ -301,7 +327,7 @@ impl Fleet {
 
     async fn note_disconnected(&self, session: &Session) -> Result<(), DbError> {
         let engine = session.engine_facts().map(|facts| facts.version);
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         environments::mark_seen(&mut tx, session.environment, engine.as_deref(), self.base.clock.now()).await?;
         tx.commit().await
     }

@@ -119,6 +119,10 @@ actions! {
     ContainerStop => "container.stop",
     /// A container was stopped and started.
     ContainerRestart => "container.restart",
+    /// Someone made a backup of the hub: all that it knows and every key.
+    HubBackup => "hub.backup",
+    /// The hub was restored from a backup.
+    HubRestore => "hub.restore",
     /// A Docker client asked an engine for something that may change its host.
     EngineCall => "environment.engine_call",
 }
@@ -375,6 +379,28 @@ async fn list(tx: &mut Tx, query: &AuditQuery, limit: i64) -> Result<Vec<AuditRe
             .fetch_all(c)
             .await
     })?;
+    Ok(records)
+}
+
+/// What was done of these actions after `moment`, oldest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_since(
+    tx: &mut Tx,
+    moment: Timestamp,
+    actions: &[Action],
+    limit: i64,
+) -> Result<Vec<AuditRecord>, DbError> {
+    let names: Vec<String> = actions.iter().map(|action| format!("'{}'", action.as_str())).collect();
+    let sql = format!(
+        "SELECT id, at, actor_kind, actor_id, actor_name, credential, action, outcome,
+                target_kind, target_id, environment_id, address, request_id, details
+         FROM audit WHERE at > $1 AND outcome = 'done' AND action IN ({}) ORDER BY id LIMIT $2",
+        names.join(", ")
+    );
+    let records =
+        on_tx!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(moment).bind(limit).fetch_all(c).await)?;
     Ok(records)
 }
 

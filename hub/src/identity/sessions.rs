@@ -14,7 +14,7 @@ use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
-pub use self::store::{Session, SessionFilter};
+pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete_expired, delete_of_user, stands};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::users::{self, User};
@@ -110,7 +110,7 @@ impl Identity {
             expires_at: now + SESSION_LIFE,
         };
         let actor = as_user(caller, user, &session);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         if let Some(secret) = browser.replaces {
             store::delete_by_hash(&mut tx, &hash_secret(secret.as_bytes())).await?;
         }
@@ -126,7 +126,7 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn sign_out(&self, session: Uuid, user: UserId, by: &Actor) -> ApiResult<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         store::delete(&mut tx, session).await?;
         audit::record(&mut tx, Entry::new(by, Action::SignOut, &user.to_string()), self.now()).await?;
         tx.commit().await?;
@@ -140,7 +140,7 @@ impl Identity {
     /// # Errors
     /// 404 when there is no such session for this caller.
     pub async fn revoke_session(&self, id: Uuid, caller: &Caller) -> ApiResult<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         let session = store::find(&mut tx, id).await?.filter(|session| may_see(caller, session.user_id));
         let session = session.ok_or_else(|| ApiError::not_found("session"))?;
         store::delete(&mut tx, id).await?;
@@ -173,7 +173,7 @@ impl Identity {
     async fn record_refusal(&self, name: &str, caller: &Caller, now: Timestamp) -> ApiResult<()> {
         let name: String = name.chars().take(64).collect();
         let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         audit::record(&mut tx, entry, now).await?;
         Ok(tx.commit().await?)
     }

@@ -91,7 +91,7 @@ impl Identity {
     /// 404 when there is no such token for this caller.
     pub async fn revoke_api_token(&self, id: &str, caller: &Caller) -> ApiResult<ApiToken> {
         let now = self.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         let token = store::find(&mut tx, id).await?.filter(|token| may_see(caller, token.user_id));
         let token = token.ok_or_else(|| ApiError::not_found("API token"))?;
         if token.revoked_at.is_some() {

@@ -161,7 +161,7 @@ impl Identity {
     /// 404 when there is no such user, 409 for the last administrator.
     pub async fn disable_user(&self, id: UserId, by: &Actor) -> ApiResult<User> {
         let now = self.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_vital().await?;
         lock_exclusive(&mut tx, Exclusive::Administrators).await?;
         let user = found(store::find(&mut tx, id).await?)?;
         if user.disabled_at.is_some() {

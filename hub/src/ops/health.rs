@@ -87,6 +87,7 @@ async fn get_liveness() -> &'static str {
 ))]
 async fn get_readiness(State(app): State<AppState>) -> Response {
     let mut components = vec![ComponentResponse { name: "database", status: ask_database(&app).await }];
+    components.extend(ask_disk(&app));
     components.extend(app.health.report());
     let degraded = components.iter().any(|component| component.status == Condition::Degraded);
     let (code, status) = match degraded {
@@ -94,6 +95,13 @@ async fn get_readiness(State(app): State<AppState>) -> Response {
         true => (StatusCode::SERVICE_UNAVAILABLE, Condition::Degraded),
     };
     (code, Json(ReadinessResponse { status, components })).into_response()
+}
+
+/// A PostgreSQL server's disk is not the hub's to watch.
+fn ask_disk(app: &AppState) -> Option<ComponentResponse> {
+    let guard = app.db.guard()?;
+    let status = if guard.is_full() { Condition::Degraded } else { Condition::Ready };
+    Some(ComponentResponse { name: "disk", status })
 }
 
 async fn ask_database(app: &AppState) -> Condition {

@@ -18,7 +18,7 @@ const LENGTH_MIN: usize = 32;
 const LENGTH_MAX: usize = 4096;
 
 /// The master key. Does not print, and is wiped when dropped.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct MasterKey(Vec<u8>);
 
 /// Why there is no master key.
@@ -32,6 +32,12 @@ pub enum MasterKeyError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file is gone, and the database needs it.
+    #[error(
+        "the master key file {0} is missing, and this database was used with one: put it back. Without it no stored \
+         secret can be read; a backup of the hub holds it"
+    )]
+    Missing(PathBuf),
     /// The file's content is no key.
     #[error("the master key file {0} must hold between {LENGTH_MIN} and {LENGTH_MAX} bytes")]
     Length(PathBuf),
@@ -94,7 +100,13 @@ impl MasterKey {
         Self(bytes)
     }
 
-    pub(super) fn expose(&self) -> &[u8] {
+    /// The key out of a backup.
+    pub fn from_backup(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
+    /// The key's bytes, for deriving from it and for a sealed backup.
+    pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }

@@ -106,7 +106,7 @@ impl Fleet {
     /// When the database fails; the session is ended all the same.
     pub async fn revoke_agent(&self, id: AgentId, reason: &str, by: &Actor) -> Result<bool, DbError> {
         let now = self.base.clock.now();
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let revoked = store::revoke(&mut tx, id, reason, now).await?;
         let row = store::find(&mut tx, id).await?;
         if revoked {

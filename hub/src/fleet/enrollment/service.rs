@@ -144,7 +144,7 @@ impl Fleet {
     /// When the database fails.
     pub async fn revoke_token(&self, id: &TokenId, reason: &str, by: &Actor) -> Result<bool, DbError> {
         let now = self.base.clock.now();
-        let mut tx = self.base.db.write().await?;
+        let mut tx = self.base.db.write_vital().await?;
         let revoked = store::revoke(&mut tx, id, reason, now).await?;
         if revoked {
             audit::record(&mut tx, Entry::new(by, Action::TokenRevoke, id.as_str()).detail(reason), now).await?;

@@ -115,6 +115,14 @@ pub async fn revoke_replacements(tx: &mut Tx, agent: AgentId, at: Timestamp) -> 
     Ok(())
 }
 
+/// Revokes every token that could still be used.
+pub async fn revoke_open(tx: &mut Tx, reason: &str, at: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE enrollment_tokens SET revoked_at = $1, revoke_reason = $2
+               WHERE revoked_at IS NULL AND expires_at > $1 AND uses < max_uses";
+    on_tx!(tx, |c| sqlx::query(sql).bind(at).bind(reason).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 /// Forgets tokens that ended before `before`. How many.
 pub async fn delete_ended(tx: &mut Tx, before: Timestamp) -> Result<u64, DbError> {
     let sql = "DELETE FROM enrollment_tokens WHERE expires_at < $1";

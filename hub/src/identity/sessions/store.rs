@@ -111,6 +111,12 @@ pub async fn delete_by_hash(tx: &mut Tx, secret_hash: &[u8]) -> Result<(), DbErr
     Ok(())
 }
 
+/// Ends every session of everyone.
+pub async fn delete_all(tx: &mut Tx) -> Result<(), DbError> {
+    on_tx!(tx, |c| sqlx::query("DELETE FROM sessions").execute(c).await.map(drop))?;
+    Ok(())
+}
+
 pub async fn delete_of_user(tx: &mut Tx, user: UserId) -> Result<u64, DbError> {
     let sql = "DELETE FROM sessions WHERE user_id = $1";
     Ok(on_tx!(tx, |c| sqlx::query(sql).bind(user.0).execute(c).await.map(|done| done.rows_affected()))?)
