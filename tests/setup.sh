@@ -35,7 +35,7 @@ main() {
       lock_machine
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
         nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin curl:curl wget:wget dash:dash \
-        docker-registry:docker-registry faketime:faketime "$(postgres_program):postgresql" \
+        docker-registry:docker-registry faketime:faketime sqlite3:sqlite3 "$(postgres_program):postgresql" \
         node:nodejs npm:npm chromium:chromium
       check_node
       install_optional podman:podman

@@ -2,7 +2,6 @@
 //! running hub.
 
 mod agents;
-mod backup;
 mod client;
 mod environments;
 mod exit;
@@ -60,7 +59,7 @@ enum Command {
     ApiToken(users::ApiTokenCommand),
     /// Backups of the hub itself: its database and its keys in one encrypted file
     #[command(subcommand)]
-    Backup(Box<backup::BackupCommand>),
+    Backup(Box<operate::backup::BackupCommand>),
     /// Brings the database's schema to this version; `serve` does the same by itself
     Migrate(StorageOptions),
     /// Asks the running hub whether all of it works; for health checks
@@ -94,7 +93,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Environment(command) => environments::run(&client()?, command, output).await,
         Command::User(command) => users::run_user(&client()?, command, output).await,
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
-        Command::Backup(command) => backup::run(&data_dir, &remote, *command, output).await,
+        Command::Backup(command) => operate::backup::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Health => operate::health(&client()?).await,
         Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,

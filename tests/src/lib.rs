@@ -5,6 +5,7 @@
 //! * [`network`]: relays, proxies and namespaces, and what goes wrong there.
 //! * [`machine`]: machines with an init system and files of their own.
 //! * [`product`]: the hub, the agent and the `docker` command through them.
+//! * [`disk`]: disks that can be filled.
 //! * [`process`] and [`wait`]: everything that runs and every wait for it.
 //! * [`places`]: where the programs are.
 //!
@@ -12,6 +13,7 @@
 //! panics with a sentence instead of returning an error: a test that cannot
 //! have what it needs has failed.
 
+pub mod disk;
 pub mod engine;
 pub mod machine;
 pub mod network;

@@ -15,7 +15,7 @@ mod web;
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
 pub use self::connection::Connection;
 pub use self::docker_cli::DockerCli;
-pub use self::http::Answer;
+pub use self::http::{Answer, Caller};
 pub use self::hub::{Environment, Hub, HubOptions, contains};
 pub use self::live::LiveChannel;
 pub use self::postgres::Postgres;

@@ -150,9 +150,14 @@ impl Credentials for EdgeCredentials {
     async fn welcomed(&self, welcome: &Welcome) -> anyhow::Result<()> {
         let (ticket, generation, hub_now) = (welcome.ticket.0, welcome.generation, welcome.hub_clock_micros);
         self.on_disk(move |identity| {
-            identity.state.ticket = ticket;
-            identity.state.generation = generation;
-            identity.fix_renewal(Some(hub_now))
+            let before = (identity.state.ticket, identity.state.generation);
+            (identity.state.ticket, identity.state.generation) = (ticket, generation);
+            let stored = identity.fix_renewal(Some(hub_now));
+            if stored.is_err() {
+                // What is shown to the hub is what a restart would show.
+                (identity.state.ticket, identity.state.generation) = before;
+            }
+            stored
         })
         .await?;
         tracing::info!(session.id = %welcome.session, session.standing = ?welcome.standing, "connected to the hub");

@@ -1,5 +1,7 @@
 //! `health`, `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
-//! whether the hub runs or not.
+//! whether the hub runs or not; [`backup`] too.
+
+pub mod backup;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;

@@ -12,6 +12,8 @@ use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 use tokio::sync::Notify;
 
+/// The ballast's name.
+const BALLAST: &str = "ballast";
 /// Size of the ballast. On a small disk it is an eighth of the disk.
 const BALLAST_MAX: u64 = 32 * 1024 * 1024;
 /// No ballast is made on a disk so small that it would be smaller than this.
@@ -39,10 +41,12 @@ pub enum Change {
 }
 
 impl Guard {
-    /// Watches the disk of the database at `path`. Nothing is written yet.
+    /// Watches the disk of the database at `path`. Nothing is written yet. A
+    /// disk without a ballast and without the room of one is full already.
     pub fn of(path: &Path) -> Self {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        Self { folder: folder.to_owned(), full: AtomicBool::new(false), became_full: Notify::new() }
+        let full = !folder.join(BALLAST).exists() && Disk::of(folder).is_ok_and(|disk| disk.free < disk.ballast());
+        Self { folder: folder.to_owned(), full: AtomicBool::new(full), became_full: Notify::new() }
     }
 
     /// Whether only what is vital may be written.
@@ -112,7 +116,7 @@ impl Guard {
     }
 
     fn ballast(&self) -> PathBuf {
-        self.folder.join("ballast")
+        self.folder.join(BALLAST)
     }
 }
 

@@ -399,8 +399,7 @@ pub async fn list_since(
          FROM audit WHERE at > $1 AND outcome = 'done' AND action IN ({}) ORDER BY id LIMIT $2",
         names.join(", ")
     );
-    let records =
-        on_tx!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(moment).bind(limit).fetch_all(c).await)?;
+    let records = on_tx!(tx, |c| sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(moment).bind(limit).fetch_all(c).await)?;
     Ok(records)
 }
 

@@ -16,6 +16,8 @@ pub struct Answer {
     pub status: u16,
     /// The headers.
     pub headers: http::HeaderMap,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
     /// The body as text.
     pub body: String,
 }
@@ -24,6 +26,27 @@ impl Answer {
     /// The first header of this name, or nothing.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The code of the error in the body, or nothing.
+    pub fn code(&self) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// Whoever has the administrator's token, also while the hub comes and goes.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(super) address: SocketAddr,
+    pub(super) api_token: String,
+}
+
+impl Caller {
+    /// Sends a request; `None` when no answer came.
+    pub fn try_request(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
+        let headers = [("authorization", format!("Bearer {}", self.api_token))];
+        ask(self.address, method, path, &headers, body)
     }
 }
 
@@ -71,9 +94,10 @@ where
     let answer = async {
         let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let headers = response.headers().clone();
         let body = response.into_body().collect().await?.to_bytes();
-        anyhow::Ok(Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() })
+        anyhow::Ok(Answer { status, headers, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
     };
     tokio::select! {
         answer = answer => answer,

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tempfile::TempDir;
 
-use super::http::{Answer, ask};
+use super::http::{Answer, Caller, ask};
+use crate::disk::SmallDisk;
 use crate::places;
 use crate::process::{Output, Process, run, run_with_input};
 use crate::wait;
@@ -33,6 +34,9 @@ pub struct HubOptions {
     pub arguments: Vec<String>,
     /// Further environment of the process.
     pub environment: Vec<(String, String)>,
+    /// The size of the disk that its data folder is on, in MiB; none is this
+    /// machine's own disk.
+    pub disk: Option<u64>,
 }
 
 impl Default for HubOptions {
@@ -42,6 +46,7 @@ impl Default for HubOptions {
             engine: "none".to_owned(),
             arguments: Vec::new(),
             environment: Vec::new(),
+            disk: None,
         }
     }
 }
@@ -52,6 +57,7 @@ pub struct Hub {
     process: Option<Process>,
     options: HubOptions,
     api_token: String,
+    disk: Option<SmallDisk>,
     folder: TempDir,
 }
 
@@ -103,7 +109,8 @@ impl Hub {
     /// When it does not come up.
     pub fn start_untouched(options: HubOptions) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
-        let mut hub = Self { process: None, options, api_token: String::new(), folder };
+        let disk = options.disk.map(|size| SmallDisk::mount(&folder.path().join("data"), size));
+        let mut hub = Self { process: None, options, api_token: String::new(), disk, folder };
         hub.start_again();
         hub
     }
@@ -139,6 +146,30 @@ impl Hub {
             self.assert_running();
             self.try_get("/healthz").is_some_and(|answer| answer.status == 200)
         });
+    }
+
+    /// Starts a hub that should refuse to, and returns what it said.
+    ///
+    /// # Panics
+    /// When it runs already, or comes up.
+    pub fn start_refused(&self) -> Output {
+        assert!(self.process.is_none(), "the hub is running already");
+        let output = run(&mut self.serve_command(), START_DEADLINE);
+        assert!(!output.status.success(), "it should not have started");
+        output
+    }
+
+    /// The disk of its data folder, where it has one of its own.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the hub has a disk of its own")
+    }
+
+    /// Whoever has the administrator's token.
+    pub fn caller(&self) -> Caller {
+        Caller { address: self.address(), api_token: self.api_token.clone() }
     }
 
     /// Kills it with SIGKILL.

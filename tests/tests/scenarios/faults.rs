@@ -5,4 +5,5 @@ mod dns;
 mod engine;
 mod identity;
 mod link;
+mod storage;
 mod transport;

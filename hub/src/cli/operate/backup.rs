@@ -15,10 +15,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use self::passphrase::{Asked, PassphraseOptions};
-use super::client::HubClient;
-use super::exit::Failure;
-use super::output::Format;
 use crate::app::open_database;
+use crate::cli::client::HubClient;
+use crate::cli::exit::Failure;
+use crate::cli::output::Format;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{DataDir, RemoteOptions, StorageOptions};
 use crate::db::DatabaseUrl;
