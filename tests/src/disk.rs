@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::fs::statvfs;
+
 use crate::process::run;
 
 /// How long mounting may take.
@@ -34,17 +36,20 @@ impl SmallDisk {
         Self { folder: folder.to_owned() }
     }
 
-    /// Writes to the disk until nothing more goes on it.
+    /// Takes the room that is free at this moment, and none that comes free
+    /// meanwhile.
     ///
     /// # Panics
-    /// When it fails for another reason.
+    /// When it fails for another reason than a full disk.
     pub fn fill(&self) {
+        let disk = statvfs(&self.folder).expect("it is mounted");
         let mut file = File::options().create(true).append(true).open(self.folder.join(FILLER)).expect("it is mounted");
-        let mut block = vec![7; 1024 * 1024];
-        while !block.is_empty() {
-            match file.write(&block) {
-                Ok(_) => {}
-                Err(error) if error.kind() == ErrorKind::StorageFull => block.truncate(block.len() / 2),
+        let block = vec![7; 64 * 1024];
+        let mut left = usize::try_from(disk.f_bavail * disk.f_frsize).expect("the disk is small");
+        while left > 0 {
+            match file.write(&block[..left.min(block.len())]) {
+                Ok(written) => left -= written,
+                Err(error) if error.kind() == ErrorKind::StorageFull => return,
                 Err(error) => panic!("the disk cannot be filled: {error}"),
             }
         }

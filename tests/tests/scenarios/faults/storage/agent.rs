@@ -23,6 +23,7 @@ fn f28_an_agent_whose_disk_is_full_keeps_its_identity_and_comes_back_with_room()
     // Every attempt hands out a ticket that cannot be stored.
     hub.restart();
     wait::until_true("three attempts that fail for lack of room", Duration::from_secs(60), || {
+        disk.fill();
         agent.log().matches("No space left").count() >= 3
     });
     agent.kill();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -35,10 +36,11 @@ fn kill_one_again_and_again(seed: u64) -> usize {
     let mut instants = Instants(seed);
     let acknowledged = Mutex::new(BTreeSet::new());
     for kill in 0..KILLS / HUBS {
-        let caller = hub.caller();
+        let (caller, over) = (hub.caller(), AtomicBool::new(false));
         thread::scope(|scope| {
+            let _ends_the_writers_whatever_happens = Over(&over);
             for _ in 0..WRITERS {
-                scope.spawn(|| write_until_it_is_gone(&caller, &acknowledged));
+                scope.spawn(|| write_until_it_is_gone(&caller, &over, &acknowledged));
             }
             let enough = acknowledged.lock().unwrap().len() + instants.next_below(12);
             wait::until_true("some writes", SOON, || acknowledged.lock().unwrap().len() >= enough);
@@ -57,8 +59,17 @@ fn kill_one_again_and_again(seed: u64) -> usize {
     acknowledged.into_inner().unwrap().len()
 }
 
-fn write_until_it_is_gone(caller: &Caller, acknowledged: &Mutex<BTreeSet<String>>) {
-    while let Some(answer) = caller.try_request("POST", "/api/v1/enrollment-tokens", r#"{"name":"t"}"#) {
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+fn write_until_it_is_gone(caller: &Caller, over: &AtomicBool, acknowledged: &Mutex<BTreeSet<String>>) {
+    while !over.load(Ordering::Acquire) {
+        let Some(answer) = caller.try_request("POST", "/api/v1/enrollment-tokens", r#"{"name":"t"}"#) else { return };
         assert_eq!(answer.status, 201, "{answer:?}");
         let minted: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
         acknowledged.lock().unwrap().insert(minted["id"].as_str().unwrap().to_owned());
