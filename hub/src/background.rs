@@ -22,7 +22,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often the clock is looked at.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
 /// How often the room on the database's disk is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
+const ROOM_EVERY: Duration = Duration::from_secs(2);
 
 /// Starts all jobs. They end when the hub is asked to finish.
 pub fn start(app: &AppState, lifecycle: &Lifecycle) {
@@ -88,7 +88,7 @@ async fn becomes_full(app: &AppState) {
 
 /// Keeps the ballast, and notices when there is room again.
 async fn watch_disk(guard: Arc<Guard>, lifecycle: Lifecycle) {
-    let mut turns = tokio::time::interval(LOOK_EVERY);
+    let mut turns = tokio::time::interval(ROOM_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {

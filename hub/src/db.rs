@@ -24,6 +24,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
@@ -284,7 +285,13 @@ async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT);
-    let writer = pool_options(1).connect_with(options.clone()).await?;
+    // A commit that failed for lack of room leaves the connection where no
+    // transaction can begin: it is replaced.
+    let writer = pool_options(1).before_acquire(|connection: &mut SqliteConnection, _| {
+        let is_free = !connection.is_in_transaction();
+        Box::pin(async move { Ok(is_free) })
+    });
+    let writer = writer.connect_with(options.clone()).await?;
     let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
     Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)) })
 }
