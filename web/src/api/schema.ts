@@ -142,6 +142,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a backup: everything the hub knows, with its keys, sealed with the
+         *     passphrase.
+         * @description An answer that breaks off is no backup; a whole one is told by its end,
+         *     which `windflow-hub backup verify` reads.
+         */
+        post: operations["create_backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/enrollment-tokens": {
         parameters: {
             query?: never;
@@ -411,6 +433,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/storage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says where the hub keeps what it knows, whether the disk is full, and what
+         *     there is to do after a restore.
+         */
+        get: operations["get_storage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -641,6 +683,15 @@ export interface components {
             /** @description What carries its session: `websocket` or `quic`. */
             transport?: string | null;
         };
+        /** @description An agent that knew more than the database. */
+        AgentAhead: {
+            /** @description The agent. */
+            agent_id?: string | null;
+            /** @description When it came. */
+            at: components["schemas"]["Timestamp"];
+            /** @description Its environment's name. */
+            name?: string | null;
+        };
         /**
          * @description How far an agent is trusted.
          * @enum {string}
@@ -778,6 +829,11 @@ export interface components {
             /** @description Whose it is, by name. Only the local socket may name someone else. */
             user?: string | null;
         };
+        /** @description What a backup is sealed with. */
+        CreateBackupRequest: {
+            /** @description 12 characters or more. Without it the backup cannot be restored. */
+            passphrase: string;
+        };
         /** @description A new user. */
         CreateUserRequest: {
             /** @description Their name. */
@@ -901,6 +957,17 @@ export interface components {
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
+        /** @description Something that was done after the moment of the backup. */
+        Forgotten: {
+            /** @description The action, as in the audit list. */
+            action: string;
+            /** @description When. */
+            at: components["schemas"]["Timestamp"];
+            /** @description The reason or the name. */
+            detail?: string | null;
+            /** @description What it was done to. */
+            target_id?: string | null;
+        };
         /** @description How to bring the agent to a host. */
         InstallCommands: {
             /** @description The hub's URL as the commands name it. */
@@ -1285,6 +1352,18 @@ export interface components {
              */
             password: string;
         };
+        /** @description What the hub remembers of the restore it comes from. */
+        Restored: {
+            /** @description Which moment the backup held. */
+            backup_of: components["schemas"]["Timestamp"];
+            /**
+             * @description What was revoked or enrolled after that moment and is forgotten, as far
+             *     as the database that was replaced could tell. Do it again.
+             */
+            forgotten: components["schemas"]["Forgotten"][];
+            /** @description When it was restored. */
+            restored_at: components["schemas"]["Timestamp"];
+        };
         /** @description Why an agent is shut out. */
         RevokeAgentRequest: {
             /** @description The reason; the agent's host shows it too. */
@@ -1346,6 +1425,19 @@ export interface components {
              * @description The user's password.
              */
             password: string;
+        };
+        /** @description Where the hub keeps what it knows, and how that does. */
+        StorageResponse: {
+            /**
+             * @description Agents that knew more than the database since the restore: they went on
+             *     after the backup was made.
+             */
+            agents_ahead: components["schemas"]["AgentAhead"][];
+            /** @description Whether the disk is full and only what is vital is written. */
+            disk_full: boolean;
+            /** @description `sqlite` or `postgres`. */
+            engine: string;
+            restored?: components["schemas"]["Restored"] | null;
         };
         /**
          * Format: date-time
@@ -1690,6 +1782,44 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditList"];
                 };
+            };
+        };
+    };
+    create_backup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateBackupRequest"];
+            };
+        };
+        responses: {
+            /** @description The backup */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": number[];
+                };
+            };
+            /** @description The passphrase is too short */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Another backup is being made */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -2396,6 +2526,26 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    get_storage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The storage */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StorageResponse"];
+                };
             };
         };
     };
