@@ -65,7 +65,8 @@ impl ApiError {
 
     /// 429: too many attempts; try again after `wait`.
     pub fn too_many_requests(wait: Duration) -> Self {
-        let seconds = wait.as_secs().max(1);
+        // Rounded up: whoever comes a moment early waits once more.
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
         let message = format!("Too many attempts. Try again in {seconds} s.");
         let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message);
         Self { retry_after: Some(Duration::from_secs(seconds)), ..error }

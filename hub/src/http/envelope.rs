@@ -130,9 +130,7 @@ fn render(error: &ApiError, id: &RequestId, context: &Context) -> Response {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     if let Some(wait) = error.retry_after {
-        // Rounded up: whoever comes a moment early waits once more.
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
     }
     response
 }
