@@ -1,11 +1,17 @@
 //! Network namespaces: a second host on the same machine.
 
+use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::packets::{PacketLink, PacketOptions, deepen_queue};
 use crate::process::{Output, run};
 
 /// How long a change to the network may take.
@@ -18,6 +24,15 @@ pub struct Netns {
     name: String,
     outside: Ipv4Addr,
     inside: Ipv4Addr,
+    link: Link,
+}
+
+/// What joins a namespace to the machine.
+#[derive(Debug)]
+enum Link {
+    /// The kernel's own pair of devices.
+    Pair,
+    Packets(PacketLink),
 }
 
 /// What a namespace's firewall drops without an answer.
@@ -39,13 +54,34 @@ impl Netns {
     /// # Panics
     /// When the machine refuses it: the tests need root.
     pub fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("wf{}-{number}", std::process::id());
-        let (outside, inside) = random_pair();
-        let namespace = Self { name, outside, inside };
+        let namespace = Self::named(Link::Pair, unique_name());
+        let (name, near, far) = (namespace.name(), namespace.near_end(), namespace.far_end());
+        ip(&["netns", "add", name]);
+        ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", name]);
         namespace.set_up();
         namespace
+    }
+
+    /// Makes a namespace whose link has these properties.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn over(options: PacketOptions) -> Self {
+        let name = unique_name();
+        ip(&["netns", "add", &name]);
+        let ends = [near_end(&name), far_end(&name)];
+        let namespace = Self::named(Link::Packets(PacketLink::start(ends.clone(), options)), name);
+        for end in &ends {
+            run(&mut deepen_queue(end), CHANGE_DEADLINE).succeeded();
+        }
+        ip(&["link", "set", &ends[1], "netns", &namespace.name]);
+        namespace.set_up();
+        namespace
+    }
+
+    fn named(link: Link, name: String) -> Self {
+        let (outside, inside) = random_pair();
+        Self { name, outside, inside, link }
     }
 
     /// Its name, as `ip netns` knows it.
@@ -61,6 +97,30 @@ impl Netns {
     /// The namespace's address as the machine sees it.
     pub const fn inside(&self) -> Ipv4Addr {
         self.inside
+    }
+
+    /// The link of a namespace that was made with [`over`](Self::over).
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn packets(&self) -> &PacketLink {
+        let Link::Packets(link) = &self.link else { panic!("{} has a link without properties", self.name) };
+        link
+    }
+
+    /// Runs `work` on a thread inside. A socket that it opens stays in the
+    /// namespace, wherever it is used.
+    ///
+    /// # Panics
+    /// When `work` does, or the machine refuses.
+    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(namespace_file(&self.name)).expect("the namespace is there");
+        let inside = || {
+            let entered = move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network));
+            entered.expect("root may enter a namespace");
+            work()
+        };
+        thread::scope(|scope| scope.spawn(inside).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// The same command, to be run inside.
@@ -108,8 +168,6 @@ impl Netns {
 
     fn set_up(&self) {
         let (name, near, far) = (&*self.name, self.near_end(), self.far_end());
-        ip(&["netns", "add", name]);
-        ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", name]);
         ip(&["address", "add", &format!("{}/30", self.outside), "dev", &near]);
         ip(&["link", "set", &near, "up"]);
         ip(&["-n", name, "address", "add", &format!("{}/30", self.inside), "dev", &far]);
@@ -118,13 +176,12 @@ impl Netns {
         ip(&["-n", name, "route", "add", "default", "via", &self.outside.to_string()]);
     }
 
-    /// Interface names have 15 characters at most.
     fn near_end(&self) -> String {
-        self.name.clone()
+        near_end(&self.name)
     }
 
     fn far_end(&self) -> String {
-        format!("{}i", self.name)
+        far_end(&self.name)
     }
 
     fn firewall<const N: usize>(&self, arguments: [&str; N]) {
@@ -143,11 +200,15 @@ impl Drop for Netns {
     fn drop(&mut self) {
         // The link goes with either of its ends. An engine that still runs
         // inside would keep it alive: removing our end does not wait for that.
+        // A packet link's devices go by themselves.
         let near = self.near_end();
-        let link = try_ip(&["link", "delete", &near]);
+        let link = match self.link {
+            Link::Pair => Some(try_ip(&["link", "delete", &near])),
+            Link::Packets(_) => None,
+        };
         let namespace = try_ip(&["netns", "delete", &self.name]);
-        if !std::thread::panicking() {
-            link.succeeded();
+        if !thread::panicking() {
+            link.map(Output::succeeded);
             namespace.succeeded();
         }
     }
@@ -175,6 +236,20 @@ pub(crate) fn wrap_in(namespace: &Path, command: &Command) -> Command {
     inside.arg(format!("--net={}", namespace.display())).arg(command.get_program()).args(command.get_args());
     crate::process::copy_surroundings(command, &mut inside);
     inside
+}
+
+/// Interface names have 15 characters at most.
+fn unique_name() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("wf{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn near_end(namespace: &str) -> String {
+    namespace.to_owned()
+}
+
+fn far_end(namespace: &str) -> String {
+    format!("{namespace}i")
 }
 
 fn ip(arguments: &[&str]) {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::background::Background;
+use super::chance::Chance;
 
 /// How much the relay records in each direction, in bytes.
 const RECORD_MAX: usize = 8 * 1024 * 1024;
@@ -186,7 +187,7 @@ struct Shared {
     controls: watch::Sender<Controls>,
     connections: AtomicUsize,
     datagrams: AtomicU64,
-    chance: AtomicU64,
+    chance: Chance,
     sent_to_hub: Mutex<Vec<u8>>,
     sent_to_agent: Mutex<Vec<u8>>,
 }
@@ -195,7 +196,7 @@ impl Shared {
     fn new(target: SocketAddr, options: LinkOptions) -> Self {
         Self {
             target,
-            chance: AtomicU64::new(options.seed),
+            chance: Chance::new(options.seed),
             options,
             controls: watch::Sender::default(),
             connections: AtomicUsize::new(0),
@@ -221,22 +222,11 @@ impl Shared {
     /// How long the next piece travels.
     fn travel_time(&self) -> Duration {
         let jitter = self.options.jitter.as_micros().min(u128::from(u64::MAX)) as u64;
-        let extra = if jitter == 0 { 0 } else { self.next_chance() % jitter };
-        self.options.delay + Duration::from_micros(extra)
+        self.options.delay + Duration::from_micros(self.chance.below(jitter))
     }
 
     fn loses_this_datagram(&self) -> bool {
-        let lost = self.options.lost_datagrams_per_mille;
-        lost > 0 && self.next_chance() % 1000 < lost
-    }
-
-    /// The next number of the splitmix64 sequence that starts at the seed.
-    fn next_chance(&self) -> u64 {
-        const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
-        let mut mixed = self.chance.fetch_add(STEP, Ordering::Relaxed).wrapping_add(STEP);
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
+        self.chance.meets(self.options.lost_datagrams_per_mille)
     }
 }
 

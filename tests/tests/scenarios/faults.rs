@@ -5,5 +5,6 @@ mod dns;
 mod engine;
 mod identity;
 mod link;
+mod packets;
 mod storage;
 mod transport;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use windflow_tests::engine::{BUSYBOX, EngineNetwork, EngineOptions, EngineTcp, EngineVersion, TestEngine};
 use windflow_tests::network::{
-    Blocked, ConnectProxy, Credentials, Direction, Entrance, Flow, LinkOptions, Netns, Relay,
+    Blocked, ConnectProxy, Credentials, Direction, Entrance, Flow, LinkOptions, Netns, PacketOptions, Relay,
 };
 use windflow_tests::process::run;
 
@@ -155,6 +155,69 @@ fn a_namespace_reaches_the_machine_until_its_traffic_is_blocked() {
     run(&mut namespace.wrap(&connect), SOON).failed();
     namespace.unblock();
     run(&mut namespace.wrap(&connect), SOON).succeeded();
+}
+
+/// A socket on either end of a namespace's link, joined to each other.
+fn datagram_ends(namespace: &Netns) -> (UdpSocket, UdpSocket) {
+    let near = UdpSocket::bind((namespace.outside(), 0)).unwrap();
+    let far = namespace.within(|| UdpSocket::bind((namespace.inside(), 0)).unwrap());
+    near.connect(far.local_addr().unwrap()).unwrap();
+    far.connect(near.local_addr().unwrap()).unwrap();
+    for socket in [&near, &far] {
+        socket.set_read_timeout(Some(SOON)).unwrap();
+    }
+    (near, far)
+}
+
+#[test]
+fn a_packet_link_delays_each_way() {
+    let delay = Duration::from_millis(50);
+    let namespace = Netns::over(PacketOptions { delay, ..PacketOptions::default() });
+    let (near, far) = datagram_ends(&namespace);
+    let mut buffer = [0; 16];
+    let started = Instant::now();
+    far.send(b"there").unwrap();
+    assert_eq!(near.recv(&mut buffer).unwrap(), 5);
+    assert!(started.elapsed() >= delay);
+    near.send(b"and back").unwrap();
+    assert_eq!(far.recv(&mut buffer).unwrap(), 8);
+    assert!(started.elapsed() >= 2 * delay);
+}
+
+#[test]
+fn a_packet_link_loses_some_packets_and_others_arrive() {
+    let namespace = Netns::over(PacketOptions { lost_per_mille: 500, ..PacketOptions::default() });
+    let (near, far) = datagram_ends(&namespace);
+    for _ in 0..100 {
+        far.send(b"maybe").unwrap();
+    }
+    near.recv(&mut [0; 16]).unwrap();
+    let counted = || {
+        let counts = namespace.packets().counts();
+        counts.carried + counts.lost >= 100 && counts.lost > 0 && counts.carried > 0
+    };
+    windflow_tests::wait::until_true("all packets to meet their end", SOON, counted);
+}
+
+#[test]
+fn tcp_comes_through_a_link_that_loses_packets_and_changes_when_told() {
+    let namespace = Netns::over(PacketOptions::default());
+    namespace.packets().change(|link| link.lost_per_mille = 100);
+    let listener = TcpListener::bind((namespace.outside(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let sent = (0..200_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>();
+    let (told, expected) = (sent.clone(), sent.len());
+    let received = std::thread::scope(|scope| {
+        let mut client = namespace.within(|| TcpStream::connect(address).unwrap());
+        let (mut server, _) = listener.accept().unwrap();
+        server.set_read_timeout(Some(SOON)).unwrap();
+        scope.spawn(move || client.write_all(&told).unwrap());
+        let mut received = vec![0; expected];
+        server.read_exact(&mut received).unwrap();
+        received
+    });
+    assert!(received == sent, "other bytes arrived than were sent");
+    assert!(namespace.packets().counts().lost > 0);
 }
 
 #[test]
