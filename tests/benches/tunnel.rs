@@ -1,6 +1,6 @@
 //! `make bench`: what the tunnel and the hub cost, side by side in one run.
 //! `cargo bench -p windflow-tests -- PART` measures one part of it: `engine`,
-//! `transport`, `agents` or `distance`.
+//! `transport`, `agents`, `distance` or `rival`.
 //!
 //! Nothing here passes or fails by time: the table has what was measured
 //! beside what is required, for people to read. Figures are to be compared
@@ -8,36 +8,28 @@
 
 mod tunnel {
     pub mod agents;
-    pub mod bulk;
     pub mod distance;
     pub mod engine;
+    pub mod hub_here;
     pub mod lane;
     pub mod meter;
     pub mod peer;
-    pub mod small;
-    pub mod stalled;
+    pub mod rival;
     pub mod table;
+    pub mod transport;
 }
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tunnel::meter::{myself, runtime};
-use tunnel::{agents, bulk, distance, engine, peer, small, stalled, table};
-use windflow_tests::process::Process;
-use windflow_tests::wait;
+use tunnel::meter::{WORKERS, block_on};
+use tunnel::transport::{small, stalled};
+use tunnel::{agents, distance, engine, peer, rival, table, transport};
 
 /// As in the hub.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-/// The part of this program that is a far end: `backend SOCKET`.
-const BACKEND_PART: &str = "backend";
-/// Enough for both ends.
-const WORKERS: usize = 2;
 
 fn main() {
     raise_open_files();
@@ -45,7 +37,9 @@ fn main() {
     let arguments: &'static [String] = std::env::args().skip(1).collect::<Vec<_>>().leak();
     let words: Vec<&'static str> = arguments.iter().map(String::as_str).filter(|word| *word != "--bench").collect();
     match words[..] {
-        [BACKEND_PART, socket] => drop(block_on(WORKERS, peer::serve_unix(Path::new(socket)))),
+        [peer::PART, socket] => drop(block_on(WORKERS, peer::serve_unix(Path::new(socket)))),
+        [peer::TCP_PART] => drop(block_on(WORKERS, peer::serve_tcp())),
+        [rival::FRONT_PART, behind] => block_on(WORKERS, rival::run_front(behind)),
         [small::PART, socket] => block_on(1, small::measure_this_core(Path::new(socket))),
         [stalled::PART, transport] => block_on(WORKERS, stalled::measure_here(transport)),
         [stalled::TINY_PART, transport] => block_on(WORKERS, stalled::measure_tiny_here(transport)),
@@ -60,13 +54,12 @@ fn main() {
 /// Measures the named parts, or all.
 fn measure(wanted: &[&str]) {
     table::print_head();
-    let parts: [(&str, fn()); 4] = [
+    let parts: [(&str, fn()); 5] = [
         ("engine", engine::measure),
-        ("transport", measure_transport),
+        ("transport", transport::measure),
         ("agents", agents::measure),
-        ("distance", || {
-            block_on(WORKERS, distance::measure());
-        }),
+        ("distance", || block_on(WORKERS, distance::measure())),
+        ("rival", rival::measure),
     ];
     for (name, part) in parts.into_iter().filter(|(name, _)| wanted.is_empty() || wanted.contains(name)) {
         // The other parts are worth having without this one.
@@ -74,30 +67,6 @@ fn measure(wanted: &[&str]) {
             table::print_not_measured(&format!("the rest of {name}"), "it failed, see above");
         }
     }
-}
-
-/// The far end is a process of its own, so that its processor time is not ours.
-fn measure_transport() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let socket = folder.path().join("far.sock");
-    let mut command: Command = myself(BACKEND_PART);
-    let _backend = Process::start("the far end", command.arg(&socket), &folder.path().join("log"));
-    wait::until_true("the far end's socket", Duration::from_secs(10), || socket.exists());
-    let here = socket.clone();
-    block_on(WORKERS, async move { bulk::measure(&here).await });
-    block_on(WORKERS, async move { small::measure(&socket).await });
-    stalled::measure();
-}
-
-/// Runs a future as a task of a runtime: outside the workers, where `block_on`
-/// itself is, each wake-up crosses threads.
-fn block_on<T: Send + 'static>(workers: usize, future: impl Future<Output = T> + Send + 'static) -> T {
-    let runtime = runtime(workers);
-    let tasks = tokio_util::task::TaskTracker::new();
-    let task = tasks.spawn_on(future, runtime.handle());
-    let done = runtime.block_on(task);
-    runtime.shutdown_background();
-    done.unwrap_or_else(|error| panic!("a part of the benchmark failed: {error}"))
 }
 
 /// A fleet of a thousand needs more files than a shell allows at first.

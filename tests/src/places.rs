@@ -85,6 +85,17 @@ pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace")
 }
 
+/// The tunnel that ours is measured beside: what `WINDFLOW_RATHOLE` names, or
+/// the one in the path.
+#[expect(clippy::disallowed_methods, reason = "it is installed by hand, wherever that may be")]
+pub fn rathole() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("WINDFLOW_RATHOLE") {
+        return Some(named.into());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join("rathole")).find(|program| program.exists())
+}
+
 #[expect(clippy::disallowed_methods, reason = "setup.sh reads the same variable")]
 fn testbed() -> PathBuf {
     match std::env::var_os("WINDFLOW_TESTBED") {

@@ -1,11 +1,12 @@
 //! End to end on a real engine: its own socket, and the real hub with the
 //! local environment and two agents, over WebSocket and over QUIC.
 
-mod client;
+pub mod client;
 mod echo;
 mod listing;
 mod save;
 mod size;
+mod typed;
 
 use std::process::Command;
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub fn measure() {
     size::measure_idle();
     let mut bed = bed();
     listing::measure(&bed);
+    typed::measure(&bed);
     save::make_image(&bed);
     save::measure(&bed);
     echo::measure(&bed);

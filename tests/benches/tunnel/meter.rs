@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+/// Threads of a runtime: enough for both ends.
+pub const WORKERS: usize = 2;
+
 /// Processor time that the process with this id, or `self`, has used.
 pub fn cpu_time(process: &str) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).expect("the process runs");
@@ -17,8 +20,17 @@ pub fn cpu_time(process: &str) -> Duration {
 
 /// Resident memory of the process with this id, or `self`, in MiB.
 pub fn resident_mib(process: &str) -> f64 {
+    status_mib(process, "VmRSS:")
+}
+
+/// The most resident memory that the process with this id has had, in MiB.
+pub fn peak_mib(process: &str) -> f64 {
+    status_mib(process, "VmHWM:")
+}
+
+fn status_mib(process: &str, field: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse::<f64>().ok());
     kib.expect("the kernel tells the size of a process") / 1024.0
 }
@@ -63,8 +75,14 @@ fn own_path() -> PathBuf {
     std::env::current_exe().expect("a running program has a path")
 }
 
-/// A runtime with this many threads.
-pub fn runtime(workers: usize) -> tokio::runtime::Runtime {
-    let built = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
-    built.expect("the system has room for threads")
+/// Runs a future as a task of a runtime with this many threads: outside the
+/// workers, where `block_on` itself is, each wake-up crosses threads.
+pub fn block_on<T: Send + 'static>(workers: usize, future: impl Future<Output = T> + Send + 'static) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    let runtime = runtime.expect("the system has room for threads");
+    let tasks = tokio_util::task::TaskTracker::new();
+    let task = tasks.spawn_on(future, runtime.handle());
+    let done = runtime.block_on(task);
+    runtime.shutdown_background();
+    done.unwrap_or_else(|error| panic!("a part of the benchmark failed: {error}"))
 }

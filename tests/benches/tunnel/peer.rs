@@ -5,8 +5,13 @@ use std::io;
 use std::path::Path;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinSet;
+
+/// The part of this program that is a far end: `backend SOCKET`.
+pub const PART: &str = "backend";
+/// The same on a TCP port, which it prints: `tcp-backend`.
+pub const TCP_PART: &str = "tcp-backend";
 
 /// Any byte stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
@@ -128,6 +133,22 @@ pub async fn serve_unix(path: &Path) -> io::Result<()> {
     let mut tasks = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await?;
+        tasks.spawn(serve(stream));
+        while tasks.try_join_next().is_some() {}
+    }
+}
+
+/// Serves every connection to a loopback port, which it prints.
+///
+/// # Errors
+/// When no connection can be accepted any more.
+pub async fn serve_tcp() -> io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("{}", listener.local_addr()?);
+    let mut tasks = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         tasks.spawn(serve(stream));
         while tasks.try_join_next().is_some() {}
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::client::{Client, runtime};
 use super::{Bed, IMAGE, docker};
 use crate::tunnel::meter::{median, micros, percentile};
-use crate::tunnel::table::{Limit, Row, Unit, Way, print_not_measured};
+use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// Requests that are not counted, then those that are, for each way.
 const WARM_UP: usize = 100;
@@ -38,7 +38,6 @@ pub fn measure(bed: &Bed) {
         .reached(Way::WebSocket, websocket)
         .reached(Way::Quic, quic)
         .print();
-    print_not_measured("T5 bollard in the hub", "nothing in the hub calls it yet; the gateway has the same pool");
 }
 
 async fn measure_all(bed: &Bed) -> [Vec<f64>; 5] {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::lane::{Far, Lane, Road};
-use super::meter::{median, micros, myself_on_one_core, percentile};
-use super::peer;
-use super::table::{Limit, Row, Unit, Way};
+use crate::tunnel::lane::{Far, Lane, Road};
+use crate::tunnel::meter::{median, micros, myself_on_one_core, percentile};
+use crate::tunnel::peer;
+use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// Requests of one lane and round, counted and not.
 const WARM_UP: usize = 200;
@@ -56,7 +56,7 @@ fn measure_on_one_core(socket: &Path) {
     let output = myself_on_one_core(PART).arg(socket).output();
     let figures = output.ok().and_then(|output| serde_json::from_slice::<[f64; 4]>(&output.stdout).ok());
     let Some([direct, memory, websocket, quic]) = figures else {
-        return super::table::print_not_measured(figure, "taskset did not run it");
+        return crate::tunnel::table::print_not_measured(figure, "taskset did not run it");
     };
     Row::new(figure, Unit::Micros)
         .against(direct)

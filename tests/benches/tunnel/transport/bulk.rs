@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 
-use super::lane::{Far, Lane, Road};
-use super::meter::{cpu_time, median};
-use super::peer;
-use super::table::{Limit, Row, Unit, Way};
+use crate::tunnel::lane::{Far, Lane, Road};
+use crate::tunnel::meter::{cpu_time, median};
+use crate::tunnel::peer;
+use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// Bytes of one measurement.
 const TOTAL: u64 = 384 << 20;

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use windflow_protocol::limits::{QUIC_STREAM_WINDOW, WINDOW_INITIAL};
 
-use super::lane::{Far, Lane, Road};
-use super::meter::{median, micros, myself, resident_mib};
-use super::peer::{self, Io};
-use super::table::{Limit, Row, Unit, Way, print_not_measured};
+use crate::tunnel::lane::{Far, Lane, Road};
+use crate::tunnel::meter::{median, micros, myself, resident_mib};
+use crate::tunnel::peer::{self, Io};
+use crate::tunnel::table::{Limit, Row, Unit, Way, print_not_measured};
 
 /// The parts of this program that measure one transport: `stalled NAME`, and
 /// `stalled-tiny NAME`.

@@ -1,0 +1,113 @@
+//! The hub's library in this process, with doors of its own, for what only its
+//! inside can be asked. Agents are the real program.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use windflow_hub::app::{App, AppState};
+use windflow_hub::config::{
+    DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ServeOptions, StorageOptions,
+};
+use windflow_hub::lifecycle::Lifecycle;
+use windflow_hub::router;
+use windflow_hub::server::{DoorPlan, Server, load_certificate};
+use windflow_hub::tunnel::Session;
+use windflow_protocol::transport::{TransportKind, quic};
+use windflow_tests::places;
+use windflow_tests::process::run;
+use windflow_tests::product::{Agent, AgentOptions};
+
+/// How long an agent may take to come online.
+const ONLINE: Duration = Duration::from_secs(30);
+/// How often it is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A running hub.
+pub struct HubHere {
+    pub app: AppState,
+    address: SocketAddr,
+    data: DataDir,
+    _folder: TempDir,
+}
+
+impl HubHere {
+    /// Starts a hub that manages this engine, if there is one.
+    pub async fn start(engine: Option<PathBuf>) -> Self {
+        let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
+        let data = DataDir::new(folder.path());
+        let options = options(engine);
+        let lifecycle = Lifecycle::default();
+        let app = App::build(&data, &options, lifecycle.clone()).await.expect("a fresh hub starts");
+        let certificate = load_certificate(&options.listen, &data.tls(), app.clock.now()).expect("the folder is ours");
+        let plan = DoorPlan { address: options.listen.listen, certificate, socket: data.socket() };
+        let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone()).expect("a port is free");
+        let address = server.address().expect("a bound socket has an address");
+        server.serve();
+        let tls = app.fleet.tunnel_tls().expect("a fresh hub has its keys");
+        let endpoint = quic::listen(address, tls, app.fleet.quic_secret()).expect("the UDP port is free");
+        let (listener, stop) = (app.listener.clone(), lifecycle.soft.clone());
+        lifecycle.tasks.spawn(async move { listener.take_quic(endpoint, stop).await });
+        app.attached.start_all().await.expect("a fresh database answers");
+        Self { app, address, data, _folder: folder }
+    }
+
+    /// The session of the hub's own engine.
+    pub async fn local(&self) -> Arc<Session> {
+        self.session(TransportKind::Memory).await
+    }
+
+    /// Enrolls an agent for `engine` over this transport, and waits for its
+    /// session. There is one agent at most for each transport.
+    pub async fn agent(&self, engine: &str, transport: TransportKind) -> (Agent, Arc<Session>) {
+        let name = if transport == TransportKind::Quic { "quic" } else { "websocket" };
+        let mut agent = Agent::new(
+            name,
+            AgentOptions {
+                hub_url: format!("http://{}", self.address),
+                engine: engine.to_owned(),
+                transport: name.to_owned(),
+                namespace: None,
+                environment: Vec::new(),
+            },
+        );
+        let mut command = Command::new(places::built("windflow-hub"));
+        command.arg("--data-dir").arg(self.data.path()).args(["token", "create", "bench", "--print", "token"]);
+        // This blocks one of the runtime's threads while another one answers.
+        // The agent dies with the thread that starts it, so it must be one that stays.
+        agent.enroll(&run(&mut command, ONLINE).succeeded()).succeeded();
+        agent.run();
+        (agent, self.session(transport).await)
+    }
+
+    async fn session(&self, transport: TransportKind) -> Arc<Session> {
+        let started = Instant::now();
+        loop {
+            let sessions = self.app.fleet.sessions().all();
+            if let Some(session) = sessions.into_iter().find(|session| session.transport() == transport) {
+                return session;
+            }
+            assert!(started.elapsed() < ONLINE, "no session over {transport:?} has begun");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+impl Drop for HubHere {
+    fn drop(&mut self) {
+        self.app.lifecycle.soft.cancel();
+        self.app.lifecycle.hard.cancel();
+    }
+}
+
+fn options(engine: Option<PathBuf>) -> ServeOptions {
+    ServeOptions {
+        storage: StorageOptions::default(),
+        listen: ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls_cert: None, tls_key: None },
+        engine: EngineOptions { engine: Some(engine.map_or(EngineAddress::None, EngineAddress::Unix)) },
+        logging: LoggingOptions { log_format: LogFormat::Text, log_level: "error".to_owned() },
+    }
+}
