@@ -68,7 +68,7 @@ e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them dow
 	$(STATIC_AGENT)
 	$(CARGO) test --locked --workspace --test scenarios --test installer -- $(NAME)
 
-bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance
+bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance|rival
 	tests/setup.sh
 	$(CARGO) bench --locked --package windflow-tests --bench tunnel -- $(PART)
 
