@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
-    DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ServeOptions, StorageOptions,
+    AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
+    ServeOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
-use windflow_hub::server::{DoorPlan, Server, load_certificate};
+use windflow_hub::server::{CertificateSource, DoorPlan, PortCertificate, Server, TrustedProxies};
 use windflow_hub::tunnel::Session;
 use windflow_protocol::transport::{TransportKind, quic};
 use windflow_tests::places;
@@ -42,8 +43,14 @@ impl HubHere {
         let options = options(engine);
         let lifecycle = Lifecycle::default();
         let app = App::build(&data, &options, lifecycle.clone()).await.expect("a fresh hub starts");
-        let certificate = load_certificate(&options.listen, &data.tls(), app.clock.now()).expect("the folder is ours");
-        let plan = DoorPlan { address: options.listen.listen, certificate, socket: data.socket() };
+        let source = CertificateSource::new(&options.listen, &data.tls()).expect("no certificate is given");
+        let certificate = PortCertificate::load(source, app.clock.now()).expect("the folder is ours");
+        let plan = DoorPlan {
+            address: options.listen.listen,
+            certificate: Arc::new(certificate),
+            proxies: TrustedProxies::new(&options.proxies),
+            socket: data.socket(),
+        };
         let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone()).expect("a port is free");
         let address = server.address().expect("a bound socket has an address");
         server.serve();
@@ -71,6 +78,7 @@ impl HubHere {
                 engine: engine.to_owned(),
                 transport: name.to_owned(),
                 namespace: None,
+                resolver: None,
                 environment: Vec::new(),
             },
         );
@@ -107,7 +115,9 @@ fn options(engine: Option<PathBuf>) -> ServeOptions {
     ServeOptions {
         storage: StorageOptions::default(),
         listen: ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls_cert: None, tls_key: None },
+        proxies: ProxyOptions::default(),
         engine: EngineOptions { engine: Some(engine.map_or(EngineAddress::None, EngineAddress::Unix)) },
+        agents: AgentsOptions { agent_dir: None },
         logging: LoggingOptions { log_format: LogFormat::Text, log_level: "error".to_owned() },
     }
 }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use bollard::{BollardRequest, ClientVersion, Docker};
 use http::Uri;
@@ -15,14 +16,13 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::UnixStream;
+use windflow_hub::docker::Engines;
 use windflow_hub::tunnel::Session;
-use windflow_protocol::message::preamble::StreamKind;
-use windflow_protocol::transport::{Priority, TransportKind};
+use windflow_protocol::transport::TransportKind;
 
 use super::Bed;
 use crate::tunnel::hub_here::HubHere;
 use crate::tunnel::meter::{WORKERS, block_on, median, micros};
-use crate::tunnel::peer::Io;
 use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// Calls that are not counted, then those that are, for each client.
@@ -30,7 +30,9 @@ const WARM_UP: usize = 50;
 const COUNTED: usize = 500;
 /// As the hub's own client.
 const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
-const CALL_SECONDS: u64 = 60;
+const LIST: &str = "/v1.41/containers/json?all=true";
+/// Longest a call may take.
+const CALL: Duration = Duration::from_secs(60);
 /// Idle connections of a client that keeps them, as of the hub's.
 const KEPT: usize = 8;
 
@@ -68,24 +70,22 @@ async fn measure_all(socket: PathBuf, address: &str) -> [Vec<f64>; 8] {
     let memory = hub.local().await;
     let (_websocket_agent, websocket) = hub.agent(address, TransportKind::WebSocket).await;
     let (_quic_agent, quic) = hub.agent(address, TransportKind::Quic).await;
-    let pooled = |session: &Session| hub.app.engines.docker(session.environment).expect("the session stands");
-    let new = |session: &Arc<Session>| client(Road::Session(Arc::clone(session)), 0);
-    let clients = [
-        client(Road::Socket(socket.clone()), 0),
-        client(Road::Socket(socket), KEPT),
-        pooled(&memory),
-        pooled(&websocket),
-        pooled(&quic),
-        new(&memory),
-        new(&websocket),
-        new(&quic),
+    let engines = &hub.app.engines;
+    let callers = [
+        Caller::Direct(client(&socket, 0)),
+        Caller::Direct(client(&socket, KEPT)),
+        Caller::Pooled(engines, &memory),
+        Caller::Pooled(engines, &websocket),
+        Caller::Pooled(engines, &quic),
+        Caller::Typed(engines, &memory),
+        Caller::Typed(engines, &websocket),
+        Caller::Typed(engines, &quic),
     ];
     let mut times: [Vec<f64>; 8] = Default::default();
     for round in 0..WARM_UP + COUNTED {
-        for (client, times) in clients.iter().zip(&mut times) {
+        for (caller, times) in callers.iter().zip(&mut times) {
             let started = Instant::now();
-            let all = ListContainersOptionsBuilder::new().all(true).build();
-            let listed = client.list_containers(Some(all)).await.expect("the engine lists its containers");
+            let listed = caller.list().await;
             let time = micros(started.elapsed());
             assert!(!listed.is_empty(), "there are containers to list");
             if round >= WARM_UP {
@@ -96,16 +96,36 @@ async fn measure_all(socket: PathBuf, address: &str) -> [Vec<f64>; 8] {
     times
 }
 
-/// What a connection of a client is.
-#[derive(Clone)]
-enum Road {
-    Socket(PathBuf),
-    Session(Arc<Session>),
+/// Who lists the containers.
+enum Caller<'a> {
+    /// bollard, on the engine's socket.
+    Direct(Docker),
+    /// The hub's pooled client, into bollard's types.
+    Pooled(&'a Engines, &'a Session),
+    /// The hub's bollard client, which opens a stream for each call.
+    Typed(&'a Engines, &'a Arc<Session>),
 }
 
-/// A typed client that keeps this many idle connections.
-fn client(road: Road, kept: usize) -> Docker {
-    let pool = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(kept).build(Connector(road));
+impl Caller<'_> {
+    async fn list(&self) -> Vec<ContainerSummary> {
+        let all = ListContainersOptionsBuilder::new().all(true).build();
+        let listed = match self {
+            Self::Direct(docker) => docker.list_containers(Some(all)).await.map_err(|error| error.to_string()),
+            Self::Pooled(engines, session) => {
+                engines.read(session, LIST, CALL).await.map_err(|error| error.to_string())
+            }
+            Self::Typed(engines, session) => {
+                let call = engines.call(session, CALL, |docker| async move { docker.list_containers(Some(all)).await });
+                call.await.map_err(|error| error.to_string())
+            }
+        };
+        listed.expect("the engine lists its containers")
+    }
+}
+
+/// bollard on a socket, which keeps this many idle connections.
+fn client(socket: &Path, kept: usize) -> Docker {
+    let pool = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(kept).build(Connector(socket.to_owned()));
     let transport = move |request: BollardRequest| {
         let pool = pool.clone();
         let (mut parts, body) = request.into_parts();
@@ -114,12 +134,12 @@ fn client(road: Road, kept: usize) -> Docker {
         let request = http::Request::from_parts(parts, body);
         async move { pool.request(request).await.map_err(bollard::errors::Error::from) }
     };
-    Docker::connect_with_custom_transport(transport, Some("http://engine"), CALL_SECONDS, &API)
+    Docker::connect_with_custom_transport(transport, Some("http://engine"), CALL.as_secs(), &API)
         .expect("nothing is connected yet")
 }
 
 #[derive(Clone)]
-struct Connector(Road);
+struct Connector(PathBuf);
 
 impl tower::Service<Uri> for Connector {
     type Response = Wire;
@@ -131,22 +151,13 @@ impl tower::Service<Uri> for Connector {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let road = self.0.clone();
-        Box::pin(async move {
-            let stream: Box<dyn Io> = match road {
-                Road::Socket(path) => Box::new(UnixStream::connect(Path::new(&path)).await?),
-                Road::Session(session) => {
-                    let opened = session.open(StreamKind::Docker, Priority::Normal).await;
-                    Box::new(opened.map_err(std::io::Error::other)?)
-                }
-            };
-            Ok(Wire(TokioIo::new(stream)))
-        })
+        let path = self.0.clone();
+        Box::pin(async move { Ok(Wire(TokioIo::new(UnixStream::connect(path).await?))) })
     }
 }
 
 /// A connection in hyper's terms.
-struct Wire(TokioIo<Box<dyn Io>>);
+struct Wire(TokioIo<UnixStream>);
 
 impl Connection for Wire {
     fn connected(&self) -> Connected {
