@@ -4,6 +4,7 @@
 
 mod choice;
 mod dial;
+mod direct;
 mod error;
 mod names;
 mod outer;
@@ -70,7 +71,7 @@ impl Link {
     /// What stood in the way at the first address.
     pub async fn exchange(&mut self, tls: &impl TlsSource) -> Result<Box<dyn Io>, LinkError> {
         match self.connect(tls).await?.1 {
-            Dialed::WebSocket(stream) => Ok(stream),
+            Dialed::Tcp(stream) => Ok(stream),
             Dialed::Quic(_, connection) => {
                 let opened = timeout(CONNECT_DEADLINE, quic::open_exchange(&connection)).await;
                 let opened = opened.map_err(|_| LinkError::Deadline)?;
@@ -151,7 +152,7 @@ impl Established {
         let tasks = TaskTracker::new();
         let (connection, endpoint) = match dialed {
             Dialed::Quic(endpoint, connection) => (Connection::quic(connection), Some(endpoint)),
-            Dialed::WebSocket(stream) => {
+            Dialed::Tcp(stream) => {
                 let (connection, driver) = Connection::multiplexed(stream, Side::Agent, TransportKind::WebSocket);
                 tasks.spawn(driver);
                 (connection, None)

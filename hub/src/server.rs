@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
-use tokio::net::{TcpListener, UnixListener};
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::StartHandshake;
 
 use crate::lifecycle::Lifecycle;
 
@@ -52,6 +53,12 @@ const BACKLOG: i32 = 1024;
 /// A source has all the connections it may have.
 struct TooMany;
 
+/// Where agents go on that speak the tunnel's own TLS to the TCP door.
+pub trait AgentDoor: Send + Sync + 'static {
+    /// Takes a connection of which the first message was read. Returns at once.
+    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr);
+}
+
 /// The bound doors, not open yet.
 #[derive(Debug)]
 pub struct Server {
@@ -61,7 +68,6 @@ pub struct Server {
 }
 
 /// Where the doors are.
-#[derive(Debug)]
 pub struct DoorPlan {
     /// Address and port of the TCP door.
     pub address: SocketAddr,
@@ -69,15 +75,24 @@ pub struct DoorPlan {
     pub certificate: Arc<PortCertificate>,
     /// Whose word counts on who is behind them.
     pub proxies: TrustedProxies,
+    /// Who takes in agents.
+    pub agents: Arc<dyn AgentDoor>,
     /// Path of the Unix socket.
     pub socket: PathBuf,
+}
+
+impl std::fmt::Debug for DoorPlan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DoorPlan").field("address", &self.address).field("socket", &self.socket).finish_non_exhaustive()
+    }
 }
 
 /// What every connection shares.
 #[derive(Clone)]
 struct Doors {
     router: Router,
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
+    agents: Arc<dyn AgentDoor>,
     certificate: Arc<PortCertificate>,
     proxies: TrustedProxies,
     connections: Arc<Semaphore>,
@@ -99,13 +114,14 @@ impl Server {
     /// # Errors
     /// When the port or the socket is taken, or the certificate cannot be used.
     pub fn bind(plan: DoorPlan, router: Router, lifecycle: Lifecycle) -> anyhow::Result<Self> {
-        let tls = tls::acceptor(plan.certificate.clone())?;
+        let tls = tls::config(plan.certificate.clone())?;
         let tcp =
             tuning::listen(plan.address, BACKLOG).with_context(|| format!("Failed to listen on {}", plan.address))?;
         let local = socket::listen(&plan.socket)?;
         let doors = Doors {
             router,
             tls,
+            agents: plan.agents,
             certificate: plan.certificate,
             proxies: plan.proxies,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),

@@ -3,9 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use tokio::time::Instant;
 use windflow_protocol::tls::{ClientTls, TlsError};
 use windflow_protocol::transport::{TransportKind, quic, websocket};
 
+use super::direct::Direct;
 use super::names::Names;
 use super::outer::OuterTls;
 use super::proxy::{self, ProxyRules};
@@ -13,8 +15,8 @@ use super::{HubUrl, Io, LinkError, Outer, TlsSource, tcp};
 
 /// An authenticated connection.
 pub(super) enum Dialed {
-    /// The tunnel's TLS session inside a WebSocket.
-    WebSocket(Box<dyn Io>),
+    /// The tunnel's TLS session over TCP, inside a WebSocket or directly.
+    Tcp(Box<dyn Io>),
     /// QUIC, with the socket it uses.
     Quic(quinn::Endpoint, quinn::Connection),
 }
@@ -22,7 +24,7 @@ pub(super) enum Dialed {
 impl Dialed {
     pub(super) const fn kind(&self) -> TransportKind {
         match self {
-            Self::WebSocket(_) => TransportKind::WebSocket,
+            Self::Tcp(_) => TransportKind::WebSocket,
             Self::Quic(..) => TransportKind::Quic,
         }
     }
@@ -32,6 +34,7 @@ impl Dialed {
 #[derive(Debug)]
 pub(super) struct Dialer {
     proxies: ProxyRules,
+    direct: Direct,
     outer: OuterTls,
     names: Names,
 }
@@ -46,7 +49,7 @@ struct Reached {
 
 impl Dialer {
     pub(super) fn new(proxies: ProxyRules) -> Self {
-        Self { proxies, outer: OuterTls::default(), names: Names::default() }
+        Self { proxies, direct: Direct::default(), outer: OuterTls::default(), names: Names::default() }
     }
 
     pub(super) async fn dial(
@@ -55,11 +58,30 @@ impl Dialer {
         kind: TransportKind,
         tls: &impl TlsSource,
     ) -> Result<Dialed, LinkError> {
-        let tls = tls()?;
         match kind {
-            TransportKind::Quic => dial_quic(&self.names, hub, &tls).await,
-            TransportKind::WebSocket | TransportKind::Memory => self.dial_websocket(hub, &tls).await,
+            TransportKind::Quic => dial_quic(&self.names, hub, &tls()?).await,
+            TransportKind::WebSocket | TransportKind::Memory => self.dial_tcp(hub, tls).await,
         }
+    }
+
+    async fn dial_tcp(&self, hub: &HubUrl, tls: &impl TlsSource) -> Result<Dialed, LinkError> {
+        if !self.tries_directly(hub) {
+            return self.dial_websocket(hub, &tls()?).await;
+        }
+        let tcp = tcp::connect(&self.names, &hub.host, hub.port).await?;
+        let address = tcp.peer_addr().ok().map(|address| address.ip());
+        if let Some(stream) = self.direct.handshake(tcp, &tls()?).await {
+            self.note_good(&hub.host, address);
+            return Ok(Dialed::Tcp(Box::new(stream)));
+        }
+        let dialed = self.dial_websocket(hub, &tls()?).await?;
+        self.direct.was_in_vain(hub, Instant::now());
+        Ok(dialed)
+    }
+
+    /// Whether the next dial tries if the hub answers itself.
+    pub(super) fn tries_directly(&self, hub: &HubUrl) -> bool {
+        self.proxies.proxy_for(hub).is_none() && self.direct.may_work(hub, Instant::now())
     }
 
     async fn dial_websocket(&self, hub: &HubUrl, tls: &ClientTls) -> Result<Dialed, LinkError> {
@@ -68,10 +90,14 @@ impl Dialer {
         let uri = uri.parse().map_err(|_| LinkError::NoAddress)?;
         let socket = websocket::connect(io, &uri, http::HeaderMap::new()).await?;
         let stream = Box::new(tls.handshake(socket).await?);
+        self.note_good(&host, address);
+        Ok(Dialed::Tcp(stream))
+    }
+
+    fn note_good(&self, host: &str, address: Option<IpAddr>) {
         if let Some(address) = address {
-            self.names.note_good(&host, address);
+            self.names.note_good(host, address);
         }
-        Ok(Dialed::WebSocket(stream))
     }
 
     /// The byte stream on which the hub, or what stands before it, speaks HTTP.

@@ -61,7 +61,8 @@ impl Between {
         Self::new(move |tcp| {
             let acceptor = acceptor.clone();
             async move {
-                let mut tls = acceptor.accept(tcp).await.unwrap();
+                // The agent tries first whether this is the hub itself.
+                let Ok(mut tls) = acceptor.accept(tcp).await else { return };
                 let mut hub = TcpStream::connect(hub).await.unwrap();
                 copy_bidirectional(&mut tls, &mut hub).await.ok();
             }
@@ -122,6 +123,42 @@ async fn a_hub_is_reached_behind_tls_that_nobody_can_verify() {
     let front = Between::tls_front(hub.address).await;
     let url = format!("https://localhost:{}", front.port);
     arrives(link(&url, ProxyRules::default(), TransportChoice::WebSocket), &fleet, &mut hub).await;
+}
+
+#[tokio::test]
+async fn a_hub_that_answers_itself_is_spoken_to_without_other_layers() {
+    let fleet = Fleet::new();
+    let mut hub = ToyHub::websocket(&fleet).await;
+    let (seen, mut first_bytes) = tokio::sync::mpsc::unbounded_channel();
+    let address = hub.address;
+    let wire = Between::new(move |mut tcp| {
+        let seen = seen.clone();
+        async move {
+            let mut hub = TcpStream::connect(address).await.unwrap();
+            let first = tcp.read_u8().await.unwrap();
+            seen.send(first).unwrap();
+            hub.write_u8(first).await.unwrap();
+            copy_bidirectional(&mut tcp, &mut hub).await.ok();
+        }
+    })
+    .await;
+    let url = format!("https://127.0.0.1:{}", wire.port);
+    arrives(link(&url, ProxyRules::default(), TransportChoice::WebSocket), &fleet, &mut hub).await;
+    assert_eq!(first_bytes.recv().await, Some(0x16), "a TLS handshake");
+    assert!(first_bytes.try_recv().is_err(), "the first connection was the last");
+}
+
+#[tokio::test]
+async fn what_stands_before_a_hub_is_remembered() {
+    let fleet = Fleet::new();
+    let hub = ToyHub::websocket(&fleet).await;
+    let front = Between::tls_front(hub.address).await;
+    let url: HubUrl = format!("https://localhost:{}", front.port).parse().unwrap();
+    let mut link = Link::new(vec![url.clone()], ProxyRules::default(), TransportChoice::WebSocket);
+    assert!(link.dialer.tries_directly(&url));
+    drop(link.exchange(&tls(&fleet)).await.unwrap());
+    assert!(!link.dialer.tries_directly(&url));
+    drop(link.exchange(&tls(&fleet)).await.unwrap());
 }
 
 #[tokio::test]

@@ -25,6 +25,9 @@ use windflow_protocol::transport::{Connection, Priority, Side, Stream, Transport
 
 use crate::link::{HubUrl, Io};
 
+/// The first byte of every TLS connection (RFC 8446 §5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
 /// An authority and everything it signs.
 pub struct Fleet {
     pub hub: HubId,
@@ -126,7 +129,7 @@ pub struct ToyHub {
 }
 
 impl ToyHub {
-    /// Listens for WebSockets.
+    /// Listens on TCP, for WebSockets and for the tunnel's own TLS.
     pub async fn websocket(fleet: &Fleet) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -182,7 +185,20 @@ impl ToyHub {
     }
 }
 
-async fn serve_tcp(mut tcp: TcpStream, tls: Arc<rustls::ServerConfig>, visited: mpsc::Sender<Visit>) {
+async fn serve_tcp(tcp: TcpStream, tls: Arc<rustls::ServerConfig>, visited: mpsc::Sender<Visit>) {
+    let mut first = [0];
+    // An agent that does not trust this hub cuts the handshake.
+    match tcp.peek(&mut first).await {
+        Ok(1..) if first[0] == TLS_HANDSHAKE => {
+            let Ok((stream, peer)) = hub::accept(tcp, tls).await else { return };
+            serve_tunnel(stream, peer, visited).await;
+        }
+        Ok(_) => serve_websocket(tcp, tls, visited).await,
+        Err(_) => {}
+    }
+}
+
+async fn serve_websocket(mut tcp: TcpStream, tls: Arc<rustls::ServerConfig>, visited: mpsc::Sender<Visit>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = tcp.read_u8().await else { return };
@@ -194,8 +210,11 @@ async fn serve_tcp(mut tcp: TcpStream, tls: Arc<rustls::ServerConfig>, visited: 
         text += &format!("{name}: {}\r\n", value.to_str().unwrap());
     }
     tcp.write_all((text + "\r\n").as_bytes()).await.unwrap();
-    // An agent that does not trust this hub cuts the handshake.
     let Ok((stream, peer)) = hub::accept(websocket::accept(tcp), tls).await else { return };
+    serve_tunnel(stream, peer, visited).await;
+}
+
+async fn serve_tunnel(stream: impl Io, peer: Peer, visited: mpsc::Sender<Visit>) {
     match peer.purpose {
         Purpose::Session => {
             let (connection, driver) = Connection::multiplexed(stream, Side::Hub, TransportKind::WebSocket);

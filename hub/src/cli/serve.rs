@@ -30,7 +30,9 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     let certificate = Arc::new(PortCertificate::load(source, app.clock.now())?);
     background::watch_certificate(&app, &certificate);
     let proxies = TrustedProxies::new(&options.proxies);
-    let plan = DoorPlan { address: options.listen.listen, certificate, proxies, socket: data_dir.socket() };
+    let agents = Arc::new(app.listener.clone());
+    let (address, socket) = (options.listen.listen, data_dir.socket());
+    let plan = DoorPlan { address, certificate, proxies, agents, socket };
     let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone())?;
     tracing::info!(address = %server.address()?, database = app.db.engine(), "hub is listening");
     let address = server.address()?;

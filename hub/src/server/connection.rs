@@ -11,10 +11,13 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt;
 
+use windflow_protocol::tls::hub::is_agents;
 use windflow_protocol::transport::websocket;
 
 use super::{Doors, HANDSHAKE_DEADLINE, proxy_protocol, tuning};
@@ -61,16 +64,23 @@ async fn peek(stream: &TcpStream) -> std::io::Result<u8> {
     }
 }
 
+/// Agents that speak the tunnel's own TLS go on at their door.
 async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
     let handshake = async {
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        if is_agents(&begun.client_hello()) {
+            doors.agents.take(begun, address.ip());
+            return Ok(None);
+        }
         let _turn = match doors.proxies.trust(address.ip()) {
             true => doors.handshakes.take_any().await,
             false => doors.handshakes.take(address.ip()).await,
         };
-        doors.tls.accept(stream).await
+        begun.into_stream(doors.tls.clone()).await.map(Some)
     };
     match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake).await {
-        Ok(Ok(stream)) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
+        Ok(Ok(Some(stream))) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
+        Ok(Ok(None)) => {}
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }

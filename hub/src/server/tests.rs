@@ -7,6 +7,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
+use windflow_protocol::identity::{KeyDigest, Purpose};
+use windflow_protocol::tls::{FleetTrust, HubRefused, TlsError, client_config};
 
 use super::*;
 use crate::clock::Clock;
@@ -39,7 +41,8 @@ impl OpenHub {
         let source = CertificateSource::new(&options, directory.path()).unwrap();
         let certificate = Arc::new(PortCertificate::load(source, crate::clock::SystemClock.now()).unwrap());
         let socket = directory.path().join("hub.sock");
-        let plan = DoorPlan { address: options.listen, certificate, proxies: TrustedProxies::new(&proxies), socket };
+        let (proxies, agents) = (TrustedProxies::new(&proxies), Arc::new(hub.app.listener.clone()));
+        let plan = DoorPlan { address: options.listen, certificate, proxies, agents, socket };
         let lifecycle = Lifecycle::default();
         let server = Server::bind(plan, router::build(hub.app.clone()), lifecycle.clone()).unwrap();
         let address = server.address().unwrap();
@@ -104,6 +107,21 @@ async fn one_port_speaks_tls_and_plain_http() {
     assert!(ask(open.tcp().await, "/healthz").await.starts_with("HTTP/1.1 200 OK"));
     assert!(ask(open.tls().await, "/healthz").await.starts_with("HTTP/1.1 200 OK"));
     assert_eq!(open.stop().await, Ended::Drained);
+}
+
+#[tokio::test]
+async fn an_agent_finds_the_tunnels_own_tls_on_the_same_port() {
+    let open = OpenHub::start().await;
+    let knock = async |pin| {
+        let trust = FleetTrust { pins: vec![pin], hub: None };
+        let tls = client_config(Purpose::Enroll, trust, None).unwrap();
+        tls.handshake(open.tcp().await).await.map(drop)
+    };
+    let Err(TlsError::Refused(HubRefused::PinMismatch { actual, .. })) = knock(KeyDigest([0; 32])).await else {
+        panic!("no hub of a fleet answered");
+    };
+    knock(actual).await.unwrap();
+    assert!(ask(open.tls().await, "/healthz").await.starts_with("HTTP/1.1 200 OK"));
 }
 
 #[tokio::test]

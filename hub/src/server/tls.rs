@@ -16,7 +16,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 use time::{Duration, OffsetDateTime};
-use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use crate::clock::Timestamp;
@@ -122,11 +121,11 @@ impl PemPair {
     }
 }
 
-/// An acceptor for browsers and command lines: TLS 1.2 and 1.3, HTTP/1.1.
+/// What browsers and command lines are met with: TLS 1.2 and 1.3, HTTP/1.1.
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<TlsAcceptor> {
+pub fn config(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<Arc<ServerConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -134,7 +133,7 @@ pub fn acceptor(certificates: Arc<dyn ResolvesServerCert>) -> anyhow::Result<Tls
         .with_no_client_auth()
         .with_cert_resolver(certificates);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+    Ok(Arc::new(config))
 }
 
 fn self_signed(directory: &Path, now: OffsetDateTime) -> anyhow::Result<PemPair> {

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_rustls::StartHandshake;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
@@ -20,7 +23,7 @@ use super::admission::{Arrival, admit};
 use super::gatekeeper::{Gatekeeper, Identity};
 use super::registry::Registry;
 use crate::clock::Clock;
-use crate::server::Turns;
+use crate::server::{AgentDoor, Turns};
 
 /// Handshakes under way at once, and of one source; the next ones wait within
 /// their deadline.
@@ -95,12 +98,8 @@ impl<G: Gatekeeper> Listener<G> {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let listener = self.clone();
-        self.inner.tracker.spawn(async move {
-            if let Err(failure) = listener.serve_stream(io, from).await {
-                tracing::info!(%from, reason = %failure, "agent connection failed");
-            }
-        });
+        let accepting = tls::hub::accept(io, Arc::clone(&self.inner.tls));
+        self.spawn_stream(accepting, from);
     }
 
     /// Takes QUIC connections until `stop`, then closes the endpoint once its
@@ -129,14 +128,28 @@ impl<G: Gatekeeper> Listener<G> {
         endpoint.close(0u32.into(), b"the hub is shutting down");
     }
 
-    async fn serve_stream<S>(&self, io: S, from: IpAddr) -> Result<(), Failure>
+    fn spawn_stream<S, F>(&self, accepting: F, from: IpAddr)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = Result<(TlsStream<S>, Peer), TlsError>> + Send + 'static,
+    {
+        let listener = self.clone();
+        self.inner.tracker.spawn(async move {
+            if let Err(failure) = listener.serve_stream(accepting, from).await {
+                tracing::info!(%from, reason = %failure, "agent connection failed");
+            }
+        });
+    }
+
+    async fn serve_stream<S, F>(&self, accepting: F, from: IpAddr) -> Result<(), Failure>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        F: Future<Output = Result<(TlsStream<S>, Peer), TlsError>>,
     {
         let hello_by = Instant::now() + CONNECT_DEADLINE;
         let (mut stream, peer) = tokio::time::timeout_at(hello_by, async {
             let _turn = self.inner.handshakes.take(from).await;
-            tls::hub::accept(io, Arc::clone(&self.inner.tls)).await
+            accepting.await
         })
         .await??;
         match peer.purpose {
@@ -209,6 +222,12 @@ impl<G: Gatekeeper> Listener<G> {
         let request: RenewRequest = read_message(stream).await?;
         let reply = self.inner.gatekeeper.renew(certificate, request).await;
         Ok(write_message(stream, &reply).await?)
+    }
+}
+
+impl<G: Gatekeeper> AgentDoor for Listener<G> {
+    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr) {
+        self.spawn_stream(tls::hub::accept_begun(begun, Arc::clone(&self.inner.tls)), from);
     }
 }
 

@@ -9,7 +9,8 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{StartHandshake, TlsAcceptor};
 
 use super::certificate::{self, CertificateRefused, PeerCertificate, Use};
 use super::{TlsError, provider};
@@ -110,17 +111,41 @@ pub fn server_config(identity: &HubIdentity) -> Result<Arc<ServerConfig>, TlsErr
     Ok(Arc::new(config))
 }
 
+/// Whether a handshake that begins like this is an agent's: it says what it
+/// came for.
+pub fn is_agents(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.any(|alpn| Purpose::from_alpn(alpn).is_some()))
+}
+
 /// Makes `io` a session with an agent. The caller brings the deadline.
 ///
 /// # Errors
 /// [`TlsError::Handshake`], or [`TlsError::NoPurpose`] when the other end did
 /// not say what it came for.
-pub async fn accept<S>(io: S, config: Arc<ServerConfig>) -> Result<(tokio_rustls::server::TlsStream<S>, Peer), TlsError>
+pub async fn accept<S>(io: S, config: Arc<ServerConfig>) -> Result<(TlsStream<S>, Peer), TlsError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let acceptor = TlsAcceptor::from(config);
     let accepted = acceptor.accept_with(io, |session| session.set_buffer_limit(Some(BUFFER_LIMIT))).await;
+    with_peer(accepted)
+}
+
+/// As [`accept`], where the first message of the handshake was read already.
+///
+/// # Errors
+/// As [`accept`].
+pub async fn accept_begun<S>(
+    begun: StartHandshake<S>,
+    config: Arc<ServerConfig>,
+) -> Result<(TlsStream<S>, Peer), TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    with_peer(begun.into_stream_with(config, |session| session.set_buffer_limit(Some(BUFFER_LIMIT))).await)
+}
+
+fn with_peer<S>(accepted: std::io::Result<TlsStream<S>>) -> Result<(TlsStream<S>, Peer), TlsError> {
     let stream = accepted.map_err(TlsError::Handshake)?;
     let session = stream.get_ref().1;
     let peer = Peer::read(session.alpn_protocol(), session.peer_certificates())?;

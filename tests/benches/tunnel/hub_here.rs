@@ -49,6 +49,7 @@ impl HubHere {
             address: options.listen.listen,
             certificate: Arc::new(certificate),
             proxies: TrustedProxies::new(&options.proxies),
+            agents: Arc::new(app.listener.clone()),
             socket: data.socket(),
         };
         let server = Server::bind(plan, router::build(app.clone()), lifecycle.clone()).expect("a port is free");

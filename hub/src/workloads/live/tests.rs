@@ -49,7 +49,8 @@ impl World {
         let source = CertificateSource::new(&options, folder.path()).unwrap();
         let certificate = Arc::new(PortCertificate::load(source, SystemClock.now()).unwrap());
         let (proxies, socket) = (TrustedProxies::default(), folder.path().join("hub.sock"));
-        let plan = DoorPlan { address: options.listen, certificate, proxies, socket };
+        let agents = Arc::new(hub.app.listener.clone());
+        let plan = DoorPlan { address: options.listen, certificate, proxies, agents, socket };
         let server = Server::bind(plan, router::build(hub.app.clone()), hub.app.lifecycle.clone()).unwrap();
         let address = server.address().unwrap();
         server.serve();
