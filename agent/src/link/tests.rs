@@ -129,14 +129,14 @@ async fn a_hub_is_reached_behind_tls_that_nobody_can_verify() {
 async fn a_hub_that_answers_itself_is_spoken_to_without_other_layers() {
     let fleet = Fleet::new();
     let mut hub = ToyHub::websocket(&fleet).await;
-    let (seen, mut first_bytes) = tokio::sync::mpsc::unbounded_channel();
+    let (seen, mut first_bytes) = tokio::sync::mpsc::channel(8);
     let address = hub.address;
     let wire = Between::new(move |mut tcp| {
         let seen = seen.clone();
         async move {
             let mut hub = TcpStream::connect(address).await.unwrap();
             let first = tcp.read_u8().await.unwrap();
-            seen.send(first).unwrap();
+            seen.send(first).await.unwrap();
             hub.write_u8(first).await.unwrap();
             copy_bidirectional(&mut tcp, &mut hub).await.ok();
         }
