@@ -44,6 +44,9 @@ pub const WINDOW_MAX: u32 = 8 * 1024 * 1024;
 pub const WINDOW_MAX_LOCAL: u32 = 512 * 1024;
 /// A round trip below this is a path on which large windows only cost latency.
 pub const RTT_LOCAL: Duration = Duration::from_millis(1);
+/// What a round trip takes at least while both ends are busy: pings are answered
+/// at once, a window only when its reader has had its turn.
+pub const RTT_FLOOR: Duration = Duration::from_micros(200);
 /// What all streams of one session may grow beyond their first window, at the
 /// hub, in bytes.
 pub const WINDOW_GROWTH_HUB: u32 = 4 * 1024 * 1024;
@@ -51,8 +54,9 @@ pub const WINDOW_GROWTH_HUB: u32 = 4 * 1024 * 1024;
 pub const WINDOW_GROWTH_AGENT: u32 = 8 * 1024 * 1024;
 /// Most streams open at once on one session.
 pub const STREAMS_MAX: usize = 128;
-/// Unsent bytes one stream may queue before its writer waits.
-pub const SEND_QUEUE_MAX: usize = 64 * 1024;
+/// Unsent bytes one stream may queue before its writer waits: whole frames, so
+/// that a full queue leaves no crumb behind that travels alone.
+pub const SEND_QUEUE_MAX: usize = 4 * FRAME_PAYLOAD_SENT;
 /// Resets that may wait to be sent before the session is closed.
 pub const RESETS_QUEUED_MAX: usize = 256;
 /// Most bytes joined into one flush of a session.

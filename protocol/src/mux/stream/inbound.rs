@@ -9,7 +9,9 @@ use bytes::BytesMut;
 use tokio::time::{Duration, Instant};
 
 use crate::frame::Payload;
-use crate::limits::{FRAME_CHARGE_MIN, RATE_EPOCH_MIN, RTT_LOCAL, WINDOW_INITIAL, WINDOW_MAX, WINDOW_MAX_LOCAL};
+use crate::limits::{
+    FRAME_CHARGE_MIN, RATE_EPOCH_MIN, RTT_FLOOR, RTT_LOCAL, WINDOW_INITIAL, WINDOW_MAX, WINDOW_MAX_LOCAL,
+};
 
 /// The peer sent more than it was allowed to.
 #[derive(Debug)]
@@ -167,7 +169,7 @@ impl Inbound {
     /// the reader took so much that two round trips at that rate come near to
     /// the window, and the reader itself keeps up.
     fn wanted_growth(&mut self, now: Instant, rtt_min: Option<Duration>) -> Option<u32> {
-        let rtt = rtt_min?;
+        let rtt = rtt_min?.max(RTT_FLOOR);
         let elapsed = now.saturating_duration_since(self.epoch.started);
         if elapsed < rtt.max(RATE_EPOCH_MIN) {
             return None;

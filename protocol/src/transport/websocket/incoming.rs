@@ -47,30 +47,43 @@ pub(super) struct Incoming {
     mask: Option<Mask>,
     /// Payload bytes of the present message, and whether more frames follow.
     message: Option<usize>,
+    /// What came behind bytes that were handed on with the last read.
+    met: Option<Met>,
 }
 
 impl Incoming {
     /// Frames for this role, behind the bytes in `buffer`.
     pub(super) const fn new(role: Role, buffer: BytesMut) -> Self {
-        Self { role, buffer, is_busy: false, rest: 0, mask: None, message: None }
+        Self { role, buffer, is_busy: false, rest: 0, mask: None, message: None, met: None }
     }
 
     pub(super) fn poll<S>(&mut self, io: &mut S, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<Met>>
     where
         S: AsyncRead + Unpin,
     {
+        if let Some(met) = self.met.take() {
+            return Poll::Ready(Ok(met));
+        }
+        let before = buf.filled().len();
         loop {
             if self.rest > 0 && !self.buffer.is_empty() {
                 self.hand_on(buf);
-                return Poll::Ready(Ok(Met::Bytes));
             }
+            let has_bytes = buf.filled().len() > before;
             if self.rest == 0
+                && buf.remaining() > 0
                 && let Some(met) = self.next_frame()?
             {
-                return Poll::Ready(Ok(met));
+                if !has_bytes {
+                    return Poll::Ready(Ok(met));
+                }
+                self.met = Some(met);
             }
-            let is_enough = self.rest > 0 && !self.buffer.is_empty();
-            if !is_enough && !ready!(self.poll_more(io, cx))? {
+            let can_hand_on = self.rest > 0 && !self.buffer.is_empty() && buf.remaining() > 0;
+            if has_bytes && (!can_hand_on || self.met.is_some()) {
+                return Poll::Ready(Ok(Met::Bytes));
+            }
+            if !can_hand_on && !ready!(self.poll_more(io, cx))? {
                 return Poll::Ready(Ok(Met::End));
             }
         }
@@ -84,11 +97,11 @@ impl Incoming {
 
     fn hand_on(&mut self, buf: &mut ReadBuf<'_>) {
         let taken = self.rest.min(self.buffer.len()).min(buf.remaining());
-        let piece = &mut self.buffer[..taken];
+        let start = buf.filled().len();
+        buf.put_slice(&self.buffer[..taken]);
         if let Some(mask) = &mut self.mask {
-            mask.apply(piece);
+            mask.apply(&mut buf.filled_mut()[start..]);
         }
-        buf.put_slice(piece);
         self.buffer.advance(taken);
         self.rest -= taken;
         self.release();

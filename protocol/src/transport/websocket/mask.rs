@@ -11,8 +11,8 @@ impl Mask {
 
     /// Masks or unmasks the next bytes of a payload.
     pub(super) fn apply(&mut self, bytes: &mut [u8]) {
-        let wide = [self.0, self.0].concat();
-        let wide = u64::from_ne_bytes(wide.try_into().expect("twice four bytes"));
+        let [a, b, c, d] = self.0;
+        let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
         let (chunks, tail) = bytes.as_chunks_mut::<8>();
         for chunk in chunks {
             *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();

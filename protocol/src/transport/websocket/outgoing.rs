@@ -15,6 +15,9 @@ use crate::limits::WEBSOCKET_MESSAGE_MAX;
 
 /// Longest header of a frame (RFC 6455 §5.2), in bytes.
 const HEADER_MAX: usize = 14;
+/// Bytes that are masked right after they were copied, while the processor has
+/// them at hand.
+const MASK_BLOCK: usize = 4 * 1024;
 /// A message below this is followed by no more of its kind: the memory of
 /// larger ones is given back.
 const SMALL: usize = 4 * 1024;
@@ -23,8 +26,10 @@ const SMALL: usize = 4 * 1024;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     role: Role,
-    /// Room for a header, then the payload; or a sealed frame.
+    /// Room for a header, then the payload, masked already; or a sealed frame.
     frame: Vec<u8>,
+    /// The mask of the message at hand, as far as it has come, and its key.
+    mask: Option<(Mask, [u8; 4])>,
     state: State,
     /// A control frame that waits for its turn, sealed.
     control: Vec<u8>,
@@ -41,7 +46,7 @@ enum State {
 
 impl Outgoing {
     pub(super) const fn new(role: Role) -> Self {
-        Self { role, frame: Vec::new(), state: State::Filling, control: Vec::new(), is_closed: false }
+        Self { role, frame: Vec::new(), mask: None, state: State::Filling, control: Vec::new(), is_closed: false }
     }
 
     /// Waits until the message has room for at least one byte, and says for how
@@ -64,8 +69,14 @@ impl Outgoing {
         if self.frame.is_empty() {
             self.frame.reserve(HEADER_MAX + bytes.len());
             self.frame.resize(HEADER_MAX, 0);
+            self.mask = self.new_key().map(|key| (Mask::new(key), key));
         }
-        self.frame.extend_from_slice(bytes);
+        let Some((mask, _)) = &mut self.mask else { return self.frame.extend_from_slice(bytes) };
+        for block in bytes.chunks(MASK_BLOCK) {
+            let start = self.frame.len();
+            self.frame.extend_from_slice(block);
+            mask.apply(&mut self.frame[start..]);
+        }
     }
 
     /// Makes room for this many bytes at once.
@@ -123,11 +134,9 @@ impl Outgoing {
 
     /// Puts the header right before the payload.
     fn seal(&mut self) {
-        let header = self.header(OpCode::Data(Data::Binary));
+        let mask = self.mask.take().map(|(_, key)| key);
+        let header = FrameHeader { opcode: OpCode::Data(Data::Binary), mask, ..FrameHeader::default() };
         let length = self.payload_len();
-        if let Some(key) = header.mask {
-            Mask::new(key).apply(&mut self.frame[HEADER_MAX..]);
-        }
         let start = HEADER_MAX - header.len(length as u64);
         format(&header, length, &mut self.frame[start..]);
         self.state = State::Sending(start);
@@ -142,7 +151,7 @@ impl Outgoing {
     }
 
     fn control_frame(&self, control: Control, payload: &[u8]) -> Vec<u8> {
-        let header = self.header(OpCode::Control(control));
+        let header = FrameHeader { opcode: OpCode::Control(control), mask: self.new_key(), ..FrameHeader::default() };
         let mut frame = vec![0; header.len(payload.len() as u64)];
         format(&header, payload.len(), &mut frame);
         let start = frame.len();
@@ -153,9 +162,9 @@ impl Outgoing {
         frame
     }
 
-    fn header(&self, opcode: OpCode) -> FrameHeader {
-        let mask = (self.role == Role::Client).then(rand::random);
-        FrameHeader { opcode, mask, ..FrameHeader::default() }
+    /// Only a client masks, and never twice with the same key (RFC 6455 §5.3).
+    fn new_key(&self) -> Option<[u8; 4]> {
+        (self.role == Role::Client).then(rand::random)
     }
 }
 
