@@ -54,6 +54,8 @@ enum Command {
     /// Users
     #[command(subcommand)]
     User(users::UserCommand),
+    /// Makes a new setup code for the first user; those from before end
+    SetupCode,
     /// API tokens, which programs send instead of a password
     #[command(subcommand)]
     ApiToken(users::ApiTokenCommand),
@@ -92,6 +94,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Agent(command) => agents::run(&client()?, command, output, url).await,
         Command::Environment(command) => environments::run(&client()?, command, output).await,
         Command::User(command) => users::run_user(&client()?, command, output).await,
+        Command::SetupCode => users::renew_setup_code(&client()?, output).await,
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
         Command::Backup(command) => operate::backup::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
@@ -131,6 +134,7 @@ mod tests {
             "migrate --data-dir D",
             "doctor --data-dir D",
             "openapi",
+            "--data-dir D setup-code",
             "--data-dir D backup create FILE --passphrase-file P",
             "--data-dir D backup verify FILE",
             "--data-dir D backup restore FILE",

@@ -70,6 +70,7 @@ fn show_setup_code(code: &str) {
     eprintln!();
     eprintln!("      {code}");
     eprintln!();
-    eprintln!("  or run: windflow-hub user add NAME --role administrator --password-stdin");
+    eprintln!("  A new code: windflow-hub setup-code");
+    eprintln!("  or without: windflow-hub user add NAME --role administrator --password-stdin");
     eprintln!();
 }

@@ -1,4 +1,4 @@
-//! `user` and `api-token`: who may use the hub.
+//! `user`, `setup-code` and `api-token`: who may use the hub.
 
 use std::io::Read;
 
@@ -14,6 +14,7 @@ use super::output::{Column, Format};
 use crate::http::Role;
 
 const USERS: &str = "/api/v1/users";
+const SETUP_CODE: &str = "/api/v1/setup/code";
 const API_TOKENS: &str = "/api/v1/api-tokens";
 /// Most bytes of a password that are read.
 const PASSWORD_MAX: u64 = 4096;
@@ -124,6 +125,16 @@ pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> 
         }
         UserCommand::Disable { name } => format.object(&act(hub, &name, "disable").await?),
         UserCommand::Enable { name } => format.object(&act(hub, &name, "enable").await?),
+    }
+    Ok(())
+}
+
+/// Prints a new setup code.
+pub async fn renew_setup_code(hub: &HubClient, format: Format) -> Result<(), Failure> {
+    let created = hub.post(SETUP_CODE, json!({})).await?;
+    match format {
+        Format::Json => format.object(&created),
+        Format::Text => println!("{}", created["code"].as_str().context("the hub's answer has no code")?),
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ pub enum Access {
     SetupOnly,
     /// An agent, which proves itself inside what it sends.
     Agent,
+    /// Whoever may use the Unix socket in the data directory. Nobody signs in to this.
+    LocalSocket,
     /// A program on this machine, or anyone signed in.
     LoopbackOrSignedIn,
     /// Anyone signed in.
@@ -37,6 +39,7 @@ impl Access {
             Self::Public => "public",
             Self::SetupOnly => "setup only",
             Self::Agent => "agent",
+            Self::LocalSocket => "local socket",
             Self::LoopbackOrSignedIn => "loopback or signed in",
             Self::SignedIn => "signed in",
             Self::Administrator => "administrator",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
@@ -108,6 +108,7 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
             check_anonymous(&gate, &parts, peer)?;
             None
         }
+        Access::LocalSocket => Some(require_local_socket(peer)?),
         Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
         Access::LoopbackOrSignedIn | Access::SignedIn => Some(recognise(&gate, &parts, peer).await?),
         Access::Administrator => Some(require_administrator(recognise(&gate, &parts, peer).await?)?),
@@ -141,6 +142,17 @@ fn check_anonymous(gate: &Gate, parts: &Parts, peer: Peer) -> Result<(), ApiErro
         origin::check(parts, peer, MissingOrigin::Accepted)?;
     }
     Ok(())
+}
+
+/// To everybody else the route does not exist, whatever they may do elsewhere.
+fn require_local_socket(peer: Peer) -> Result<Principal, ApiError> {
+    match peer {
+        Peer::Local { .. } => Ok(Principal::LocalRoot),
+        Peer::Tcp { .. } => {
+            let message = "This is only to be had on the hub's own machine, over its local socket.";
+            Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", message))
+        }
+    }
 }
 
 /// A reverse proxy on this machine connects from loopback too, but says for

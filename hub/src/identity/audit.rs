@@ -65,6 +65,8 @@ macro_rules! actions {
 }
 
 actions! {
+    /// A code was made with which somebody may make the first user.
+    SetupCode => "user.setup_code",
     /// The first user was made with the setup code.
     SetupComplete => "user.setup",
     /// A user was made.

@@ -47,6 +47,23 @@ async fn an_old_setup_code_and_a_weak_password_make_nobody() {
 }
 
 #[tokio::test]
+async fn a_new_setup_code_ends_the_one_before_and_is_on_record() {
+    let hub = TestHub::empty().await;
+    let first = hub.app.identity.issue_setup_code().unwrap();
+    let renewed = hub.post(&Client::local(), "/api/v1/setup/code", json!({})).await;
+    assert_eq!((renewed.status, &renewed.body["ttl_seconds"]), (StatusCode::CREATED, &json!(900)));
+    assert_eq!(hub.post(&Client::browser(), "/api/v1/setup", setup(&first)).await.code(), "wrong_setup_code");
+    let code = renewed.body["code"].as_str().unwrap();
+    assert_eq!(hub.post(&Client::browser(), "/api/v1/setup", setup(code)).await.status, StatusCode::CREATED);
+
+    let refused = hub.post(&Client::local(), "/api/v1/setup/code", json!({})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "already_set_up"));
+    let records = hub.get(&Client::local(), "/api/v1/audit?action=user.setup_code").await.body["items"].take();
+    assert_eq!(records.as_array().unwrap().len(), 1, "{records}");
+    assert_eq!((&records[0]["actor_kind"], &records[0]["outcome"]), (&json!("local"), &json!("done")));
+}
+
+#[tokio::test]
 async fn of_many_who_use_the_setup_code_at_once_one_wins() {
     let hub = TestHub::empty().await;
     let code = hub.app.identity.issue_setup_code().unwrap();

@@ -65,6 +65,20 @@ impl Identity {
         self.setup.is_open().then(|| self.setup.issue(&self.random, self.now()))
     }
 
+    /// The same for whoever asks once the hub runs, on record.
+    ///
+    /// # Errors
+    /// 409 when there is a user.
+    pub async fn renew_setup_code(&self, by: &Actor) -> ApiResult<Zeroizing<String>> {
+        if !self.setup.is_open() {
+            return Err(already_set_up());
+        }
+        let mut tx = self.db.write().await?;
+        audit::record(&mut tx, Entry::new(by, Action::SetupCode, "first"), self.now()).await?;
+        tx.commit().await?;
+        self.issue_setup_code().ok_or_else(already_set_up)
+    }
+
     /// Makes the first user, an administrator, for whoever has the setup code.
     ///
     /// # Errors
@@ -76,13 +90,14 @@ impl Identity {
         check_password(&new.password, &new.name)?;
         let hash = self.passwords.hash(new.password).await?;
         if !self.setup.redeem(code, now) {
-            let message = "The setup code is wrong or older than 15 minutes. Restart the hub for a new one.";
+            let message =
+                "The setup code is wrong or too old. On the hub's machine `windflow-hub setup-code` makes a new one.";
             return Err(ApiError::forbidden("wrong_setup_code", message));
         }
         let mut tx = self.db.write().await?;
         lock_exclusive(&mut tx, Exclusive::Administrators).await?;
         if any(&mut tx).await? {
-            return Err(ApiError::conflict("already_set_up", "This hub has its first user. Sign in instead."));
+            return Err(already_set_up());
         }
         let user = User::new(&new.name, Role::Administrator, now);
         store::insert(&mut tx, &user, &hash).await?;
@@ -225,6 +240,10 @@ pub(super) async fn find_for_sign_in(tx: &mut Tx, name: &str) -> Result<Option<(
 /// The user of this name.
 pub(super) async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
     store::find_by_name(tx, name).await
+}
+
+fn already_set_up() -> ApiError {
+    ApiError::conflict("already_set_up", "This hub has its first user. Sign in instead.")
 }
 
 fn found(user: Option<User>) -> ApiResult<User> {

@@ -44,6 +44,19 @@ async fn a_viewer_is_refused_wherever_an_administrator_is_required() {
 }
 
 #[tokio::test]
+async fn what_belongs_to_the_local_socket_does_not_exist_elsewhere() {
+    let hub = TestHub::with_users().await;
+    let here = Client::browser().without("origin").at_address("127.0.0.1:9", Scheme::Http);
+    for client in [hub.signed_in("admin").await, hub.program_of("admin").await.0, here.with("host", "127.0.0.1:8443")] {
+        for route in records(&hub.app).into_iter().filter(|route| route.access == "local socket") {
+            let (method, path) = sample(&route);
+            let answer = hub.send(&client, Request::builder().method(method.as_str()).uri(&path), Body::empty()).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "not_found"), "{route}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_credential_in_the_query_is_refused_even_beside_a_good_one() {
     let hub = TestHub::with_users().await;
     let (program, _) = hub.program_of("admin").await;

@@ -433,6 +433,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/setup/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a new setup code; those from before are no longer valid. Only over the
+         *     hub's local socket, and only while there is no user.
+         */
+        post: operations["create_setup_code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/storage": {
         parameters: {
             query?: never;
@@ -850,6 +870,16 @@ export interface components {
         CreatedApiTokenResponse: components["schemas"]["ApiToken"] & {
             /** @description What to send as `Authorization: Bearer`. */
             token: string;
+        };
+        /** @description A new setup code, which is shown this once. */
+        CreatedSetupCodeResponse: {
+            /** @description What makes the first user. */
+            code: string;
+            /**
+             * Format: int64
+             * @description Seconds until it ends.
+             */
+            ttl_seconds: number;
         };
         /** @description A token as it is listed. */
         EnrollmentTokenView: {
@@ -1401,7 +1431,7 @@ export interface components {
         };
         /** @description The first user, and the code that allows it. */
         SetupRequest: {
-            /** @description The code that the hub printed when it started. */
+            /** @description The code that the hub printed when it started, or a later one. */
             code: string;
             /** @description The administrator's name. */
             name: string;
@@ -2515,6 +2545,40 @@ export interface operations {
             };
             /** @description The code is wrong or too old */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is a user already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    create_setup_code: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The code */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedSetupCodeResponse"];
+                };
+            };
+            /** @description Asked over the network, where this does not exist */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

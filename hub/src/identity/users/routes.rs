@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 
+use super::setup::CODE_LIFE;
 use super::{NewUser, User, UserFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -21,6 +22,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::Public, routes!(get_setup))
         .add(Access::SetupOnly, routes!(create_first_user))
+        .add(Access::LocalSocket, routes!(create_setup_code))
         .add(Access::SignedIn, routes!(change_password))
         .add(Access::Administrator, routes!(list_users, create_user))
         .add(Access::Administrator, routes!(get_user))
@@ -40,13 +42,22 @@ struct SetupResponse {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SetupRequest {
-    /// The code that the hub printed when it started.
+    /// The code that the hub printed when it started, or a later one.
     code: String,
     /// The administrator's name.
     name: String,
     /// At least 12 characters.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
+}
+
+/// A new setup code, which is shown this once.
+#[derive(Serialize, utoipa::ToSchema)]
+struct CreatedSetupCodeResponse {
+    /// What makes the first user.
+    code: String,
+    /// Seconds until it ends.
+    ttl_seconds: u64,
 }
 
 /// A new user.
@@ -118,6 +129,19 @@ async fn create_first_user(
     let user = app.identity.complete_setup(&request.code, new, &caller).await?;
     let cookie = app.identity.start_session(&user, &caller, Browser::of(&headers, caller.scheme)).await?;
     Ok((StatusCode::CREATED, cookie.into_header(caller.scheme), Json(user)).into_response())
+}
+
+/// Makes a new setup code; those from before are no longer valid. Only over the
+/// hub's local socket, and only while there is no user.
+#[utoipa::path(post, path = "/api/v1/setup/code", tag = "identity", responses(
+    (status = 201, description = "The code", body = CreatedSetupCodeResponse),
+    (status = 404, description = "Asked over the network, where this does not exist"),
+    (status = 409, description = "There is a user already"),
+))]
+async fn create_setup_code(State(app): State<AppState>, caller: Caller) -> ApiResult<Response> {
+    let code = app.identity.renew_setup_code(&Actor::from(&caller)).await?;
+    let created = CreatedSetupCodeResponse { code: code.to_string(), ttl_seconds: CODE_LIFE.as_secs() };
+    Ok((StatusCode::CREATED, Json(created)).into_response())
 }
 
 /// Replaces the caller's own password. All their sessions end, and this browser
