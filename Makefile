@@ -7,6 +7,9 @@ CONSOLE := web/dist/index.html
 CONSOLE_TOOLS := web/node_modules/.package-lock.json
 CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -name '*.md')
 
+# What cargo calls the profile whose programs are in target/debug.
+DEMO_PROFILE = $(or $(filter-out debug,$(WINDFLOW_DEMO_PROFILE)),dev)
+
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Needs nothing of the machine that it will run on.
 STATIC_AGENT = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --package windflow-agent \
@@ -35,6 +38,7 @@ run: $(CONSOLE) ## Run a hub on 127.0.0.1:8443 with its data in target/hub
 	$(CARGO) run --locked --package windflow-hub -- serve --data-dir target/hub --listen 127.0.0.1:8443
 
 demo: $(CONSOLE) ## Build all and show a hub with one agent until Ctrl-C
+	$(CARGO) build --locked --profile $(DEMO_PROFILE) --package windflow-hub --package windflow-agent
 	@tests/demo.sh
 
 test: ## Install what the tests need and run all of them

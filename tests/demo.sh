@@ -1,10 +1,10 @@
 #!/bin/sh
-# Shows Windflow on this machine: builds it, starts a hub with a throw-away
-# folder, enrolls one agent over a real tunnel and prints what to try. Ctrl-C
-# takes everything down again.
+# Shows Windflow on this machine: starts a hub with a throw-away folder, enrolls
+# one agent over a real tunnel and prints what to try, in the browser and with
+# docker. Ctrl-C takes everything down again. Builds nothing: `make demo` does.
 #
 #   WINDFLOW_DEMO_PORT     another port than 8443
-#   WINDFLOW_DEMO_PROFILE  release for a slower build of faster programs
+#   WINDFLOW_DEMO_PROFILE  release for the programs of a release build
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
@@ -12,7 +12,7 @@ port=${WINDFLOW_DEMO_PORT:-8443}
 profile=${WINDFLOW_DEMO_PROFILE:-debug}
 built=${CARGO_TARGET_DIR:-$root/target}/$profile
 system_socket=/var/run/docker.sock
-image=windflow/busybox
+local_image=windflow/busybox
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 folder=
 running=
@@ -25,34 +25,32 @@ die() {
 }
 
 main() {
-  build
+  find_programs
   folder=$(mktemp -d "${TMPDIR:-/tmp}/windflow-demo-XXXXXX")
   trap take_down EXIT
   trap 'exit 0' INT TERM HUP
   choose_engine
   start_hub
   start_agent
+  connect_docker
   print_what_to_try
   wait_for_an_end
 }
 
-build() {
-  say 'Building the hub and the agent ...'
-  # As the tests build them, so that neither has to build again.
-  case $profile in
-    release) set -- --release --package windflow-hub --package windflow-agent ;;
-    *) set -- --workspace --bins ;;
-  esac
-  (cd "$root" && cargo build --locked --quiet "$@") || die 'the build failed'
+find_programs() {
+  for program in windflow-hub windflow-agent; do
+    [ -x "$built/$program" ] || die "$built/$program is not there: run \`make demo\`, which builds it first"
+  done
 }
 
 choose_engine() {
   if answers_ping "$system_socket"; then
     socket=$system_socket
+    image=busybox
     say "Docker: the engine of this machine, $system_socket"
     return
   fi
-  [ "$(id -u)" -eq 0 ] || die 'no Docker engine answers here, and only root can start one: sudo make demo'
+  [ "$(id -u)" -eq 0 ] || die 'no Docker engine answers here, and only root can start one: sudo tests/demo.sh'
   "$root/tests/setup.sh" demo || die 'the Docker engine could not be installed'
   socket=$folder/docker.sock
   say "Docker: this machine runs none, so a throw-away engine starts in $folder"
@@ -64,6 +62,7 @@ choose_engine() {
   engine=${running%% *}
   wait_until 30 'the throw-away engine' answers_ping "$socket"
   load_image
+  image=$local_image
 }
 
 answers_ping() {
@@ -83,16 +82,13 @@ load_image() {
   for name in $(busybox --list); do
     [ "$name" = busybox ] || ln -s busybox "$folder/image/bin/$name"
   done
-  tar -C "$folder/image" -c . | docker_at "unix://$socket" import --change 'CMD ["sh"]' - "$image" >/dev/null
+  tar -C "$folder/image" -c . | docker_at "unix://$socket" import --change 'CMD ["sh"]' - "$local_image" >/dev/null
 }
 
 start_hub() {
   say "Hub: https://127.0.0.1:$port, its data in $folder/hub"
   start hub "$built/windflow-hub" serve --data-dir "$folder/hub" --listen "127.0.0.1:$port" --engine "unix://$socket"
   wait_until 60 'the hub' hub environment list
-  password=$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')
-  printf '%s' "$password" | hub user add demo --role administrator --password-stdin >/dev/null
-  api_token=$(hub api-token create --user demo --print token)
 }
 
 hub() {
@@ -100,46 +96,42 @@ hub() {
 }
 
 start_agent() {
-  (umask 077 && hub token create demo --uses 1 --ttl 1h --print token >"$folder/token")
+  (umask 077 && hub token create demo --uses 1 --ttl 1h --print token >"$folder/token" 2>>"$folder/agent.log")
   "$built/windflow-agent" enroll --hub "https://127.0.0.1:$port" --token-file "$folder/token" \
     --state-dir "$folder/agent" --name edge >>"$folder/agent.log" 2>&1 ||
     die "the agent was not enrolled: $(tail -n 3 "$folder/agent.log")"
   start agent "$built/windflow-agent" run --state-dir "$folder/agent" --engine "unix://$socket"
-  wait_until 30 'the agent to be online' edge_is_online
+  wait_until 30 'both environments to be online' both_are_online
 }
 
-edge_is_online() {
-  edge | grep -q '"state":"online"'
+both_are_online() {
+  [ "$(hub environment list --output json | grep -c '"state": *"online"')" -eq 2 ]
 }
 
-edge_id() {
-  edge | sed 's/.*"id":"\([^"]*\)".*/\1/'
+# A socket at which docker finds the edge's engine, through the hub and the
+# tunnel. It needs no user: who may use the hub's own socket may use this one.
+connect_docker() {
+  start connect "$built/windflow-hub" --data-dir "$folder/hub" environment connect edge --socket "$folder/edge.sock"
+  wait_until 30 'the socket of the edge' answers_ping "$folder/edge.sock"
 }
 
-# What the list says of the agent, on a line of its own.
-edge() {
-  hub environment list --output json | tr -d ' \n' | sed 's/},{/}\n{/g' | grep '"name":"edge"'
-}
-
+# The code is made last, so that all of its 15 minutes are left.
 print_what_to_try() {
-  (umask 077 && mkdir "$folder/docker" &&
-    printf '{"HttpHeaders":{"Authorization":"Bearer %s"}}\n' "$api_token" >"$folder/docker/config.json")
   say ''
   hub environment list
   say ''
-  say 'Try, in another terminal:'
-  say "  export DOCKER_CONFIG=$folder/docker"
-  say "  export DOCKER_HOST=tcp://127.0.0.1:$port/api/v1/environments/$(edge_id)/engine"
-  say '  docker ps'
-  if [ "$socket" = "$system_socket" ]; then
-    say '  docker run --rm -it debian sh'
-  else
-    say "  docker run --rm -it $image"
-    say "(The throw-away engine has no network to pull from; $image is there.)"
-  fi
+  say 'In the browser, create the first administrator:'
+  say "  console     https://127.0.0.1:$port/ (its certificate is self-signed)"
+  say "  setup code  $(hub setup-code)"
+  say 'The code is valid for 15 minutes and works once. This prints a new one:'
+  say "  $built/windflow-hub --data-dir $folder/hub setup-code"
   say ''
-  say "The console: https://127.0.0.1:$port/ (its certificate is self-signed)"
-  say "Signing in: user demo, password $password"
+  say "On the command line, in another terminal as $(id -un), use the engine behind the agent:"
+  say "  export DOCKER_HOST=unix://$folder/edge.sock"
+  say '  docker ps'
+  say "  docker run --rm -it $image sh"
+  [ "$image" != "$local_image" ] || say "The throw-away engine has no network to pull from; $image is there."
+  say ''
   say 'Ctrl-C takes everything down again.'
 }
 
@@ -180,7 +172,7 @@ take_down() {
   trap '' INT TERM HUP
   say ''
   say 'Taking everything down ...'
-  # The newest first: the agent, the hub, the engine. The engine's namespaces
+  # The newest first: the socket, the agent, the hub, the engine. The engine's namespaces
   # end with the process that made them, which takes no other signal.
   for id in $running; do
     [ "$id" != "$engine" ] || kill -KILL "$id" 2>/dev/null || true

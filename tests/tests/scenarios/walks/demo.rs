@@ -1,55 +1,89 @@
 //! What `make demo` promises to somebody who has just cloned the project.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use windflow_tests::engine::free_port;
-use windflow_tests::places;
+use windflow_tests::places::{built, installed, workspace};
 use windflow_tests::process::{Running, processes_that_mention, run, signal_process};
 
 use crate::scenarios::SOON;
 
 /// Everything is built already, so this is the time of the starts alone.
 const UP: Duration = Duration::from_secs(120);
+/// How long taking everything down may take.
+const DOWN: Duration = Duration::from_secs(30);
 
 #[test]
-fn the_demo_prints_commands_that_work_and_leaves_nothing_behind() {
-    let mut command = Command::new(places::workspace().join("tests/demo.sh"));
-    command.env("WINDFLOW_DEMO_PORT", free_port().to_string());
-    as_from_a_terminal(&mut command);
-    let demo = Running::start(&command);
+fn the_demo_prints_what_works_in_the_browser_and_with_docker_and_leaves_nothing_behind() {
+    let demo = start_demo();
     demo.wait_for("Ctrl-C takes everything down again.", UP);
     let said = demo.stdout();
-    let (configuration, host) = (exported(&said, "DOCKER_CONFIG"), exported(&said, "DOCKER_HOST"));
-    assert!(said.contains("online"), "{said}");
 
-    let mut docker = Command::new(places::newer_engine().join("bin/docker"));
-    docker.env("DOCKER_CONFIG", &configuration).env("DOCKER_HOST", host).arg("ps");
-    run(&mut docker, SOON).succeeded();
+    let console = word_after(&said, "  console ");
+    let setup_code = word_after(&said, "  setup code ");
+    let seen = set_up_and_look(&console, &setup_code);
+    assert!(seen.contains(r#""role":"administrator""#), "{seen}");
+    assert_eq!(seen.matches(r#""state":"online""#).count(), 2, "{seen}");
+    docker_commands_work(&said);
 
-    let folder = Path::new(&configuration).parent().unwrap().to_owned();
+    let socket = word_after(&said, "  export DOCKER_HOST=unix://");
+    let folder = Path::new(&socket).parent().unwrap().to_owned();
     assert!(folder.exists());
     signal_process(demo.id(), Signal::INT);
-    demo.finish(Duration::from_secs(30)).succeeded();
+    demo.finish(DOWN).succeeded();
     assert!(!folder.exists());
     assert_eq!(processes_that_mention(&folder), Vec::<String>::new());
 }
 
-/// Takes what cargo tells its tests out of the environment: build scripts
-/// watch some of it, and would make the demo compile everything once more.
-fn as_from_a_terminal(command: &mut Command) {
-    let of_cargo = |name: &str| name.starts_with("CARGO_") && name != "CARGO_HOME" && name != "CARGO_TARGET_DIR";
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(of_cargo) {
-            command.env_remove(name);
-        }
-    }
+#[test]
+fn the_demo_says_what_to_do_when_nothing_is_built() {
+    let empty = tempfile::tempdir().unwrap();
+    let said = run(Command::new(script()).env("CARGO_TARGET_DIR", empty.path()), SOON).failed();
+    assert!(said.contains("windflow-hub is not there: run `make demo`, which builds it first"), "{said}");
 }
 
-fn exported(said: &str, name: &str) -> String {
-    let start = format!("export {name}=");
-    let line = said.lines().find_map(|line| line.trim_start().strip_prefix(&start));
-    line.unwrap_or_else(|| panic!("the demo does not say {start}: {said}")).to_owned()
+fn start_demo() -> Running {
+    let hub = built("windflow-hub");
+    let (profile, target) = (hub.parent().unwrap(), hub.ancestors().nth(2).unwrap());
+    let mut command = Command::new(script());
+    command.env("WINDFLOW_DEMO_PORT", free_port().to_string());
+    command.env("WINDFLOW_DEMO_PROFILE", profile.file_name().unwrap()).env("CARGO_TARGET_DIR", target);
+    Running::start(&command)
+}
+
+fn script() -> PathBuf {
+    workspace().join("tests/demo.sh")
+}
+
+/// Makes the administrator as the console does, and asks as them for the
+/// environments: the two answers in one text. The cookie is curl's to carry.
+fn set_up_and_look(console: &str, setup_code: &str) -> String {
+    let body = format!(r#"{{"code":"{setup_code}","name":"ada","password":"seventeen quiet herons"}}"#);
+    let mut curl = Command::new(installed("curl"));
+    let quietly = ["--insecure", "--silent", "--show-error", "--fail-with-body", "--cookie", ""];
+    curl.args(quietly).args(["--header", "content-type: application/json", "--data", &body]);
+    curl.arg(format!("{console}api/v1/setup"));
+    curl.arg("--next").args(quietly).arg(format!("{console}api/v1/environments"));
+    run(&mut curl, SOON).succeeded()
+}
+
+/// Gives the printed commands as they stand, on a terminal as a person would.
+fn docker_commands_work(said: &str) {
+    let printed = |line: &&str| ["  export DOCKER_HOST", "  docker "].iter().any(|start| line.starts_with(start));
+    let lines: Vec<&str> = said.lines().filter(printed).collect();
+    assert_eq!(lines.len(), 3, "{said}");
+    let mut shell = Running::start_on_terminal(Command::new("sh").args(["-e", "-c", &lines.join("\n")]));
+    shell.wait_for("CONTAINER ID", SOON);
+    shell.wait_for("#", SOON);
+    shell.write(b"echo product $((6 * 7)); exit\n");
+    shell.wait_for("product 42", SOON);
+    shell.finish(SOON).succeeded();
+}
+
+fn word_after(said: &str, start: &str) -> String {
+    let rest = said.lines().find_map(|line| line.strip_prefix(start)).and_then(|rest| rest.split_whitespace().next());
+    rest.unwrap_or_else(|| panic!("the demo does not say {start:?}: {said}")).to_owned()
 }
