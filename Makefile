@@ -10,10 +10,11 @@ CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not
 # What cargo calls the profile whose programs are in target/debug.
 DEMO_PROFILE = $(or $(filter-out debug,$(WINDFLOW_DEMO_PROFILE)),dev)
 
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 # Needs nothing of the machine that it will run on.
 STATIC_AGENT = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --package windflow-agent \
-	  --target $(HOST) --target-dir target/static
+	  --target $(HOST) --target-dir $(TARGET)/static
 
 .PHONY: help build web run demo test static-agent check e2e bench fuzz clean
 
@@ -23,7 +24,8 @@ help: ## List the targets
 build: $(CONSOLE) ## Build the hub, its console and the agents that it hands out: target/release
 	$(CARGO) build --locked --release --package windflow-hub --package windflow-agent
 	$(STATIC_AGENT) --release
-	install -D target/static/$(HOST)/release/windflow-agent target/release/agents/linux-$$(uname -m)/windflow-agent
+	install -D $(TARGET)/static/$(HOST)/release/windflow-agent \
+	  $(TARGET)/release/agents/linux-$$(uname -m)/windflow-agent
 
 web: $(CONSOLE) ## Build the console, which the hub then serves: web/dist
 
