@@ -71,16 +71,19 @@ fn the_printed_compose_file_runs_our_image_and_a_new_container_is_the_same_host(
     compose(&["down", "--volumes"]);
 }
 
-/// Builds the last stage of the Dockerfile. The stage that compiles needs the
-/// internet: what it would make is given to it instead.
+/// Builds the last stage of the Dockerfile. The stages that compile need the
+/// internet: what they would make is given instead.
 fn build_agent_image(docker: &DockerCli) {
     let made = tempfile::tempdir().unwrap();
     std::fs::create_dir(made.path().join("out")).unwrap();
     std::fs::copy(places::static_agent(), made.path().join("out/windflow-agent")).unwrap();
     let mut build = docker.command();
-    build.args(["buildx", "build", "--target", "agent", "--tag", "windflow-agent", "--build-context"]);
-    build.arg(format!("build={}", made.path().display()));
-    build.arg("--file").arg(places::workspace().join("Dockerfile")).arg(empty_folder(made.path()));
+    build.args(["buildx", "build", "--target", "agent", "--tag", "windflow-agent"]);
+    let empty = empty_folder(made.path());
+    for (stage, content) in [("build", made.path()), ("console", &empty)] {
+        build.arg("--build-context").arg(format!("{stage}={}", content.display()));
+    }
+    build.arg("--file").arg(places::workspace().join("Dockerfile")).arg(&empty);
     run(&mut build, BUILD).succeeded();
 }
 
