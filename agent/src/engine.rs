@@ -5,6 +5,8 @@ mod address;
 mod census;
 mod connect;
 mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::time::Duration;
@@ -18,7 +20,7 @@ pub use connect::EngineStream;
 
 /// An engine must accept a connection, TLS included, within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
-/// An engine must answer a probe within this, or it counts as unresponsive.
+/// An engine must answer a ping within this, or it counts as unresponsive.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(5);
 /// A running engine is asked this often.
 pub const PROBE_EVERY: Duration = Duration::from_secs(10);

@@ -16,10 +16,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 
 use super::connect::connect;
-use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE, probe};
+use super::{CONNECT_DEADLINE, EngineAddress, probe};
 
 /// Changes come in bursts; a burst is waited for this long.
 const BURST: Duration = Duration::from_millis(200);
+/// An engine must have counted within this, also on a busy host.
+const COUNT_DEADLINE: Duration = Duration::from_secs(30);
 /// An engine whose containers change without end is asked this often.
 const COUNT_EVERY: Duration = Duration::from_secs(3);
 /// An engine that did not tell of its changes is tried again after this.
@@ -58,7 +60,7 @@ async fn follow(address: &EngineAddress, counts: &watch::Sender<Option<Container
         let mut look_again = true;
         loop {
             let counted = Instant::now();
-            let found = timeout(PROBE_DEADLINE, probe::count(address)).await.context("No count in time")??;
+            let found = timeout(COUNT_DEADLINE, probe::count(address)).await.context("No count in time")??;
             counts.send_if_modified(|known| known.replace(found) != Some(found));
             // An engine may tell of a change before it shows it: after the last
             // one it is looked at once more.

@@ -1,13 +1,24 @@
-//! Asks an engine how it is: `GET /version`, as any Docker client would; and how
-//! many containers it has: `GET /info`.
+//! Asks an engine how it is, as any Docker client would: `GET /_ping` each time,
+//! and `GET /version` where what answers is not known yet; and how many
+//! containers it has.
+//!
+//! Docker answers all of these at once. Podman runs other programs for its
+//! `/version` and its `/info`, which takes seconds, and on a busy host half a
+//! minute; its list of containers is there at once.
 
+use std::time::Duration;
+
+use anyhow::Context;
 use bytes::Bytes;
+use http::{HeaderMap, header};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::Request;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus};
 use windflow_protocol::text::sanitize;
 
@@ -17,11 +28,17 @@ use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE};
 /// Largest answer of an engine to a probe, in bytes. `/info` of a busy engine
 /// takes a few kilobytes.
 const ANSWER_MAX: usize = 1024 * 1024;
+/// Largest list of containers that is counted, in bytes: some ten thousand.
+const LIST_MAX: usize = 16 * 1024 * 1024;
+/// An engine that answered a ping must say what it is within this.
+const FACTS_DEADLINE: Duration = Duration::from_secs(30);
+/// Only Podman sends it.
+const OF_PODMAN: &str = "libpod-api-version";
 
-/// How the engine is now. `before` saves the question for its id, which is
-/// dear, where it is known already.
+/// How the engine is now. `before` saves the questions that are dear, where their
+/// answers are known already.
 pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> EngineStatus {
-    let connecting = tokio::time::timeout(CONNECT_DEADLINE, connect::connect(address));
+    let connecting = timeout(CONNECT_DEADLINE, connect::connect(address));
     let stream = match connecting.await {
         Ok(Ok(stream)) => stream,
         // A Unix socket says so when nobody takes from its queue any more.
@@ -32,61 +49,122 @@ pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> Eng
         }
         Err(_) => return EngineStatus::Unresponsive,
     };
-    match tokio::time::timeout(PROBE_DEADLINE, ask(stream, before)).await {
-        Ok(Ok(facts)) => EngineStatus::Running(facts),
-        Ok(Err(error)) => {
+    match ask(stream, before).await {
+        Ok(facts) => EngineStatus::Running(facts),
+        Err(error) => {
             tracing::debug!(engine.address = %address, %error, "engine does not answer as an engine does");
             EngineStatus::Unresponsive
         }
-        Err(_) => EngineStatus::Unresponsive,
     }
 }
 
 /// How many containers the engine has now.
 pub(super) async fn count(address: &EngineAddress) -> anyhow::Result<ContainerCounts> {
-    let stream = tokio::time::timeout(CONNECT_DEADLINE, connect::connect(address)).await??;
+    let stream = timeout(CONNECT_DEADLINE, connect::connect(address)).await??;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let asking = async { get::<Census>(&mut sender, "/info").await };
-    tokio::pin!(asking);
-    let census = tokio::select! {
-        biased;
-        census = &mut asking => census,
-        _ = connection => asking.await,
-    }?;
-    Ok(ContainerCounts { running: census.running, total: census.total })
+    carried_by(connection, async {
+        if ping(&mut sender).await?.is_podman() {
+            let listed: Vec<Listed> = get(&mut sender, "/containers/json?all=1", LIST_MAX).await?;
+            let running = listed.iter().filter(|container| container.state == "running").count();
+            return Ok(ContainerCounts { running: number(running), total: number(listed.len()) });
+        }
+        let census: Census = get(&mut sender, "/info", ANSWER_MAX).await?;
+        Ok(ContainerCounts { running: census.running, total: census.total })
+    })
+    .await
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<EngineFacts> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let asking = async {
-        let version: Version = get(&mut sender, "/version").await?;
-        let mut facts = version.into_facts();
-        facts.id = match before {
-            EngineStatus::Running(known) if known.version == facts.version => known.id.clone(),
-            EngineStatus::Running(_) | EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => {
-                // An engine may withhold its id and run all the same.
-                get(&mut sender, "/info").await.map_or_else(|_| String::new(), |info: Info| sanitize(&info.id))
-            }
-        };
-        Ok(facts)
+    let known = match before {
+        EngineStatus::Running(known) => Some(known),
+        EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => None,
     };
-    tokio::pin!(asking);
+    carried_by(connection, async {
+        let pinging = timeout(PROBE_DEADLINE, ping(&mut sender));
+        let pong = pinging.await.context("The engine does not answer a ping in time")??;
+        if let Some(known) = known.filter(|known| pong.is_of(known)) {
+            return Ok(known.clone());
+        }
+        let finding = timeout(FACTS_DEADLINE, find_facts(&mut sender, &pong, known));
+        finding.await.context("The engine does not say what it is in time")?
+    })
+    .await
+}
+
+async fn find_facts(sender: &mut Sender, pong: &Pong, known: Option<&EngineFacts>) -> anyhow::Result<EngineFacts> {
+    let version: Version = get(sender, "/version", ANSWER_MAX).await?;
+    let mut facts = version.into_facts();
+    facts.id = match known.filter(|known| known.version == facts.version) {
+        Some(known) => known.id.clone(),
+        // It makes up another one each time.
+        None if pong.is_podman() => String::new(),
+        // An engine may withhold its id and run all the same.
+        None => get(sender, "/info", ANSWER_MAX).await.map_or_else(|_| String::new(), |info: Info| sanitize(&info.id)),
+    };
+    Ok(facts)
+}
+
+type Sender = http1::SendRequest<Empty<Bytes>>;
+
+/// The answer to what is asked on a connection.
+async fn carried_by<T>(
+    connection: http1::Connection<TokioIo<EngineStream>, Empty<Bytes>>,
+    asking: impl Future<Output = anyhow::Result<T>>,
+) -> anyhow::Result<T> {
+    let mut asking = std::pin::pin!(asking);
     tokio::select! {
         biased;
-        facts = &mut asking => facts,
+        answer = &mut asking => answer,
         // What had arrived before the connection ended can still be read.
         _ = connection => asking.await,
     }
 }
 
-async fn get<T: DeserializeOwned>(sender: &mut http1::SendRequest<Empty<Bytes>>, path: &str) -> anyhow::Result<T> {
+/// How an engine introduces itself on a ping.
+struct Pong(HeaderMap);
+
+impl Pong {
+    fn is_podman(&self) -> bool {
+        self.0.contains_key(OF_PODMAN)
+    }
+
+    /// Whether it is the engine that is known: `Docker/26.1.5 (linux)` and its
+    /// API. An engine that keeps this to itself is never known.
+    fn is_of(&self, known: &EngineFacts) -> bool {
+        let server = self.text(header::SERVER.as_str()).and_then(|server| server.split(['/', ' ']).nth(1));
+        server == Some(&known.version) && self.text("api-version") == Some(&known.api_version)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.to_str().ok()
+    }
+}
+
+async fn ping(sender: &mut Sender) -> anyhow::Result<Pong> {
     sender.ready().await?;
-    let request = Request::get(path).header(http::header::HOST, "docker").body(Empty::new())?;
+    let request = Request::get("/_ping").header(header::HOST, "docker").body(Empty::new())?;
+    let (head, body) = sender.send_request(request).await?.into_parts();
+    read(body, ANSWER_MAX).await?;
+    Ok(Pong(head.headers))
+}
+
+async fn get<T: DeserializeOwned>(sender: &mut Sender, path: &str, most: usize) -> anyhow::Result<T> {
+    sender.ready().await?;
+    let request = Request::get(path).header(header::HOST, "docker").body(Empty::new())?;
     let response = sender.send_request(request).await?;
     anyhow::ensure!(response.status().is_success(), "The engine answered {} to {path}", response.status());
-    let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
+    Ok(serde_json::from_slice(&read(response.into_body(), most).await?)?)
+}
+
+async fn read(body: Incoming, most: usize) -> anyhow::Result<Bytes> {
+    let body = Limited::new(body, most).collect().await;
     let body = body.map_err(|error| anyhow::anyhow!("Failed to read the engine's answer: {error}"))?;
-    Ok(serde_json::from_slice(&body.to_bytes())?)
+    Ok(body.to_bytes())
 }
 
 #[derive(Deserialize)]
@@ -127,4 +205,10 @@ struct Census {
     running: u32,
     #[serde(rename = "Containers")]
     total: u32,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    #[serde(default, rename = "State")]
+    state: String,
 }
