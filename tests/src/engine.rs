@@ -188,6 +188,17 @@ impl TestEngine {
         self.start_again();
     }
 
+    /// Ends the engine and starts one of another version at the same address,
+    /// on a data folder of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn replace_with(&mut self, version: EngineVersion) {
+        self.kill();
+        self.version = version;
+        self.start_again();
+    }
+
     /// Stops its process with SIGSTOP: it accepts connections and answers
     /// nothing.
     pub fn hang(&self) {
@@ -278,7 +289,8 @@ impl TestEngine {
         let folder = self.folder.path();
         let mut arguments: Vec<OsString> = vec![
             "--data-root".into(),
-            folder.join("data").into(),
+            // One version does not read what another has written.
+            folder.join(format!("data-{}", self.version.prefix())).into(),
             "--exec-root".into(),
             folder.join("exec").into(),
             "--pidfile".into(),

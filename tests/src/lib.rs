@@ -5,6 +5,7 @@
 //! * [`network`]: relays, proxies and namespaces, and what goes wrong there.
 //! * [`machine`]: machines with an init system and files of their own.
 //! * [`product`]: the hub, the agent and the `docker` command through them.
+//! * [`simulated`]: engines and agents that are played by the test itself.
 //! * [`disk`]: disks that can be filled.
 //! * [`process`] and [`wait`]: everything that runs and every wait for it.
 //! * [`places`]: where the programs are.
@@ -20,4 +21,5 @@ pub mod network;
 pub mod places;
 pub mod process;
 pub mod product;
+pub mod simulated;
 pub mod wait;

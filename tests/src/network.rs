@@ -10,6 +10,7 @@ mod packets;
 pub mod relay;
 mod reverse_proxy;
 
+pub(crate) use self::background::Background;
 pub use self::connect_proxy::{ConnectProxy, Credentials};
 pub use self::dns::{DnsConduct, ToyDns};
 pub use self::impostor::{Conduct, Impostor};

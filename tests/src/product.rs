@@ -4,6 +4,7 @@
 
 mod agent;
 mod connection;
+mod conversation;
 mod docker_cli;
 mod http;
 mod hub;
@@ -14,6 +15,7 @@ mod web;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
 pub use self::connection::Connection;
+pub use self::conversation::Conversation;
 pub use self::docker_cli::DockerCli;
 pub use self::http::{Answer, Caller};
 pub use self::hub::{Environment, Hub, HubOptions, contains};

@@ -1,4 +1,4 @@
-//! A small runtime on its own thread, for the parts of the network that a test
+//! A small runtime on its own thread, for the parts of the world that a test
 //! plays itself.
 
 use std::future::Future;
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 /// Runs one future until it is dropped. Tasks that the future left behind end
 /// with it.
 #[derive(Debug)]
-pub(super) struct Background {
+pub(crate) struct Background {
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
     /// Starts what `work` returns on a new thread.
-    pub(super) fn start<W, F>(name: &str, work: W) -> Self
+    pub(crate) fn start<W, F>(name: &str, work: W) -> Self
     where
         W: FnOnce() -> F + Send + 'static,
         F: Future<Output = ()>,
@@ -40,7 +40,7 @@ impl Drop for Background {
         if let Some(Err(_)) = ended
             && !std::thread::panicking()
         {
-            panic!("a part of the test's own network panicked");
+            panic!("a part that the test plays itself panicked");
         }
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::Hub;
 use crate::places;
-use crate::process::{Output, Running, run, run_with_input, write_private};
+use crate::process::{Output, Running, copy_surroundings, run, run_with_input, write_private};
 
 /// How long a command may run.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
@@ -87,6 +87,20 @@ impl DockerCli {
     /// When it does not end.
     pub fn run_with_input<const N: usize>(&self, arguments: [&str; N], input: &[u8]) -> Output {
         run_with_input(self.command().args(arguments), input, COMMAND_DEADLINE)
+    }
+
+    /// Runs `docker ARGUMENTS | FILTER` to its end, however much passes between
+    /// the two.
+    ///
+    /// # Panics
+    /// When it does not end `within` the given time.
+    pub fn run_into<const N: usize>(&self, arguments: [&str; N], filter: &str, within: Duration) -> Output {
+        let mut docker = self.command();
+        docker.args(arguments);
+        let mut piped = Command::new("sh");
+        piped.args(["-c", &format!("\"$@\" | {filter}"), "sh"]).arg(docker.get_program()).args(docker.get_args());
+        copy_surroundings(&docker, &mut piped);
+        run(&mut piped, within)
     }
 
     /// Starts `docker ARGUMENTS` without waiting for its end.

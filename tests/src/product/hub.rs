@@ -236,6 +236,15 @@ impl Hub {
         std::fs::read_to_string(self.folder.path().join("hub.log")).unwrap_or_default()
     }
 
+    /// How many file descriptors it has open.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn open_files(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.process_id());
+        std::fs::read_dir(folder).expect("the hub runs").count()
+    }
+
     /// Its process id.
     ///
     /// # Panics
@@ -316,6 +325,16 @@ impl Hub {
     pub fn request(&self, method: &str, path: &str, body: &str) -> Answer {
         let headers = [("authorization", format!("Bearer {}", self.api_token))];
         ask(self.address(), method, path, &headers, body).expect("the hub answers")
+    }
+
+    /// The JSON that stands at `path`, read with the administrator's token.
+    ///
+    /// # Panics
+    /// When the answer is another than 200, or no JSON.
+    pub fn read(&self, path: &str) -> serde_json::Value {
+        let answer = self.request("GET", path, "");
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{path}: {error} in {}", answer.body))
     }
 
     /// Sends a request with these headers only.
