@@ -3,8 +3,10 @@
 mod clocks;
 mod dns;
 mod engine;
+mod fleet;
 mod identity;
 mod link;
 mod packets;
+mod process;
 mod storage;
 mod transport;
