@@ -94,7 +94,7 @@ async fn a_rejection_ends_the_session_with_the_hubs_words() {
 }
 
 #[tokio::test]
-async fn a_version_nobody_speaks_ends_the_session() {
+async fn f45_a_hub_that_chooses_a_version_nobody_speaks_is_left() {
     let mut hub = Hub::greeted(absent_engine(), InProcess).await;
     let welcome = Welcome { version: ProtocolVersion(900), ..welcome() };
     hub.reply(&HelloReply::Welcome(welcome)).await;
@@ -162,7 +162,7 @@ async fn a_draining_hub_is_used_until_it_closes() {
 }
 
 #[tokio::test]
-async fn a_control_message_of_a_newer_hub_is_passed_over() {
+async fn f45_a_control_message_of_a_newer_hub_is_passed_over() {
     let mut hub = Hub::welcome(absent_engine()).await;
     let unknown_variant = [2, 0, 0, 0, 200, 1];
     hub.control.write_all(&unknown_variant).await.unwrap();

@@ -29,7 +29,7 @@ fn containers_are_listed_started_and_stopped_on_26_1() {
 }
 
 #[test]
-fn what_happens_to_a_container_is_told_to_those_who_look_also_after_the_engine_was_away() {
+fn f35_what_happens_to_a_container_is_told_to_those_who_look_also_after_the_engine_was_away() {
     let mut world = world(EngineVersion::V26_1, Way::WebSocket);
     let mut channel = watching(&world.hub);
     hears_of_a_start(&mut channel, &world.docker, "first");

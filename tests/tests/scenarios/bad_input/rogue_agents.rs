@@ -1,14 +1,17 @@
 //! What an agent with a good certificate may try.
 
+mod versions;
+
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+use windflow_agent::identity::StateDir;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::codec;
 use windflow_protocol::limits::WINDOW_INITIAL;
 use windflow_protocol::message::control::EngineStatus;
-use windflow_protocol::message::hello::{Hello, HelloReply, HostFacts, RejectReason};
+use windflow_protocol::message::hello::{Ack, Hello, HelloReply, HostFacts, Standing, Ticket};
 use windflow_protocol::version::ProtocolVersion;
 use windflow_tests::product::{Agent, AgentOptions, Hub, Rogue, RogueSession};
 
@@ -43,7 +46,7 @@ const PING: u8 = 6;
 /// A hub, an agent on it that behaves, and the identity of one that will not.
 struct Scene {
     hub: Hub,
-    _good: Agent,
+    good: Agent,
     bad: Agent,
 }
 
@@ -51,7 +54,7 @@ fn scene() -> Scene {
     let hub = Hub::start();
     let good = Agent::online(&hub, NAME, AgentOptions::new(&hub, NO_ENGINE).over("websocket"));
     let bad = Agent::enrolled(&hub, "rogue", AgentOptions::new(&hub, NO_ENGINE));
-    Scene { hub, _good: good, bad }
+    Scene { hub, good, bad }
 }
 
 impl Scene {
@@ -86,7 +89,7 @@ async fn ends_the_session(rubbish: &[Vec<u8>]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_frames_end_the_session() {
+async fn f43_malformed_frames_end_the_session() {
     let after_settings = |frame: Vec<u8>| [settings(), frame].concat();
     ends_the_session(&[
         vec![0xff; 64],
@@ -102,7 +105,7 @@ async fn malformed_frames_end_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_million_stream_opens_end_the_session_and_cost_no_memory() {
+async fn f43_a_million_stream_opens_end_the_session_and_cost_no_memory() {
     let scene = scene();
     let before = scene.hub.resident_bytes();
     let mut rogue = scene.rogue().await;
@@ -118,7 +121,7 @@ async fn a_million_stream_opens_end_the_session_and_cost_no_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flood_of_pings_costs_no_memory() {
+async fn f43_a_flood_of_pings_costs_no_memory() {
     let scene = scene();
     let before = scene.hub.resident_bytes();
     let mut rogue = scene.rogue().await;
@@ -159,7 +162,7 @@ async fn answer_to(scene: &Scene, bytes: &[u8]) -> Option<HelloReply> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hello_that_is_none_ends_the_session() {
+async fn f43_a_hello_that_is_none_ends_the_session() {
     let scene = scene();
     let before = scene.hub.resident_bytes();
     let good = codec::frame(&hello()).unwrap();
@@ -176,33 +179,7 @@ async fn a_hello_that_is_none_ends_the_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hello_from_a_future_without_us_is_refused_with_the_reason() {
-    let scene = scene();
-    let future = Hello { newest: ProtocolVersion(900), oldest: ProtocolVersion(900), ..hello() };
-    let reply = answer_to(&scene, &codec::frame(&future).unwrap()).await;
-    let Some(HelloReply::Rejected(rejected)) = reply else { panic!("{reply:?}") };
-    assert_eq!(rejected.reason, RejectReason::Version);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_hello_from_a_future_that_still_knows_us_is_welcome() {
-    let scene = scene();
-    let mut session = scene.session().await;
-    let future = Hello { newest: ProtocolVersion(900), capabilities: Capabilities::from_bits(u64::MAX), ..hello() };
-    let mut bytes = codec::encode(&future).unwrap();
-    // What later versions will have appended.
-    bytes.extend_from_slice(&[1, 2, 3, 4]);
-    let length = u32::try_from(bytes.len()).unwrap().to_le_bytes();
-    session.control.write_all(&[&length[..], &bytes].concat()).await.unwrap();
-    session.control.flush().await.unwrap();
-    let reply = timeout(SOON, codec::read_message(&mut session.control)).await.unwrap().unwrap();
-    let HelloReply::Welcome(welcome) = reply else { panic!("{reply:?}") };
-    assert_eq!(welcome.version, ProtocolVersion::CURRENT);
-    assert!(Capabilities::ALL.contains(welcome.capabilities));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_never_says_hello_is_dropped() {
+async fn f43_an_agent_that_never_says_hello_is_dropped() {
     let scene = scene();
     let mut session = scene.session().await;
     let mut byte = [0];
@@ -211,11 +188,29 @@ async fn an_agent_that_never_says_hello_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_that_never_acknowledges_is_not_online() {
+async fn f43_an_agent_that_never_acknowledges_is_not_online() {
     let scene = scene();
     let mut session = scene.session().await;
     codec::write_message(&mut session.control, &hello()).await.unwrap();
     let reply: HelloReply = timeout(SOON, codec::read_message(&mut session.control)).await.unwrap().unwrap();
     assert!(matches!(reply, HelloReply::Welcome(_)), "{reply:?}");
     assert_ne!(scene.hub.state_of("rogue"), "online");
+}
+
+/// Who an agent is stands in its certificate alone: what it says is no claim.
+#[tokio::test(flavor = "multi_thread")]
+async fn f43_an_agent_that_shows_the_ticket_of_another_gets_neither_its_place_nor_a_stream() {
+    let scene = scene();
+    let stolen = StateDir::open(&scene.good.state_folder()).unwrap().load().unwrap().unwrap().state.ticket;
+    let session = scene.hub.connected_at(NAME);
+    let mut rogue = scene.session().await;
+    let spoofed = Hello { ticket: Some(Ticket(stolen)), ..hello() };
+    codec::write_message(&mut rogue.control, &spoofed).await.unwrap();
+    let reply: HelloReply = timeout(SOON, codec::read_message(&mut rogue.control)).await.unwrap().unwrap();
+    let HelloReply::Welcome(welcome) = reply else { panic!("{reply:?}") };
+    assert_eq!(welcome.standing, Standing::Quarantined);
+    codec::write_message(&mut rogue.control, &Ack { ticket: welcome.ticket }).await.unwrap();
+    scene.hub.wait_for_state("rogue", "quarantined", SOON);
+    assert_eq!(scene.hub.connected_at(NAME), session);
+    assert_eq!(scene.hub.state_of(NAME), "online");
 }

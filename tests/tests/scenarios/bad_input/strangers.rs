@@ -106,24 +106,52 @@ fn two_lengths_for_one_body_are_refused() {
 }
 
 #[test]
-fn a_tunnel_that_carries_rubbish_is_closed() {
+fn f43_a_tunnel_that_carries_rubbish_is_closed() {
     unharmed_by(|hub| {
-        let mut stream = TcpStream::connect(hub.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let upgrade = "GET /agent/v1/tunnel HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-                       Sec-WebSocket-Protocol: windflow.tunnel.v1\r\n\r\n";
-        stream.write_all(upgrade.as_bytes()).unwrap();
-        let mut answer = [0; 12];
-        stream.read_exact(&mut answer).unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 101");
+        let (mut stream, _) = upgraded(hub, "");
         // A masked binary frame that claims 4 GiB and has a few bytes.
         stream.write_all(&[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7]).unwrap();
-        let mut rest = Vec::new();
-        // Both an orderly end and a reset are ends; a timeout is not.
-        let ended = stream.read_to_end(&mut rest).map_err(|error| error.kind());
-        assert_ne!(ended, Err(std::io::ErrorKind::WouldBlock), "the hub still waits for 4 GiB");
+        is_ended(stream);
     });
+}
+
+/// A few bytes that become gigabytes are no use where nothing is unpacked.
+#[test]
+fn f43_a_tunnel_never_agrees_to_compression_and_a_compressed_message_ends_it() {
+    unharmed_by(|hub| {
+        let (mut stream, answer) = upgraded(hub, "Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        assert!(!answer.to_lowercase().contains("permessage-deflate"), "{answer}");
+        // A masked binary frame whose first reserved bit says that it is compressed.
+        stream.write_all(&[0xc2, 0x84, 0, 0, 0, 0, 1, 2, 3, 4]).unwrap();
+        is_ended(stream);
+    });
+}
+
+/// A tunnel that the hub agreed to, and the head of its answer.
+fn upgraded(hub: &Hub, header: &str) -> (TcpStream, String) {
+    let mut stream = TcpStream::connect(hub.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let upgrade = format!(
+        "GET /agent/v1/tunnel HTTP/1.1\r\nHost: hub\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: windflow.tunnel.v1\r\n{header}\r\n"
+    );
+    stream.write_all(upgrade.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    (stream, head)
+}
+
+/// Both an orderly end and a reset are ends; a timeout is not.
+fn is_ended(mut stream: TcpStream) {
+    let ended = stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+    assert_ne!(ended, Err(std::io::ErrorKind::WouldBlock), "the hub still listens");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::super::SOON;
 use super::super::worlds::{NAME, NO_ENGINE, edge};
 
 #[test]
-fn a_revoked_agent_loses_its_open_exec_within_a_second_and_is_refused_afterwards() {
+fn f44_a_revoked_agent_loses_its_open_exec_within_a_second_and_is_refused_afterwards() {
     let world = edge(EngineVersion::V20_10, "auto");
     world.docker.run(["run", "--detach", "--name", "host", BUSYBOX, "sleep", "600"]).succeeded();
     let mut exec = world.docker.start(["exec", "host", "sh", "-c", "echo begun; sleep 600"]);
@@ -43,7 +43,7 @@ fn an_api_token_that_is_revoked_ends_the_exec_and_the_log_that_it_carries() {
 }
 
 #[test]
-fn a_revoked_agent_that_starts_anew_is_refused() {
+fn f44_a_revoked_agent_that_starts_anew_is_refused() {
     let hub = Hub::start();
     let mut agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, NO_ENGINE));
     agent.kill();
@@ -54,20 +54,26 @@ fn a_revoked_agent_that_starts_anew_is_refused() {
 }
 
 #[test]
-fn of_two_agents_with_one_identity_the_one_that_was_there_keeps_working() {
+fn f42_of_two_agents_with_one_identity_the_one_that_was_there_keeps_working_and_the_other_is_told_of() {
     let hub = Hub::start();
     let agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, NO_ENGINE));
+    let session = hub.connected_at(NAME);
     let mut clone = agent.cloned_machine();
     clone.run();
     wait::until_true("the clone to be turned away", Duration::from_secs(30), || {
-        clone.status().is_some_and(|status| status.state != "connected" && !status.last_error.is_null())
+        clone.status().is_some_and(|status| status.last_error.to_string().contains("DUPLICATE_IDENTITY"))
     });
-    wait::holds("the first agent's session", Duration::from_secs(10), || hub.state_of(NAME) == "online");
+    wait::until_true("the alarm in the audit log", Duration::from_secs(60), || {
+        hub.read("/api/v1/audit?limit=50").to_string().contains("agent.duplicate")
+    });
+    wait::holds("the first agent's session", Duration::from_secs(10), || {
+        hub.state_of(NAME) == "online" && hub.connected_at(NAME) == session
+    });
     assert_eq!(agent.status().map(|status| status.state).as_deref(), Some("connected"));
 }
 
 #[test]
-fn a_host_that_was_set_back_to_an_older_state_is_not_trusted_silently() {
+fn f42_a_host_that_was_set_back_to_an_older_state_is_not_trusted_silently() {
     let hub = Hub::start();
     let mut agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, NO_ENGINE));
     let mut old = agent.cloned_machine();
