@@ -1,6 +1,7 @@
 //! What agents cost the hub and their own hosts (T10 to T13): a real hub, and
 //! a simulated fleet in another process, or one real agent.
 
+mod comeback;
 mod fleet;
 mod process;
 mod simulated_engine;
@@ -39,6 +40,7 @@ struct Cost {
 /// The cost of the fleet over both transports, and of an agent to its host.
 pub fn measure() {
     process::measure();
+    comeback::measure();
     let mut hub = Hub::start();
     let folder = tempfile::Builder::new().prefix("windflow-fleet-").tempdir().expect("a temporary folder");
     let token = hub.enrollment_token(&["--uses", &AGENTS.to_string(), "--ttl", "1h"]);
@@ -50,7 +52,7 @@ pub fn measure() {
     print(&websocket, &quic);
     let https = hub.url();
     let in_tls = cost(&mut hub, folder.path(), (&https, "websocket"));
-    let row = Row::new("hub, per idle agent that dials https:// (TLS in TLS)", Unit::Kibibytes);
+    let row = Row::new("hub, per idle agent that dials https://", Unit::Kibibytes);
     row.reached(Way::WebSocket, in_tls.kib_per_agent).print();
 }
 
