@@ -5,7 +5,7 @@ SCRIPTS := install.sh tests/setup.sh tests/demo.sh tests/src/machine/boot.sh .ci
 FUZZ_SECONDS ?= 60
 CONSOLE := web/dist/index.html
 CONSOLE_TOOLS := web/node_modules/.package-lock.json
-CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -name '*.md')
+CONSOLE_SOURCES := $(shell find web -type f -not -path 'web/node_modules/*' -not -path 'web/dist/*' -not -path 'web/e2e/*' -not -path 'web/bench/*' -not -name '*.md')
 
 # What cargo calls the profile whose programs are in target/debug.
 DEMO_PROFILE = $(or $(filter-out debug,$(WINDFLOW_DEMO_PROFILE)),dev)
@@ -16,7 +16,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_AGENT = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --package windflow-agent \
 	  --target $(HOST) --target-dir $(TARGET)/static
 
-.PHONY: help build web run demo test static-agent check e2e bench fuzz clean
+.PHONY: help build web run demo test static-agent check e2e screenshots bench fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -74,9 +74,18 @@ e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them dow
 	$(STATIC_AGENT)
 	$(CARGO) test --locked --workspace --test scenarios --test installer -- $(NAME)
 
-bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance|rival
+screenshots: ## Take the documents' pictures of the console anew, on the walk through it
+	$(MAKE) e2e NAME=walks::console
+	cd web && npm run --silent screenshots
+
+bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance|rival|console
 	tests/setup.sh
+ifneq ($(PART),console)
 	$(CARGO) bench --locked --package windflow-tests --bench tunnel -- $(PART)
+endif
+ifneq ($(filter console,$(or $(PART),console)),)
+	cd web && npm run --silent bench
+endif
 
 fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
 	@for target in $$(cd protocol && cargo +nightly fuzz list); do \

@@ -45,7 +45,7 @@ export default typescript.config(
     },
   },
   {
-    files: ['scripts/**', 'e2e/**', '**/*.test.ts'],
+    files: ['bench/**', 'scripts/**', 'e2e/**', '**/*.test.ts'],
     rules: { 'no-console': 'off', 'max-lines-per-function': 'off', 'no-restricted-globals': 'off' },
   },
 )

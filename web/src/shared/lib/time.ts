@@ -32,10 +32,26 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['second', 1],
 ]
 
+/** Makes each format once for each language: a list needs them for every row. */
+function once<T>(make: (language: string) => T): (language: string) => T {
+  const made = new Map<string, T>()
+  return (language) => {
+    const format = made.get(language) ?? make(language)
+    made.set(language, format)
+    return format
+  }
+}
+
+const relativeFormat = once((language) => new Intl.RelativeTimeFormat(language, { numeric: 'auto' }))
+const clockFormat = once((language) => new Intl.DateTimeFormat(language, { timeStyle: 'medium' }))
+const momentFormat = once((language) => new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }))
+const tenthsFormat = once((language) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }))
+const wholeFormat = once((language) => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }))
+
 /** "3 minutes ago", "in 2 hours"; less than a few seconds is "now". */
 export function relative(moment: string | number, present: number, language: string): string {
   const seconds = Math.round((new Date(moment).getTime() - present) / 1_000)
-  const format = new Intl.RelativeTimeFormat(language, { numeric: 'auto' })
+  const format = relativeFormat(language)
   const size = Math.abs(seconds)
   if (size < 10) return format.format(0, 'second')
   const [unit, length] = UNITS.find(([, length]) => size >= length) ?? ['second', 1]
@@ -44,16 +60,16 @@ export function relative(moment: string | number, present: number, language: str
 
 /** The clock time of a moment of today. */
 export function clock(moment: string | number, language: string): string {
-  return new Intl.DateTimeFormat(language, { timeStyle: 'medium' }).format(new Date(moment))
+  return clockFormat(language).format(new Date(moment))
 }
 
 /** A moment in full. */
 export function dateTime(moment: string | number, language: string): string {
-  return new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(moment))
+  return momentFormat(language).format(new Date(moment))
 }
 
 /** A round trip: two digits below ten milliseconds, none above. */
 export function milliseconds(value: number, language: string): string {
-  const digits = value < 10 ? 1 : 0
-  return `${new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value)} ms`
+  const format = value < 10 ? tenthsFormat(language) : wholeFormat(language)
+  return `${format.format(value)} ms`
 }

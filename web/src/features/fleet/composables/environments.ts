@@ -1,5 +1,5 @@
 /** Environments, and the agents that carry them, as the hub knows them now. */
-import { keepPreviousData, useQuery } from '@tanstack/vue-query'
+import { keepPreviousData, useQueries, useQuery } from '@tanstack/vue-query'
 import { computed, type ComputedRef, type Ref } from 'vue'
 
 import { api, take } from '@/api/client'
@@ -10,33 +10,54 @@ import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 export const STATES: EnvironmentState[] = ['online', 'offline', 'pending', 'quarantined', 'revoked']
 export const KINDS: EnvironmentKind[] = ['local', 'tcp', 'edge']
 
-/** Rows of one page of the list: what a person can look over, and a browser draws at once. */
-export const PAGE_SIZE = 50
+/** Rows that are asked for at once. */
+const CHUNK = 50
 
 export interface EnvironmentFilter {
   name: string
   state: EnvironmentState | null
   kind: EnvironmentKind | null
-  page: number
 }
 
-export function useEnvironments(filter: Ref<EnvironmentFilter>) {
-  return useQuery({
-    queryKey: computed(() => [...keys.environments, filter.value]),
-    queryFn: ({ signal }) => {
-      const { name, state, kind, page } = filter.value
-      const query = {
-        limit: PAGE_SIZE,
-        offset: (page - 1) * PAGE_SIZE,
-        ...(name ? { search: name } : {}),
-        ...(state ? { state } : {}),
-        ...(kind ? { kind } : {}),
-      }
+/** Rows of the list, from the first to the one before the last. */
+export interface Range {
+  start: number
+  end: number
+}
+
+/** The environments that a filter lets through. Only those are read, and read again, that somebody looks at. */
+export function useEnvironments(filter: Ref<EnvironmentFilter>, seen: Ref<Range>) {
+  const refetchInterval = useRefreshInterval()
+  const ask = (offset: number) => ({
+    queryKey: [...keys.environments, filter.value, offset],
+    queryFn: ({ signal }: { signal: AbortSignal }) => {
+      const { name, state, kind } = filter.value
+      const query = { limit: CHUNK, offset, ...(name ? { search: name } : {}), ...(state ? { state } : {}), ...(kind ? { kind } : {}) }
       return take(api.GET('/api/v1/environments', { params: { query }, signal }))
     },
-    placeholderData: keepPreviousData,
-    refetchInterval: useRefreshInterval(),
   })
+  // The first chunk says how many there are.
+  const first = useQuery(computed(() => ({ ...ask(0), placeholderData: keepPreviousData, refetchInterval: refetchInterval.value })))
+  const further = useQueries({
+    queries: computed(() => chunksOf(seen.value).map((offset) => ({ ...ask(offset), refetchInterval: refetchInterval.value }))),
+  })
+  const rows = computed(() => {
+    const found = new Map<number, Environment>()
+    const lists = [first.data.value, ...further.value.map((query) => query.data)]
+    const offsets = [0, ...chunksOf(seen.value)]
+    for (const [index, list] of lists.entries()) {
+      for (const [row, environment] of (list?.items ?? []).entries()) found.set((offsets[index] ?? 0) + row, environment)
+    }
+    return found
+  })
+  return { ...first, total: computed(() => first.data.value?.total), rows }
+}
+
+/** Where the chunks begin that hold these rows; the first is always there. */
+export function chunksOf({ start, end }: Range): number[] {
+  const first = Math.max(1, Math.floor(start / CHUNK))
+  const last = Math.floor(Math.max(0, end - 1) / CHUNK)
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => (first + index) * CHUNK)
 }
 
 export function useEnvironment(id: Ref<string>) {

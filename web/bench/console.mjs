@@ -1,0 +1,141 @@
+// What the built console costs: the size of its first pages, and the longest
+// task of the page while somebody scrolls and filters a list of 1,000
+// environments of a simulated fleet. Nothing passes or fails here; the figures
+// are for people to read. See docs/BENCHMARKS.md.
+import { existsSync, readFileSync } from 'node:fs'
+
+import { chromium } from '@playwright/test'
+
+import { ORIGIN, simulate } from './fleet.mjs'
+
+const ENVIRONMENTS = 1_000
+const LONG_TASK_MS = 50
+const FIRST_PAGE_KB = 200
+const SIZES = [
+  { width: 1440, height: 900 },
+  { width: 390, height: 844 },
+]
+/** Turned in one frame: a quick hand. */
+const WHEEL_PX = 600
+const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking']
+
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS })
+console.log(`The list of ${ENVIRONMENTS} environments of a simulated fleet, in ${browser.version()}\n`)
+line('figure', 'measured', 'required', '')
+for (const viewport of SIZES) await measure(viewport)
+await browser.close()
+
+async function measure(viewport) {
+  const context = await browser.newContext({ viewport, locale: 'en-US', reducedMotion: 'no-preference' })
+  const page = await context.newPage()
+  const at = `${viewport.width} px`
+  await page.addInitScript(() => {
+    globalThis.longTasks = []
+    new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: 'longtask', buffered: true })
+  })
+  const hub = await simulate(page, ENVIRONMENTS)
+  await page.goto(`${ORIGIN}/environments`)
+  await page.getByRole('table').getByRole('row').nth(5).waitFor()
+  await settled(page)
+  if (viewport === SIZES[0]) {
+    for (const suffix of ['.br', '.gz']) limit(`first page, JS and CSS, as ${suffix.slice(1)} [kB]`, size(hub.loaded, suffix), FIRST_PAGE_KB)
+  }
+  await task(page, `scrolling to the end and back, ${at}`, () => scrollThrough(page))
+  await task(page, `jumping about with the scroll bar, ${at}`, () => jump(page))
+  await task(page, `filtering by name, by state, by kind, ${at}`, () => filter(page))
+  await task(page, `scrolling while 50 environments change each second, ${at}`, async () => {
+    const storm = setInterval(() => {
+      hub.change(Math.floor(Math.random() * ENVIRONMENTS))
+    }, 20)
+    await scrollThrough(page)
+    clearInterval(storm)
+  })
+  await context.close()
+}
+
+/** Runs `act` and prints the longest task of the page's main thread meanwhile. */
+async function task(page, figure, act) {
+  await page.evaluate(() => (globalThis.longTasks = [])).catch(() => null)
+  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline'] })
+  await act()
+  await idle(page)
+  const trace = JSON.parse(String(await browser.stopTracing()))
+  const tasks = tasksIn(trace.traceEvents)
+  const long = await page.evaluate(() => globalThis.longTasks)
+  limit(`${figure}: longest task [ms]`, Math.max(...tasks.map(({ dur }) => dur / 1_000)), LONG_TASK_MS)
+  limit('  the most processor time of a task [ms]', Math.max(...tasks.map(({ tdur }) => (tdur ?? 0) / 1_000)), LONG_TASK_MS)
+  limit('  tasks that a PerformanceObserver was told of as long [number]', long.length, 0)
+}
+
+async function scrollThrough(page) {
+  await page.mouse.move(200, 600)
+  for (const direction of [1, -1]) {
+    let before = -1
+    // The list is at an end once the wheel moves nothing any more.
+    for (let at = await page.evaluate(() => scrollY); at !== before; at = await page.evaluate(() => scrollY)) {
+      before = at
+      for (let turn = 0; turn < 8; turn++) {
+        await page.mouse.wheel(0, direction * WHEEL_PX)
+        await frame(page)
+      }
+      await idle(page)
+    }
+  }
+}
+
+async function jump(page) {
+  for (const part of [0.5, 0.1, 0.9, 0.3, 0.7, 1, 0]) {
+    await page.evaluate((part) => {
+      scrollTo(0, part * document.documentElement.scrollHeight)
+    }, part)
+    await settled(page)
+  }
+}
+
+async function filter(page) {
+  const name = page.getByLabel('Filter by name')
+  await name.pressSequentially('fra-web', { delay: 60 })
+  await settled(page)
+  await name.fill('')
+  await settled(page)
+  for (const [label, value] of [['State', 'offline'], ['State', ''], ['Kind', 'tcp'], ['Kind', '']]) {
+    await page.getByLabel(label).selectOption(value)
+    await settled(page)
+  }
+}
+
+async function frame(page) {
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)))
+}
+
+async function idle(page) {
+  await page.evaluate(() => new Promise((done) => requestIdleCallback(done)))
+}
+
+/** The filter waits for a pause, asks, and draws. */
+async function settled(page) {
+  await page.waitForTimeout(500)
+  await idle(page)
+}
+
+/** The tasks of the thread that draws the page. */
+function tasksIn(events) {
+  const main = events.filter((event) => event.name === 'thread_name' && event.args.name === 'CrRendererMain')
+  const threads = new Set(main.map((event) => `${event.pid}/${event.tid}`))
+  return events.filter((event) => event.name.endsWith('RunTask') && event.ph === 'X' && threads.has(`${event.pid}/${event.tid}`))
+}
+
+/** What the hub sends of these files, compressed as it does. */
+function size(files, suffix) {
+  const code = [...files].filter((file) => /\.(js|css)$/.test(file))
+  return code.reduce((sum, file) => sum + readFileSync(existsSync(file + suffix) ? file + suffix : file).length, 0) / 1_000
+}
+
+function limit(figure, value, most) {
+  line(figure, value.toFixed(Number.isInteger(value) ? 0 : 1), `<= ${most}`, value <= most ? 'ok' : 'MISSED')
+}
+
+function line(...cells) {
+  const [figure, measured, required, verdict] = cells
+  console.log(`${figure.padEnd(90)}${measured.padStart(9)}  ${required.padEnd(9)} ${verdict}`)
+}

@@ -1,0 +1,85 @@
+// A simulated hub with as many environments as are asked for: it answers what
+// the console asks on its list of environments, and says on the live channel
+// that something changed. Nothing here is measured.
+import { existsSync, readFileSync } from 'node:fs'
+import { extname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+export const ORIGIN = 'http://localhost:8443'
+
+const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
+const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' }
+const SITES = ['fra', 'ams', 'sin', 'nyc', 'par', 'gru']
+const ROLES = ['web', 'db', 'cache', 'edge', 'queue']
+const STATES = ['online', 'online', 'online', 'online', 'online', 'online', 'offline', 'pending', 'quarantined', 'revoked']
+
+/** Puts the simulated hub in the place of the network. Resolves to what the page loaded, and how to say that things changed. */
+export async function simulate(page, count) {
+  const fleet = Array.from({ length: count }, (_, number) => environment(number))
+  const loaded = new Set()
+  let live = null
+  await page.route('**/*', (route) => {
+    const url = new URL(route.request().url())
+    if (url.pathname.startsWith('/api/')) return route.fulfill({ json: answer(url, fleet) })
+    const path = join(DIST, url.pathname)
+    const file = url.pathname !== '/' && existsSync(path) ? path : join(DIST, 'index.html')
+    loaded.add(file)
+    return route.fulfill({ body: readFileSync(file), contentType: TYPES[extname(file)] ?? 'application/octet-stream' })
+  })
+  await page.routeWebSocket('**/api/v1/live', (socket) => {
+    live = socket
+    socket.onMessage(() => {
+      socket.send(JSON.stringify({ kind: 'ping' }))
+    })
+  })
+  let number = 0
+  const change = (index) => {
+    const one = fleet[index]
+    one.rtt_ms = 1 + ((number * 7) % 90)
+    number += 1
+    live?.send(JSON.stringify({ kind: 'environment', id: number, environment_id: one.id, action: 'changed' }))
+  }
+  return { loaded, change }
+}
+
+function answer(url, fleet) {
+  switch (url.pathname) {
+    case '/api/v1/me':
+      return { kind: 'user', id: '00000000-0000-4000-8000-000000000001', name: 'ada', role: 'administrator', credential: 'session:1' }
+    case '/api/v1/setup':
+      return { needed: false }
+    case '/api/v1/environments':
+      return pageOf(fleet, url.searchParams)
+    default:
+      return { items: [], total: 0 }
+  }
+}
+
+function pageOf(fleet, query) {
+  const search = (query.get('search') ?? '').toLowerCase()
+  const fits = (one) =>
+    one.name.includes(search) && [one.state, null].includes(query.get('state')) && [one.kind, null].includes(query.get('kind'))
+  const found = fleet.filter(fits)
+  const offset = Number(query.get('offset') ?? 0)
+  return { items: found.slice(offset, offset + Number(query.get('limit') ?? 50)), total: found.length }
+}
+
+function environment(number) {
+  const state = STATES[number % STATES.length]
+  const isOnline = state === 'online'
+  return {
+    id: `00000000-0000-4000-8000-${String(number).padStart(12, '0')}`,
+    name: `${SITES[number % SITES.length]}-${ROLES[number % ROLES.length]}-${String(number).padStart(4, '0')}`,
+    kind: number % 50 === 49 ? 'tcp' : 'edge',
+    state,
+    transport: isOnline ? (number % 3 === 0 ? 'quic' : 'websocket') : null,
+    rtt_ms: isOnline ? 1 + (number % 90) : null,
+    engine: isOnline ? (number % 40 === 5 ? 'absent' : 'running') : null,
+    engine_version: number % 4 === 0 ? '20.10.24' : '26.1.5',
+    agent_version: '0.1.0',
+    containers: isOnline ? { running: number % 23, total: (number % 23) + 2 } : null,
+    insecure: false,
+    labels: {},
+    last_seen: new Date(Date.now() - number * 60_000).toISOString(),
+  }
+}
