@@ -591,11 +591,11 @@ await_connection() {
   while [ "$waited" -le "$wait" ]; do
     case $(agent_says state) in
       connected)
-        say "connected. Its fingerprint, to compare with the hub's: $(agent_says fingerprint)"
+        say "connected. Its fingerprint, to compare with the hub's: $(agent_says fingerprint_words)"
         return 0
         ;;
       pending)
-        say "an administrator of the hub has to approve this host. Its fingerprint there must be: $(agent_says fingerprint)"
+        say "an administrator of the hub has to approve this host. Its fingerprint there must be: $(agent_says fingerprint_words)"
         status=pending
         return 0
         ;;

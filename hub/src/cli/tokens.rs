@@ -121,6 +121,19 @@ pub enum TokenPrint {
     CloudInit,
 }
 
+impl TokenPrint {
+    /// Where the hub's answer has it.
+    fn field(self) -> &'static str {
+        match self {
+            Self::Command => "install_command",
+            Self::Token => "token",
+            Self::Env => "env",
+            Self::Compose => "compose",
+            Self::CloudInit => "cloud_init",
+        }
+    }
+}
+
 /// Runs a `token` command. `hub_url` is the hub that the command talks to, if
 /// it is elsewhere.
 pub async fn run(hub: &HubClient, command: TokenCommand, format: Format, hub_url: Option<&Url>) -> Result<(), Failure> {
@@ -179,8 +192,8 @@ pub fn print_created(created: &Value, print: &PrintToken, format: Format) -> Res
         eprintln!("This hub has no agent to hand out, so the install script will refuse: see --agent-dir of `serve`.");
     }
     eprintln!();
-    let parts = Parts { token, url, fetch: text("script_fetch"), command: text("install_command") };
-    print!("{}", render(print.print, &parts));
+    let form = print.print.field();
+    print!("{}", created[form].as_str().with_context(|| format!("the hub's answer has no {form}"))?);
     Ok(())
 }
 
@@ -195,96 +208,9 @@ async fn resolve(hub: &HubClient, token: &str) -> Result<String, Failure> {
     hub.resolve("enrollment token", TOKENS, token).await
 }
 
-/// What the forms are made of.
-struct Parts<'a> {
-    token: &'a str,
-    url: &'a str,
-    fetch: &'a str,
-    command: &'a str,
-}
-
-fn render(print: TokenPrint, parts: &Parts<'_>) -> String {
-    let Parts { token, url, .. } = parts;
-    let fill = |form: &str| form.replace("{url}", url).replace("{token}", token);
-    match print {
-        TokenPrint::Token => format!("{token}\n"),
-        TokenPrint::Env => format!("WINDFLOW_HUB={url}\nWINDFLOW_TOKEN={token}\n"),
-        TokenPrint::Command => parts.command.to_owned(),
-        TokenPrint::Compose => fill(COMPOSE),
-        TokenPrint::CloudInit => fill(&CLOUD_INIT.replace("{fetch}", &parts.fetch.replace('\n', "\n    "))),
-    }
-}
-
-/// Enrolls at the first start; later ones find the identity in the volume.
-const COMPOSE: &str = r#"services:
-  windflow-agent:
-    image: windflow-agent
-    restart: unless-stopped
-    read_only: true
-    cap_drop: [ALL]
-    security_opt: ["no-new-privileges:true"]
-    command: ["run", "--state-dir", "/state", "--hub", "{url}", "--token-file", "/run/windflow-token"]
-    configs:
-      - source: token
-        target: /run/windflow-token
-        mode: 0400
-    volumes:
-      - /var/run/docker.sock:/var/run/docker.sock
-      # The host's identity. Without this volume each new container is a new host.
-      - state:/state
-configs:
-  token:
-    content: {token}
-volumes:
-  state:
-"#;
-
-const CLOUD_INIT: &str = r"#cloud-config
-write_files:
-  - path: /run/windflow-token
-    permissions: '0600'
-    content: {token}
-runcmd:
-  - |
-    cd /run &&
-    {fetch} &&
-    sh windflow-install.sh --hub {url} --token-file /run/windflow-token --wait 600
-";
-
 fn parse_label(text: &str) -> Result<(String, String), &'static str> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         Some(_) | None => Err("a label is KEY=VALUE"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PARTS: Parts<'_> = Parts {
-        token: "wfe1_secret",
-        url: "https://hub.example:8443",
-        fetch: "curl https://hub.example:8443/install.sh",
-        command: "sh windflow-install.sh --hub https://hub.example:8443 --token-stdin <<'TOKEN'\nwfe1_secret\nTOKEN\n",
-    };
-
-    #[test]
-    fn every_form_holds_the_token_once_and_only_the_bare_one_no_url() {
-        for print in TokenPrint::value_variants() {
-            let text = render(*print, &PARTS);
-            assert_eq!(text.matches("wfe1_secret").count(), 1, "{text}");
-            assert_eq!(text.contains("https://hub.example:8443"), *print != TokenPrint::Token, "{text}");
-            assert!(text.ends_with('\n'));
-        }
-    }
-
-    #[test]
-    fn no_form_puts_the_token_into_an_argument() {
-        for print in TokenPrint::value_variants() {
-            for line in render(*print, &PARTS).lines() {
-                assert!(!(line.contains("--hub") && line.contains("wfe1_")), "{line}");
-            }
-        }
     }
 }

@@ -1,11 +1,12 @@
 //! What a new host needs before it can enroll: the install script, the agent
-//! for its platform, and the command that brings the first of them there.
+//! for its platform, and the texts that bring the first of them there.
 //!
 //! One chain of digests, so that no certificate has to be believed on the way:
 //! the command carries the digest of the script, the script carries those of
 //! the agents, and the token carries the pin of the fleet's key. This module
 //! only hands out; it never runs anything.
 
+mod address;
 mod binaries;
 mod command;
 mod routes;
@@ -15,8 +16,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub(super) use self::address::HubAddress;
 use self::binaries::Shelf;
-pub(super) use self::command::HubAddress;
 pub use self::command::InstallCommands;
 pub(super) use self::routes::routes;
 use self::script::Script;

@@ -1000,17 +1000,20 @@ export interface components {
         };
         /** @description How to bring the agent to a host. */
         InstallCommands: {
+            /** @description User data of a new machine that reads cloud-init. */
+            cloud_init: string;
+            /** @description A compose file for a host where the agent shall be a container. */
+            compose: string;
+            /** @description An environment file for `windflow-agent`. */
+            env: string;
             /** @description The hub's URL as the commands name it. */
             hub_url: string;
             /** @description Shell: installs and enrolls the agent, on any host with curl or wget. */
             install_command: string;
+            /** @description Shell: the same, with a look at the script before it runs. */
+            install_steps: string;
             /** @description Platforms that this hub has an agent for. */
             platforms: string[];
-            /**
-             * @description Shell: puts the verified script into the current folder as
-             *     `windflow-install.sh`.
-             */
-            script_fetch: string;
         };
         /** @description A token that was just made, and how a host uses it. */
         IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];

@@ -1,82 +1,12 @@
-//! The command that an administrator pastes on a new host.
+//! The ways to bring the agent to a host: what an administrator pastes there,
+//! or hands to whoever makes the host. The console and the command line show
+//! these texts as they are.
 
-use axum::extract::FromRequestParts;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
-use serde::{Deserialize, Serialize};
-use url::Url;
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::address::HubAddress;
 use super::script::Script;
-use crate::error::ApiError;
-use crate::http::{Peer, Query};
-
-/// The port that a hub listens on unless told otherwise.
-const USUAL_PORT: u16 = 8443;
-/// Longest address that is taken, in bytes.
-const ADDRESS_MAX: usize = 512;
-
-/// The hub's URL as a host dials it, without a slash at its end. Its characters
-/// mean nothing to a shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubAddress(String);
-
-impl HubAddress {
-    /// The address in `text`, if it is one that may stand in a command.
-    fn parse(text: &str) -> Option<Self> {
-        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b":/.-_[]~".contains(&byte);
-        let url = Url::parse(text).ok().filter(|_| text.len() <= ADDRESS_MAX)?;
-        let plain = url.username().is_empty() && url.password().is_none() && url.host_str().is_some();
-        let address = url.as_str().trim_end_matches('/');
-        let fit = matches!(url.scheme(), "http" | "https") && plain && address.bytes().all(harmless);
-        fit.then(|| Self(address.to_owned()))
-    }
-
-    /// This machine's own name, when nobody says how hosts reach it.
-    fn guess() -> Self {
-        let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        let fallback = || Self(format!("https://localhost:{USUAL_PORT}"));
-        Self::parse(&format!("https://{name}:{USUAL_PORT}")).unwrap_or_else(fallback)
-    }
-
-    /// The address under which the caller reached the hub.
-    fn seen_by(headers: &HeaderMap, peer: Peer) -> Option<Self> {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let of_page = text(header::ORIGIN).and_then(Self::parse);
-        of_page.or_else(|| Self::parse(&format!("{}://{}", peer.scheme().as_str(), text(header::HOST)?)))
-    }
-}
-
-impl std::fmt::Display for HubAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AddressQuery {
-    hub_url: Option<String>,
-}
-
-/// `hub_url` of the query, or else the address that the caller used.
-impl<S: Send + Sync> FromRequestParts<S> for HubAddress {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let Query(AddressQuery { hub_url }) = Query::from_request_parts(parts, state).await?;
-        if let Some(text) = hub_url {
-            let message = "hub_url must be http:// or https://, a host, and at most a port and a path.";
-            return Self::parse(&text).ok_or_else(|| ApiError::bad_request("invalid_hub_url", message));
-        }
-        let peer = parts.extensions.get::<Peer>().copied();
-        let seen = match peer {
-            Some(peer @ Peer::Tcp { .. }) => Self::seen_by(&parts.headers, peer),
-            Some(Peer::Local { .. }) | None => None,
-        };
-        Ok(seen.unwrap_or_else(Self::guess))
-    }
-}
 
 /// How to bring the agent to a host.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -85,80 +15,142 @@ pub struct InstallCommands {
     pub hub_url: String,
     /// Platforms that this hub has an agent for.
     pub platforms: Vec<&'static str>,
-    /// Shell: puts the verified script into the current folder as
-    /// `windflow-install.sh`.
-    pub script_fetch: String,
     /// Shell: installs and enrolls the agent, on any host with curl or wget.
     pub install_command: String,
+    /// Shell: the same, with a look at the script before it runs.
+    pub install_steps: String,
+    /// User data of a new machine that reads cloud-init.
+    pub cloud_init: String,
+    /// A compose file for a host where the agent shall be a container.
+    pub compose: String,
+    /// An environment file for `windflow-agent`.
+    pub env: String,
 }
 
 impl InstallCommands {
     pub(super) fn new(address: &HubAddress, token: &str, script: &Script) -> Self {
-        // Whoever answers, and with which certificate: only this digest counts.
-        let script_fetch = format!(
-            "{{ curl -fsSk -o windflow-install.sh {address}/install.sh ||\n  \
-             wget -q --no-check-certificate -O windflow-install.sh {address}/install.sh; }} &&\n  \
-             echo '{}  windflow-install.sh' | sha256sum -c -",
-            script.sha256
-        );
-        // In a folder of its own nobody can swap the file after the check; the
-        // here-document keeps the token out of the list of processes.
-        let install_command = format!(
-            "(cd \"$(mktemp -d)\" &&\n  {script_fetch} &&\n  \
-             sh windflow-install.sh --hub {address} --token-stdin) <<'TOKEN'\n{token}\nTOKEN\n"
-        );
-        Self { hub_url: address.to_string(), platforms: script.platforms.clone(), script_fetch, install_command }
+        let fetch = script_fetch(address, &script.sha256);
+        let fill = |form: &str| form.replace("{url}", &address.to_string()).replace("{token}", token);
+        let with_fetch = |form: &str, indent: &str| fill(&form.replace("{fetch}", &fetch.replace('\n', indent)));
+        Self {
+            hub_url: address.to_string(),
+            platforms: script.platforms.clone(),
+            install_command: with_fetch(COMMAND, "\n  "),
+            install_steps: with_fetch(STEPS, "\n  "),
+            cloud_init: with_fetch(CLOUD_INIT, "\n    "),
+            compose: fill(COMPOSE),
+            env: fill(ENV),
+        }
     }
 }
+
+/// Shell: puts the verified script into the current folder. Whoever answers,
+/// and with which certificate: only the digest counts.
+fn script_fetch(address: &HubAddress, sha256: &str) -> String {
+    format!(
+        "{{ curl -fsSk -o windflow-install.sh {address}/install.sh ||\n  \
+         wget -q --no-check-certificate -O windflow-install.sh {address}/install.sh; }} &&\n\
+         echo '{sha256}  windflow-install.sh' | sha256sum -c -"
+    )
+}
+
+/// In a folder of its own nobody can swap the file after the check; the
+/// here-document keeps the token out of the list of processes.
+const COMMAND: &str = "\
+(cd \"$(mktemp -d)\" &&
+  {fetch} &&
+  sh windflow-install.sh --hub {url} --token-stdin) <<'TOKEN'
+{token}
+TOKEN
+";
+
+const STEPS: &str = "\
+{fetch} &&
+  less windflow-install.sh &&
+  sh windflow-install.sh --hub {url} --token-stdin <<'TOKEN'
+{token}
+TOKEN
+";
+
+const CLOUD_INIT: &str = "\
+#cloud-config
+write_files:
+  - path: /run/windflow-token
+    permissions: '0600'
+    content: {token}
+runcmd:
+  - |
+    cd /run &&
+    {fetch} &&
+    sh windflow-install.sh --hub {url} --token-file /run/windflow-token --wait 600
+";
+
+/// Enrolls at the first start; later ones find the identity in the volume.
+const COMPOSE: &str = r#"services:
+  windflow-agent:
+    image: windflow-agent
+    restart: unless-stopped
+    read_only: true
+    cap_drop: [ALL]
+    security_opt: ["no-new-privileges:true"]
+    command: ["run", "--state-dir", "/state", "--hub", "{url}", "--token-file", "/run/windflow-token"]
+    configs:
+      - source: token
+        target: /run/windflow-token
+        mode: 0400
+    volumes:
+      - /var/run/docker.sock:/var/run/docker.sock
+      # The host's identity. Without this volume each new container is a new host.
+      - state:/state
+configs:
+  token:
+    content: {token}
+volumes:
+  state:
+"#;
+
+const ENV: &str = "\
+WINDFLOW_HUB={url}
+WINDFLOW_TOKEN={token}
+";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Scheme;
 
-    #[test]
-    fn an_address_that_a_shell_would_read_is_refused() {
-        for text in [
-            "https://hub.example/$(id)",
-            "https://hub.example/'",
-            "https://hub.example/;id",
-            "https://hub.example/a b",
-            "https://u:p@hub.example",
-            "https://hub.example/?x=1",
-            "https://hub.example/#x",
-            "ftp://hub.example",
-            "file:///etc/passwd",
-            "hub.example",
-            "https://hub.example/\n",
-        ] {
-            assert!(HubAddress::parse(text).is_none_or(|address| address.0 == "https://hub.example"), "{text}");
-        }
-        for text in ["https://hub.example:8443/", "https://[2001:db8::1]:8443", "http://10.0.0.1/windflow"] {
-            assert_eq!(HubAddress::parse(text).unwrap().0, text.trim_end_matches('/'));
-        }
-    }
-
-    #[test]
-    fn the_address_is_the_one_that_the_caller_used() {
-        let peer = Peer::Tcp { address: "192.0.2.1:5".parse().unwrap(), scheme: Scheme::Https };
-        let mut headers = HeaderMap::new();
-        assert_eq!(HubAddress::seen_by(&headers, peer), None);
-        headers.insert(header::HOST, "hub.example:8443".parse().unwrap());
-        assert_eq!(HubAddress::seen_by(&headers, peer).unwrap().0, "https://hub.example:8443");
-        headers.insert(header::ORIGIN, "https://console.example".parse().unwrap());
-        assert_eq!(HubAddress::seen_by(&headers, peer).unwrap().0, "https://console.example");
-        headers.insert(header::HOST, "a'; id".parse().unwrap());
-        headers.remove(header::ORIGIN);
-        assert_eq!(HubAddress::seen_by(&headers, peer), None);
-    }
-
-    #[test]
-    fn the_token_stands_on_a_line_of_its_own_and_in_no_argument() {
+    fn commands() -> InstallCommands {
         let address = HubAddress::parse("https://hub.example:8443").unwrap();
-        let commands = InstallCommands::new(&address, "wfe1_secret", &Script::new(&[]));
-        let with_token: Vec<_> = commands.install_command.lines().filter(|line| line.contains("wfe1_")).collect();
-        assert_eq!(with_token, ["wfe1_secret"]);
-        assert!(commands.install_command.contains(&commands.script_fetch));
-        assert!(commands.install_command.contains(&Script::new(&[]).sha256));
+        InstallCommands::new(&address, "wfe1_secret", &Script::new(&[]))
+    }
+
+    fn every_way(of: &InstallCommands) -> [&str; 5] {
+        [&of.install_command, &of.install_steps, &of.cloud_init, &of.compose, &of.env]
+    }
+
+    #[test]
+    fn every_way_names_the_hub_and_holds_the_token_once() {
+        for text in every_way(&commands()) {
+            assert_eq!(text.matches("wfe1_secret").count(), 1, "{text}");
+            assert!(text.contains("https://hub.example:8443"), "{text}");
+            assert!(["{url}", "{token}", "{fetch}"].iter().all(|blank| !text.contains(blank)), "{text}");
+            assert!(text.ends_with('\n'));
+        }
+    }
+
+    #[test]
+    fn no_way_puts_the_token_into_an_argument() {
+        for line in every_way(&commands()).into_iter().flat_map(str::lines) {
+            assert!(!(line.contains("--hub") && line.contains("wfe1_")), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_script_is_checked_wherever_it_is_fetched() {
+        let of = commands();
+        for text in [&of.install_command, &of.install_steps, &of.cloud_init] {
+            assert!(
+                text.contains(&format!("echo '{}  windflow-install.sh' | sha256sum -c -", Script::new(&[]).sha256))
+            );
+        }
     }
 }
