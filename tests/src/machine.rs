@@ -130,6 +130,18 @@ impl Machine {
         self.write(path, "755", &std::fs::read(file).expect("the file is there"));
     }
 
+    /// Shows a file or a socket of this machine's host on it, as it is.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    pub fn lend(&self, file: &Path, path: &str) {
+        let mut mount = self.entered(&[]);
+        mount.args(["sh", "-c", "touch \"$2\" && mount --bind \"$1\" \"$2\"", "lend"]).arg(file);
+        // Seen from here, its root is a folder.
+        mount.arg(self.base.path().join("root").join(path.trim_start_matches('/')));
+        run_with_input(&mut mount, &[], COMMAND_DEADLINE).succeeded();
+    }
+
     /// Everything that differs from the machine underneath.
     pub fn files(&self) -> Files {
         let upper = self.base.path().join("upper");

@@ -43,3 +43,21 @@ export async function expectToFit(page: Page) {
 export async function picture(page: Page, name: string) {
   await page.screenshot({ path: join(folder, 'screenshots', `${name}.png`), fullPage: true, animations: 'disabled' })
 }
+
+/** The longest wait for which anyone who guessed as often as these specs is held up. */
+const PATIENCE_MS = 60_000
+
+/** Signs in as a patient person does: where the hub asks to wait, the page counts down, and then they try again. */
+export async function signIn(page: Page, user: { name: string; password: string }) {
+  const action = page.getByRole('button', { name: 'Sign in' })
+  const inside = page.getByRole('heading', { level: 1, name: 'Environments' })
+  await page.goto('/sign-in')
+  await page.getByLabel('User name').fill(user.name)
+  await page.getByLabel('Password', { exact: true }).fill(user.password)
+  await action.click()
+  await expect(inside.or(page.getByText(/Too many attempts\. Try again in \d+ s\./))).toBeVisible()
+  if (await inside.isVisible()) return
+  await expect(action).toBeEnabled({ timeout: PATIENCE_MS })
+  await action.click()
+  await expect(inside).toBeVisible()
+}

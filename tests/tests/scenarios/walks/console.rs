@@ -1,6 +1,7 @@
 //! A person at the console: the specs of `web/e2e` in a real Chromium, against
-//! a real hub, engine and agent. What a spec wishes to happen outside the
-//! browser is done here; what came of it is seen in the browser.
+//! a real hub, and a machine with an engine on which they paste what the console
+//! shows. What a spec wishes to happen outside the browser is done here; what
+//! came of it is seen in the browser.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -9,18 +10,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use windflow_tests::engine::{BUSYBOX, EngineVersion, TestEngine};
+use windflow_tests::machine::{Init, Machine};
 use windflow_tests::network::Netns;
 use windflow_tests::places::{installed, workspace};
 use windflow_tests::process::Process;
-use windflow_tests::product::{Agent, AgentOptions, Hub, HubOptions};
+use windflow_tests::product::{Hub, HubOptions};
 use windflow_tests::wait;
 
 /// How long the whole walk may take.
 const WALK: Duration = Duration::from_secs(15 * 60);
-/// The name the specs know the agent by.
+/// The name the specs know the machine by.
 const EDGE: &str = "attic";
 /// What the specs may wish, in the order in which they do.
-const WISHES: [&str; 4] = ["enroll", "start-container", "stop-agent", "start-agent"];
+const WISHES: [&str; 4] = ["install", "start-container", "stop-agent", "start-agent"];
 
 #[test]
 fn a_person_walks_through_the_console() {
@@ -29,7 +31,7 @@ fn a_person_walks_through_the_console() {
     start_container(&engine, "web");
     let listen = (Ipv4Addr::UNSPECIFIED, 0).into();
     let hub = Hub::start_untouched(HubOptions { listen, engine: engine.address(), ..HubOptions::default() });
-    let mut agent = Agent::new(EDGE, AgentOptions::new(&hub, &engine.address()));
+    let machine = machine_with(&engine);
 
     let folder = results_folder();
     // A browser drops what it loads when its network changes, as other tests change this machine's.
@@ -38,25 +40,40 @@ fn a_person_walks_through_the_console() {
     let mut walk = Process::start("the walk", &desk.wrap(&playwright), &folder.join("walk.log"));
     for wish in WISHES {
         let Some(content) = wait_for_wish(&mut walk, &folder, wish) else { break };
-        match wish {
-            "enroll" => {
-                agent.enroll(&content).succeeded();
-                agent.run();
-            }
+        let said = match wish {
+            "install" => type_in(&machine, &content),
             "start-container" => start_container(&engine, "newcomer"),
-            "stop-agent" => agent.kill(),
-            "start-agent" => agent.run(),
+            "stop-agent" => machine.shell("systemctl stop windflow-agent"),
+            "start-agent" => machine.shell("systemctl start windflow-agent"),
             unknown => panic!("nobody knows how to {unknown}"),
-        }
+        };
+        fulfil(&folder, wish, &said);
     }
     let status = walk.wait_for_end(WALK);
     assert!(status.success(), "{}", walk.log());
 }
 
+/// A host as any other, but that it has this engine.
+fn machine_with(engine: &TestEngine) -> Machine {
+    let machine = Machine::boot(Init::Systemd);
+    machine.shell(&format!("hostname {EDGE}"));
+    machine.lend(&engine.socket(), "/run/docker.sock");
+    machine
+}
+
+/// Runs what somebody pasted into the machine's shell. Returns all that was
+/// printed.
+fn type_in(machine: &Machine, command: &str) -> String {
+    let output = machine.try_shell(command);
+    let said = output.stdout.clone() + &output.stderr;
+    assert!(output.status.success(), "{said}");
+    said
+}
+
 /// It ends at once when it is told to, so that stopping it takes no grace.
-fn start_container(engine: &TestEngine, name: &str) {
+fn start_container(engine: &TestEngine, name: &str) -> String {
     let script = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
-    engine.docker(["run", "--detach", "--name", name, BUSYBOX, "sh", "-c", script]).succeeded();
+    engine.docker(["run", "--detach", "--name", name, BUSYBOX, "sh", "-c", script]).succeeded()
 }
 
 /// What the spec wrote with its wish; `None` when the walk ended before.
@@ -66,6 +83,12 @@ fn wait_for_wish(walk: &mut Process, folder: &Path, wish: &str) -> Option<String
         let content = fs::read_to_string(&file).ok();
         if content.is_none() && walk.ended().is_none() { None } else { Some(content) }
     })
+}
+
+/// Lets the spec go on that waits for it.
+fn fulfil(folder: &Path, wish: &str, said: &str) {
+    let (file, half) = (folder.join(format!("said-{wish}")), folder.join(format!("said-{wish}.new")));
+    fs::write(&half, said).and_then(|()| fs::rename(half, file)).expect("the build folder is writable");
 }
 
 /// Screenshots and traces stay below `target` until the next walk.
