@@ -34,13 +34,36 @@ export async function expectAccessible(page: Page) {
   expect(found.join('\n')).toBe('')
 }
 
-/** No page is wider than the screen. */
+/** No page is wider than the screen, and no text lies under a button. */
 export async function expectToFit(page: Page) {
   const overflow = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
   expect(overflow, 'pixels beyond the right edge').toBeLessThanOrEqual(0)
+  expect(await page.evaluate(textsUnderButtons), 'texts under a button').toEqual([])
+}
+
+function textsUnderButtons(): string[] {
+  const buttons = [...document.querySelectorAll('main button, main a.inline-flex')]
+  const texts = document.createTreeWalker(document.querySelector('main') ?? document.body, NodeFilter.SHOW_TEXT)
+  const found: string[] = []
+  for (let text = texts.nextNode(); text; text = texts.nextNode()) {
+    if (text.parentElement?.closest('.sr-only') || text.textContent?.trim() === '') continue
+    const range = document.createRange()
+    range.selectNodeContents(text)
+    const under = (button: Element) => {
+      const over = button.getBoundingClientRect()
+      const meets = (one: DOMRect) => one.left < over.right - 1 && one.right > over.left + 1 && one.top < over.bottom - 1 && one.bottom > over.top + 1
+      return !button.contains(text) && [...range.getClientRects()].some(meets)
+    }
+    if (buttons.some(under)) found.push(text.textContent ?? '')
+  }
+  return found
 }
 
 export async function picture(page: Page, name: string) {
+  // What sticks to the window is where it belongs only at the top of a whole page.
+  await page.evaluate(() => {
+    scrollTo(0, 0)
+  })
   await page.screenshot({ path: join(folder, 'screenshots', `${name}.png`), fullPage: true, animations: 'disabled' })
 }
 
