@@ -35,6 +35,22 @@ for (const viewport of SIZES) {
           }
         })
 
+        test(`a new token is accessible and fits at ${look}`, async ({ page }) => {
+          await page.addInitScript((chosen) => {
+            localStorage.setItem('windflow.language', chosen)
+          }, language)
+          await page.goto('/environments/add/edge')
+          await page.locator('form button[type=submit]').click()
+          await expect(page.getByRole('tab')).toHaveCount(4)
+          for (const tab of await page.getByRole('tab').all()) {
+            await tab.click()
+            await expect(page.getByRole('tabpanel')).toContainText('wfe1_')
+            await expectToFit(page)
+          }
+          await expectAccessible(page)
+          await picture(page, `${look}/token`)
+        })
+
         test(`signing in is accessible and fits at ${look}`, async ({ page, context }) => {
           await context.clearCookies()
           await page.addInitScript((chosen) => {

@@ -7,11 +7,12 @@ import { fileURLToPath } from 'node:url'
 const BYTES_MAX = 150_000
 /** Where the walk put it, and what it is called in the documents. */
 const PICTURES = {
-  '1440-light-en/environments': 'environments',
-  '1440-dark-en/environment': 'environment-dark',
+  environment: 'environment',
   'add-host-waiting': 'add-host',
   'add-host-pending': 'add-host-approval',
   'environment-offline': 'environment-offline',
+  '1440-dark-en/environments': 'environments-dark',
+  '1440-light-fr/environments-add': 'add-environment-fr',
   '390-light-fr/environments': 'phone-environments-fr',
   '390-dark-en/environment': 'phone-environment-dark',
 }
