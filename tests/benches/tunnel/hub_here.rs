@@ -4,10 +4,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
     AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
@@ -70,26 +72,26 @@ impl HubHere {
 
     /// Enrolls an agent for `engine` over this transport, and waits for its
     /// session. There is one agent at most for each transport.
-    pub async fn agent(&self, engine: &str, transport: TransportKind) -> (Agent, Arc<Session>) {
+    pub async fn agent(&self, engine: &str, transport: TransportKind) -> (KeptAgent, Arc<Session>) {
         let name = if transport == TransportKind::Quic { "quic" } else { "websocket" };
-        let mut agent = Agent::new(
-            name,
-            AgentOptions {
-                hub_url: format!("http://{}", self.address),
-                engine: engine.to_owned(),
-                transport: name.to_owned(),
-                namespace: None,
-                resolver: None,
-                environment: Vec::new(),
-            },
-        );
-        let mut command = Command::new(places::built("windflow-hub"));
-        command.arg("--data-dir").arg(self.data.path()).args(["token", "create", "bench", "--print", "token"]);
-        // This blocks one of the runtime's threads while another one answers.
-        // The agent dies with the thread that starts it, so it must be one that stays.
-        agent.enroll(&run(&mut command, ONLINE).succeeded()).succeeded();
-        agent.run();
-        (agent, self.session(transport).await)
+        let options = AgentOptions {
+            hub_url: format!("http://{}", self.address),
+            engine: engine.to_owned(),
+            transport: name.to_owned(),
+            namespace: None,
+            resolver: None,
+            environment: Vec::new(),
+        };
+        let mut token = Command::new(places::built("windflow-hub"));
+        token.arg("--data-dir").arg(self.data.path()).args(["token", "create", "bench", "--print", "token"]);
+        let kept = KeptAgent::start(move || {
+            let mut agent = Agent::new(name, options);
+            agent.enroll(&run(&mut token, ONLINE).succeeded()).succeeded();
+            agent.run();
+            agent
+        });
+        let kept = kept.await;
+        (kept, self.session(transport).await)
     }
 
     async fn session(&self, transport: TransportKind) -> Arc<Session> {
@@ -109,6 +111,49 @@ impl Drop for HubHere {
     fn drop(&mut self) {
         self.app.lifecycle.soft.cancel();
         self.app.lifecycle.hard.cancel();
+    }
+}
+
+/// An agent with a thread of its own: its process dies with the thread that
+/// starts it, and to wait for it on one of the runtime's would be to wait for
+/// the hub there.
+pub struct KeptAgent {
+    process_id: i32,
+    /// Dropped first, which ends the thread.
+    _stop: mpsc::SyncSender<()>,
+    _thread: Joined,
+}
+
+impl KeptAgent {
+    async fn start(start: impl FnOnce() -> Agent + Send + 'static) -> Self {
+        let (stop, stopped) = mpsc::sync_channel(0);
+        let (run, runs) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let agent = start();
+            run.send(agent.process_id()).expect("somebody waits for it");
+            stopped.recv().expect_err("nothing is ever sent");
+            drop(agent);
+        });
+        let process_id = runs.await.expect("the agent was started");
+        Self { process_id, _stop: stop, _thread: Joined(Some(thread)) }
+    }
+
+    /// Its process.
+    pub const fn process_id(&self) -> i32 {
+        self.process_id
+    }
+}
+
+/// A thread that is waited for.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(Err(panic)) = self.0.take().map(JoinHandle::join)
+            && !std::thread::panicking()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 
