@@ -24,8 +24,9 @@ use super::table::{Limit, Row, Unit, Way};
 const SETTLED_AFTER: Duration = Duration::from_secs(4);
 /// How long the idle hub's processor time is counted: two heartbeats.
 const COUNTED: Duration = Duration::from_secs(20);
-/// By now the hub has closed the connections that it kept to the engines.
-const NOTHING_KEPT_AFTER: Duration = Duration::from_secs(20);
+/// By now the hub has closed the connections that it kept to the engines: those
+/// that rested for 15 seconds, at which it looks every 15 seconds.
+const NOTHING_KEPT_AFTER: Duration = Duration::from_secs(35);
 
 /// What the fleet costs over one transport.
 struct Cost {
