@@ -70,7 +70,7 @@ pub async fn enroll_all(url: &str, folder: &Path) {
 pub async fn run_fleet(folder: &Path, url: &str, transport: &str) {
     let url: HubUrl = url.parse().expect("the harness gives a good URL");
     let choice: TransportChoice = transport.parse().expect("a transport's name");
-    let socket = folder.join(format!("engine-{transport}.sock"));
+    let socket = folder.join(format!("engine-{}.sock", std::process::id()));
     let slots = Arc::new(Semaphore::new(DIALS));
     let (mut tasks, mut online) = (JoinSet::new(), JoinSet::new());
     tasks.spawn(simulated_engine::serve(simulated_engine::listen(&socket)));
