@@ -201,7 +201,8 @@ impl Site<'_> {
         );
         let path = self.write("apache.conf", &whole);
         let mut command = Command::new(places::installed("apache2"));
-        command.arg("-D").arg("FOREGROUND").arg("-f").arg(path);
+        // One process: those that it would start outlive it when it is killed.
+        command.arg("-X").arg("-f").arg(path);
         command
     }
 
