@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::Router;
+use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
@@ -55,8 +56,9 @@ struct TooMany;
 
 /// Where agents go on that speak the tunnel's own TLS to the TCP door.
 pub trait AgentDoor: Send + Sync + 'static {
-    /// Takes a connection of which the first message was read. Returns at once.
-    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr);
+    /// Takes a connection of which the first message was read, and comes back
+    /// once it is a session or none: until then it counts as a stranger's.
+    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr) -> BoxFuture<'static, ()>;
 }
 
 /// The bound doors, not open yet.

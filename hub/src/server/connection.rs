@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::server::Acceptor;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tower::ServiceExt;
 
@@ -66,24 +67,37 @@ async fn peek(stream: &TcpStream) -> std::io::Result<u8> {
 
 /// Agents that speak the tunnel's own TLS go on at their door.
 async fn serve_tls(stream: TcpStream, address: SocketAddr, doors: Doors) {
+    let by = Instant::now() + HANDSHAKE_DEADLINE;
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+    let Ok(begun) = in_time(by, address, hello).await else { return };
+    if is_agents(&begun.client_hello()) {
+        return doors.agents.take(begun, address.ip()).await;
+    }
     let handshake = async {
-        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        if is_agents(&begun.client_hello()) {
-            doors.agents.take(begun, address.ip());
-            return Ok(None);
-        }
         let _turn = match doors.proxies.trust(address.ip()) {
             true => doors.handshakes.take_any().await,
             false => doors.handshakes.take(address.ip()).await,
         };
-        begun.into_stream(doors.tls.clone()).await.map(Some)
+        begun.into_stream(doors.tls.clone()).await
     };
-    match tokio::time::timeout(HANDSHAKE_DEADLINE, handshake).await {
-        Ok(Ok(Some(stream))) => serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await,
-        Ok(Ok(None)) => {}
+    let Ok(stream) = in_time(by, address, handshake).await else { return };
+    serve_http(stream, Peer::Tcp { address, scheme: Scheme::Https }, doors).await;
+}
+
+/// Why a handshake came to nothing is on record.
+struct NoHandshake;
+
+async fn in_time<T>(
+    by: Instant,
+    address: SocketAddr,
+    step: impl Future<Output = std::io::Result<T>>,
+) -> Result<T, NoHandshake> {
+    match tokio::time::timeout_at(by, step).await {
+        Ok(Ok(done)) => return Ok(done),
         Ok(Err(error)) => tracing::debug!(%address, %error, "TLS handshake failed"),
         Err(_) => tracing::debug!(%address, "TLS handshake took too long"),
     }
+    Err(NoHandshake)
 }
 
 /// Serves HTTP/1.1 on `stream`. When the hub is asked to finish, the request

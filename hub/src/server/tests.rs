@@ -24,6 +24,7 @@ struct OpenHub {
     directory: tempfile::TempDir,
     address: SocketAddr,
     lifecycle: Lifecycle,
+    connections: Arc<Semaphore>,
 }
 
 impl OpenHub {
@@ -45,9 +46,9 @@ impl OpenHub {
         let plan = DoorPlan { address: options.listen, certificate, proxies, agents, socket };
         let lifecycle = Lifecycle::default();
         let server = Server::bind(plan, router::build(hub.app.clone()), lifecycle.clone()).unwrap();
-        let address = server.address().unwrap();
+        let (address, connections) = (server.address().unwrap(), server.doors.connections.clone());
         server.serve();
-        Self { hub, directory, address, lifecycle }
+        Self { hub, directory, address, lifecycle, connections }
     }
 
     async fn tcp(&self) -> TcpStream {
@@ -122,6 +123,27 @@ async fn an_agent_finds_the_tunnels_own_tls_on_the_same_port() {
     };
     knock(actual).await.unwrap();
     assert!(ask(open.tls().await, "/healthz").await.starts_with("HTTP/1.1 200 OK"));
+}
+
+#[tokio::test]
+async fn an_agent_counts_as_a_connection_until_it_has_shown_who_it_is() {
+    let open = OpenHub::start().await;
+    // One is kept ready for the next to come.
+    let left = CONNECTIONS_MAX - 1;
+    let trust = FleetTrust { pins: vec![KeyDigest([0; 32])], hub: None };
+    let tls = client_config(Purpose::Enroll, trust, None).unwrap();
+    let mut session =
+        rustls::ClientConnection::new(tls.config(), ServerName::try_from("hub.invalid").unwrap()).unwrap();
+    let mut hello = Vec::new();
+    session.write_tls(&mut hello).unwrap();
+    let mut stalled = open.tcp().await;
+    stalled.write_all(&hello).await.unwrap();
+    stalled.read_u8().await.unwrap();
+    assert_eq!(open.connections.available_permits(), left - 1);
+    drop(stalled);
+    while open.connections.available_permits() < left {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]

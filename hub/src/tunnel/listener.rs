@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -99,7 +100,8 @@ impl<G: Gatekeeper> Listener<G> {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let accepting = tls::hub::accept(io, Arc::clone(&self.inner.tls));
-        self.spawn_stream(accepting, from);
+        let listener = self.clone();
+        self.inner.tracker.spawn(async move { listener.serve_and_log(accepting, from).await });
     }
 
     /// Takes QUIC connections until `stop`, then closes the endpoint once its
@@ -128,17 +130,14 @@ impl<G: Gatekeeper> Listener<G> {
         endpoint.close(0u32.into(), b"the hub is shutting down");
     }
 
-    fn spawn_stream<S, F>(&self, accepting: F, from: IpAddr)
+    async fn serve_and_log<S, F>(&self, accepting: F, from: IpAddr)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        F: Future<Output = Result<(TlsStream<S>, Peer), TlsError>> + Send + 'static,
+        F: Future<Output = Result<(TlsStream<S>, Peer), TlsError>>,
     {
-        let listener = self.clone();
-        self.inner.tracker.spawn(async move {
-            if let Err(failure) = listener.serve_stream(accepting, from).await {
-                tracing::info!(%from, reason = %failure, "agent connection failed");
-            }
-        });
+        if let Err(failure) = self.serve_stream(accepting, from).await {
+            tracing::info!(%from, reason = %failure, "agent connection failed");
+        }
     }
 
     async fn serve_stream<S, F>(&self, accepting: F, from: IpAddr) -> Result<(), Failure>
@@ -226,8 +225,12 @@ impl<G: Gatekeeper> Listener<G> {
 }
 
 impl<G: Gatekeeper> AgentDoor for Listener<G> {
-    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr) {
-        self.spawn_stream(tls::hub::accept_begun(begun, Arc::clone(&self.inner.tls)), from);
+    fn take(&self, begun: StartHandshake<TcpStream>, from: IpAddr) -> BoxFuture<'static, ()> {
+        let listener = self.clone();
+        Box::pin(async move {
+            let accepting = tls::hub::accept_begun(begun, Arc::clone(&listener.inner.tls));
+            listener.serve_and_log(accepting, from).await;
+        })
     }
 }
 
