@@ -21,6 +21,6 @@ pub mod session;
 
 pub use admission::{Arrival, admit};
 pub use feed::{Feed, News};
-pub use gatekeeper::{Admitted, Gatekeeper, Identity};
+pub use gatekeeper::{Admitted, Gatekeeper, Identity, Withdrawn};
 pub use registry::Registry;
 pub use session::{Session, StreamError};

@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::tunnel::session::{Session, SessionFacts};
-use crate::tunnel::{Admitted, Gatekeeper, Identity};
+use crate::tunnel::{Admitted, Gatekeeper, Identity, Withdrawn};
 
 /// How long after its end a certificate may still be renewed.
 const RECOVERY_WINDOW: Duration = Duration::from_secs(180 * 24 * 60 * 60);
@@ -83,9 +83,14 @@ impl Gatekeeper for Fleet {
         }
     }
 
-    async fn connected(&self, session: &Session) {
-        if let Err(error) = self.note_connected(session).await {
-            tracing::error!(session.id = %session.id, %error, "a connection was not recorded");
+    async fn connected(&self, session: &Session) -> Result<(), Withdrawn> {
+        match self.note_connected(session).await {
+            Ok(standing) => standing,
+            Err(error) => {
+                tracing::error!(session.id = %session.id, %error, "a connection was not recorded");
+                // Nothing is decided over what the hub reaches by itself.
+                session.agent.map_or(Ok(()), |_| Err(Withdrawn("the hub could not decide: its own log says why")))
+            }
         }
     }
 
@@ -303,26 +308,29 @@ impl Fleet {
         Ok(Some(certificate))
     }
 
-    async fn note_connected(&self, session: &Session) -> Result<(), DbError> {
+    async fn note_connected(&self, session: &Session) -> Result<Result<(), Withdrawn>, DbError> {
         let now = self.base.clock.now();
         let mut tx = self.base.db.write_vital().await?;
         environments::mark_connected(&mut tx, session.environment, &session.facts.agent_version, now).await?;
         let Some(agent) = session.agent else {
-            return tx.commit().await;
+            return tx.commit().await.map(Ok);
         };
         agents::mark_connected(&mut tx, agent, &session.facts.host, now).await?;
         let row = agents::find(&mut tx, agent).await?;
         tx.commit().await?;
-        // What was decided between the session's admission and its entry in the registry.
-        match row.map(|row| (row.state(), u64::try_from(row.generation).ok())) {
-            None | Some((AgentState::Revoked, _)) => session.close("the agent was revoked"),
+        Ok(match row.map(|row| (row.state(), u64::try_from(row.generation).ok())) {
+            None | Some((AgentState::Revoked, _)) => Err(Withdrawn("the agent was revoked")),
             Some((_, generation)) if generation != Some(session.generation) => {
-                session.close("the agent's identity was replaced");
+                Err(Withdrawn("the agent's identity was replaced"))
             }
-            Some((AgentState::Active, _)) if session.standing() == Standing::PendingApproval => session.approve(),
-            Some((AgentState::Active | AgentState::Pending, _)) => {}
-        }
-        Ok(())
+            Some((AgentState::Active, _)) => {
+                if session.standing() == Standing::PendingApproval {
+                    session.approve();
+                }
+                Ok(())
+            }
+            Some((AgentState::Pending, _)) => Ok(()),
+        })
     }
 
     async fn note_disconnected(&self, session: &Session) -> Result<(), DbError> {

@@ -389,14 +389,18 @@ on_both_engines! {
         test.fleet.approve_agent(enrolled.agent, &Actor::System).await.unwrap();
         let (connection, _agent) = windflow_protocol::transport::memory::pair();
         let session = Session::for_tests(connection, &admitted);
-        test.fleet.connected(&session).await;
+        test.fleet.connected(&session).await.unwrap();
         assert_eq!(session.standing(), Standing::Active, "it was approved meanwhile");
 
         let minted = test.fleet.reissue_agent(enrolled.agent, &Actor::System).await.unwrap().unwrap();
         let token = EnrollmentToken::parse(&minted.token).unwrap();
         test.enroll(&token, &TestHost::new("edge-1")).await.unwrap();
-        test.fleet.connected(&session).await;
-        assert!(session.ended().await.contains("replaced"), "its key is no longer the agent's");
+        let withdrawn = test.fleet.connected(&session).await.unwrap_err();
+        assert!(withdrawn.to_string().contains("replaced"), "its key is no longer the agent's");
+
+        test.fleet.revoke_agent(enrolled.agent, "the host was sold", &Actor::System).await.unwrap();
+        let withdrawn = test.fleet.connected(&session).await.unwrap_err();
+        assert!(withdrawn.to_string().contains("revoked"), "it is shut out");
     }
 
     async fn a_reloaded_fleet_has_the_same_keys(db) {

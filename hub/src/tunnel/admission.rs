@@ -19,7 +19,7 @@ use windflow_protocol::transport::{Connection, Priority, Stream};
 use windflow_protocol::version::ProtocolVersion;
 
 use super::feed::News;
-use super::gatekeeper::{Admitted, Gatekeeper, Identity};
+use super::gatekeeper::{Admitted, Gatekeeper, Identity, Withdrawn};
 use super::registry::{Registry, Taken};
 use super::session::{OUTBOX_MAX, Session, SessionFacts};
 use crate::clock::Timestamp;
@@ -89,6 +89,8 @@ enum Refusal {
     Rejected(Rejected),
     #[error("the connection cannot carry a stream: {0}")]
     Open(#[from] windflow_protocol::transport::OpenError),
+    #[error(transparent)]
+    Withdrawn(#[from] Withdrawn),
 }
 
 async fn begin<G: Gatekeeper>(arrival: Arrival, registry: &Registry, gatekeeper: &G) -> Result<Begun, Refusal> {
@@ -170,7 +172,7 @@ async fn welcome<G: Gatekeeper>(
     session: &Session,
     admitted: &Admitted,
     version: ProtocolVersion,
-) -> Result<(), CodecError> {
+) -> Result<(), Refusal> {
     let welcome = Welcome {
         version,
         capabilities: session.capabilities,
@@ -183,13 +185,11 @@ async fn welcome<G: Gatekeeper>(
     };
     write_message(control, &HelloReply::Welcome(welcome)).await?;
     let ack: Ack = read_message(control).await?;
-    // Before the database is asked, so that a decision is seen either by its
-    // maker, who looks for the session, or by `connected`, which looks for it.
-    session.stands.store(true, Ordering::Release);
     if let Some(agent) = session.agent {
         gatekeeper.acknowledged(agent, ack.ticket).await;
     }
-    gatekeeper.connected(session).await;
+    gatekeeper.connected(session).await?;
+    session.stands.store(true, Ordering::Release);
     Ok(())
 }
 

@@ -34,6 +34,11 @@ pub struct Admitted {
     pub ticket: Ticket,
 }
 
+/// Why a session that was admitted is not wanted any more.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Withdrawn(pub &'static str);
+
 /// Decides what the tunnel must not decide. Implemented by the fleet.
 pub trait Gatekeeper: Send + Sync + 'static {
     /// Exchanges a token for an identity. Never fails: a refusal is a reply.
@@ -53,8 +58,13 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// The agent has stored the ticket.
     fn acknowledged(&self, agent: AgentId, ticket: Ticket) -> impl Future<Output = ()> + Send;
 
-    /// The session stands in the registry.
-    fn connected(&self, session: &Session) -> impl Future<Output = ()> + Send;
+    /// The session has its place in the registry and is about to stand. It is
+    /// put on record, and what was decided since its admission is heeded here:
+    /// who decides from now on finds it in its place.
+    ///
+    /// # Errors
+    /// [`Withdrawn`] when it must not stand after all.
+    fn connected(&self, session: &Session) -> impl Future<Output = Result<(), Withdrawn>> + Send;
 
     /// The session has left the registry.
     fn disconnected(&self, session: &Session) -> impl Future<Output = ()> + Send;

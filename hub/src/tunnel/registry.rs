@@ -47,8 +47,13 @@ impl Registry {
     /// # Errors
     /// [`StreamError::Offline`], at once, where there is none.
     pub fn of(&self, environment: EnvironmentId) -> Result<Arc<Session>, StreamError> {
-        let session = self.read().by_environment.get(&environment).cloned();
-        session.filter(|session| session.stands()).ok_or(StreamError::Offline)
+        self.seated(environment).filter(|session| session.stands()).ok_or(StreamError::Offline)
+    }
+
+    /// The session that has the environment's place, also while it does not
+    /// stand yet: for those who decide over it.
+    pub fn seated(&self, environment: EnvironmentId) -> Option<Arc<Session>> {
+        self.read().by_environment.get(&environment).cloned()
     }
 
     /// A session by its own id; `None` once it has ended.
@@ -104,9 +109,10 @@ impl Registry {
         }
     }
 
-    /// Ends the environment's session, if there is one.
+    /// Ends the environment's session, if there is one, also one that does not
+    /// stand yet.
     pub fn close(&self, environment: EnvironmentId, reason: &str) {
-        if let Ok(session) = self.of(environment) {
+        if let Some(session) = self.seated(environment) {
             session.close(reason);
             self.leave(&session);
         }

@@ -37,8 +37,9 @@ pub struct SessionFacts {
     pub since: Timestamp,
 }
 
-/// One live session. It has its place in the registry from welcome to close,
-/// and is found there once the agent has acknowledged the welcome.
+/// One live session. It has its place in the registry from welcome to close.
+/// Whoever wants a stream finds it there once the agent has acknowledged the
+/// welcome and that is on record; whoever decides over it, from the welcome on.
 #[derive(Debug)]
 pub struct Session {
     /// The session's own id.
@@ -53,7 +54,7 @@ pub struct Session {
     pub facts: SessionFacts,
     /// What both ends can do.
     pub capabilities: Capabilities,
-    /// Whether the agent has acknowledged its welcome.
+    /// Whether the agent has acknowledged its welcome, and nobody withdrew it.
     pub(super) stands: AtomicBool,
     pub(super) connection: Connection,
     pub(super) standing: watch::Sender<Standing>,
@@ -180,7 +181,7 @@ impl Session {
         self.engine.send_replace(status);
     }
 
-    /// Whether the agent has acknowledged its welcome.
+    /// Whether the agent has acknowledged its welcome, and nobody withdrew it.
     pub(super) fn stands(&self) -> bool {
         self.stands.load(Ordering::Acquire)
     }

@@ -15,8 +15,6 @@ use crate::wait;
 
 /// How long a hub may take from its start to its first answer.
 const START_DEADLINE: Duration = Duration::from_secs(30);
-/// How long the beginning of a session may take to be on record.
-const RECORDED: Duration = Duration::from_secs(10);
 /// How long a hub may take to end in good order.
 const END_DEADLINE: Duration = Duration::from_secs(35);
 /// How long a command or a request may take.
@@ -310,17 +308,13 @@ impl Hub {
         })
     }
 
-    /// When the session of the agent of this name began. A session stands a
-    /// moment before that is on record.
+    /// When the session of the agent of this name began.
     ///
     /// # Panics
-    /// When the hub knows no such agent, or it has had none after 10 seconds.
+    /// When the hub knows no such agent, or it never had one.
     pub fn connected_at(&self, name: &str) -> String {
-        wait::until(&format!("{name}'s session on record"), RECORDED, || {
-            let body = self.request("GET", &format!("/api/v1/agents?name={name}"), "").body;
-            let list: serde_json::Value = serde_json::from_str(&body).expect("a list is JSON");
-            list["items"][0]["connected_at"].as_str().map(ToOwned::to_owned)
-        })
+        let list = self.read(&format!("/api/v1/agents?name={name}"));
+        list["items"][0]["connected_at"].as_str().expect("a session began").to_owned()
     }
 
     /// Sends a request with the administrator's token.

@@ -60,7 +60,7 @@ impl Fleet {
         store::accept_refused_ticket(&mut tx, id, row.highest_ticket()).await?;
         audit::record(&mut tx, Entry::new(by, Action::AgentApprove, &id.to_string()), self.base.clock.now()).await?;
         tx.commit().await?;
-        if let Ok(session) = self.base.sessions.of(row.environment()) {
+        if let Some(session) = self.base.sessions.seated(row.environment()) {
             session.approve();
         }
         self.tell_of(&row);
@@ -118,7 +118,7 @@ impl Fleet {
         if let Some(row) = &row {
             self.tell_of(row);
         }
-        if let Some(session) = row.and_then(|row| self.base.sessions.of(row.environment()).ok()) {
+        if let Some(session) = row.and_then(|row| self.base.sessions.seated(row.environment())) {
             self.base.sessions.leave(&session);
             session.dismiss(ToAgent::Revoked { reason: reason.to_owned() }).await;
         }

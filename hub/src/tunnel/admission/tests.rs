@@ -15,6 +15,8 @@ use super::*;
 struct Open {
     agent: Option<AgentId>,
     renewals: AtomicUsize,
+    /// While true, a session that is about to stand is still being looked at.
+    undecided: watch::Sender<bool>,
 }
 
 impl Gatekeeper for Open {
@@ -39,7 +41,10 @@ impl Gatekeeper for Open {
 
     async fn acknowledged(&self, _: AgentId, _: Ticket) {}
 
-    async fn connected(&self, _: &Session) {}
+    async fn connected(&self, _: &Session) -> Result<(), Withdrawn> {
+        self.undecided.subscribe().wait_for(|undecided| !undecided).await.unwrap();
+        Ok(())
+    }
 
     async fn disconnected(&self, _: &Session) {}
 
@@ -94,6 +99,34 @@ async fn an_agent_that_never_acknowledges_its_welcome_is_not_online_and_keeps_no
     assert_eq!(registry.places(), 1);
     agent.hub.join_next().await.unwrap().unwrap();
     assert_eq!(registry.places(), 0);
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_on_record_yet_carries_nothing_and_is_found_by_those_who_decide() {
+    let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
+    for withdrawn in [true, false] {
+        gatekeeper.undecided.send_replace(true);
+        let mut agent = Agent::arrive(&registry, &gatekeeper);
+        let mut control = agent.greet().await;
+        write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
+        while gatekeeper.undecided.receiver_count() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(registry.of(agent.environment).is_err());
+        if withdrawn {
+            registry.close(agent.environment, "the agent was revoked");
+            assert_eq!(agent.connection.closed().await.to_string(), "closed by the other end: the agent was revoked");
+        }
+        gatekeeper.undecided.send_replace(false);
+        if withdrawn {
+            agent.hub.join_next().await.unwrap().unwrap();
+        } else {
+            while registry.of(agent.environment).is_err() {
+                tokio::task::yield_now().await;
+            }
+        }
+        assert_eq!(registry.len(), usize::from(!withdrawn));
+    }
 }
 
 #[tokio::test]
