@@ -4,7 +4,6 @@
 mod comeback;
 mod fleet;
 mod process;
-mod simulated_engine;
 
 use std::path::Path;
 use std::process::Command;
@@ -27,6 +26,10 @@ const COUNTED: Duration = Duration::from_secs(20);
 /// By now the hub has closed the connections that it kept to the engines: those
 /// that rested for 15 seconds, at which it looks every 15 seconds.
 const NOTHING_KEPT_AFTER: Duration = Duration::from_secs(35);
+
+/// What each engine is asked for, and how many bytes it answers with.
+const ANSWER_PATH: &str = "/v1.41/containers/json";
+const ANSWER: usize = 64 * 1024;
 
 /// What the fleet costs over one transport.
 struct Cost {
@@ -104,8 +107,8 @@ fn ask_each(hub: &Hub) {
     runtime().block_on(async {
         for environment in environments {
             let mut client = Target::through(hub, &environment.id).connect().await;
-            let answer = client.ask("GET", simulated_engine::ANSWER_PATH, "").await;
-            assert_eq!(answer.len(), simulated_engine::ANSWER, "the whole answer comes");
+            let answer = client.ask("GET", ANSWER_PATH, "").await;
+            assert!(answer.len() >= ANSWER, "{} bytes came", answer.len());
         }
     });
 }

@@ -19,8 +19,7 @@ use windflow_protocol::capability::Capabilities;
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::tls::client_config;
 use windflow_protocol::token::EnrollmentToken;
-
-use super::simulated_engine;
+use windflow_tests::simulated::SimulatedEngine;
 
 /// The part of this program that enrolls the fleet: `enroll URL FOLDER`.
 pub const ENROLL_PART: &str = "enroll";
@@ -29,6 +28,8 @@ pub const FLEET_PART: &str = "fleet";
 
 /// Agents of the fleet.
 pub const AGENTS: usize = 1000;
+/// Containers of its engine: their list has 64 KiB.
+const CONTAINERS: usize = 250;
 /// Dials under way at once.
 const DIALS: usize = 32;
 /// How long the fleet may take to enroll, and to come online.
@@ -70,11 +71,11 @@ pub async fn enroll_all(url: &str, folder: &Path) {
 pub async fn run_fleet(folder: &Path, url: &str, transport: &str) {
     let url: HubUrl = url.parse().expect("the harness gives a good URL");
     let choice: TransportChoice = transport.parse().expect("a transport's name");
-    let socket = folder.join(format!("engine-{}.sock", std::process::id()));
+    let simulated = SimulatedEngine::start();
+    simulated.set_containers(CONTAINERS);
     let slots = Arc::new(Semaphore::new(DIALS));
     let (mut tasks, mut online) = (JoinSet::new(), JoinSet::new());
-    tasks.spawn(simulated_engine::serve(simulated_engine::listen(&socket)));
-    let engine = Arc::new(Engine::new(EngineAddress::Unix(socket)));
+    let engine = Arc::new(Engine::new(EngineAddress::Unix(simulated.socket())));
     for number in 0..AGENTS {
         let credentials = credentials(folder, number);
         let mut session = credentials.session();

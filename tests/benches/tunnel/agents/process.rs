@@ -7,25 +7,26 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use tokio::task::JoinSet;
 use windflow_tests::product::{Agent, AgentOptions, Hub};
+use windflow_tests::simulated::{Conduct, SimulatedEngine};
 
 use super::super::engine::client::{Target, Upgrade};
 use super::super::meter::{WORKERS, block_on, peak_mib};
 use super::super::table::{Limit, Row, Unit, Way};
-use super::simulated_engine;
 
 const STREAMS: usize = 64;
 const STALLED: usize = 20;
 /// For how long the others read.
 const READ_FOR: Duration = Duration::from_secs(4);
 
+/// A path whose answer does not end.
+const ENDLESS: &str = "/images/endless/get";
+
 /// An agent over each transport.
 pub fn measure() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let socket = folder.path().join("engine.sock");
-    let [websocket, quic] = block_on(WORKERS, async move {
-        let mut engine = JoinSet::new();
-        engine.spawn(simulated_engine::serve(simulated_engine::listen(&socket)));
-        let address = format!("unix://{}", socket.display());
+    let [websocket, quic] = block_on(WORKERS, async {
+        let engine = SimulatedEngine::start();
+        engine.set_conduct(ENDLESS, Conduct::Endless);
+        let address = engine.address();
         let hub = Hub::start();
         let mut peaks = [0.0; 2];
         for (transport, peak) in ["websocket", "quic"].into_iter().zip(&mut peaks) {
@@ -50,7 +51,7 @@ async fn load(target: &Target) {
         let target = target.clone();
         readers.spawn(async move {
             let mut client = target.connect().await;
-            let answer = client.send("GET", simulated_engine::POUR_PATH, "", Upgrade::None).await;
+            let answer = client.send("GET", ENDLESS, "", Upgrade::None).await;
             assert!(answer.status().is_success(), "{}", answer.status());
             let mut body = answer.into_body();
             if number < STALLED {
