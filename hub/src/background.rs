@@ -33,6 +33,20 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }
+    give_memory_back();
+}
+
+/// Has the allocator give back what has been free for ten seconds, also where
+/// no thread asks it for memory meanwhile. Not from the beginning: it would keep
+/// as long what the master key's derivation took. A static program cannot: the
+/// allocator asks the dynamic linker how to start its thread.
+fn give_memory_back() {
+    if cfg!(target_feature = "crt-static") {
+        return;
+    }
+    if let Err(error) = tikv_jemalloc_ctl::background_thread::write(true) {
+        tracing::debug!(%error, "free memory is given back only beside other work");
+    }
 }
 
 /// Looks at the files of the port's certificate for as long as the hub runs,
