@@ -364,6 +364,7 @@ install_agent() {
   check_conflicts
   if [ -n "$dry_run" ]; then
     plan
+    plan_identity
     return 0
   fi
   choose_bin
@@ -453,9 +454,15 @@ check_foreign() {
 plan() {
   say "would install the $what for $platform, SHA-256 $expected, to $BIN"
   say "would run it as a service of $service"
-  [ -z "$must_enroll" ] || say "would enroll this host at$hubs"
-  [ -n "$must_enroll" ] || say "would keep this host's identity"
   status=planned
+}
+
+plan_identity() {
+  if [ -n "$must_enroll" ]; then
+    say "would enroll this host at$hubs"
+  else
+    say "would keep this host's identity"
+  fi
 }
 
 obtain_agent() {
@@ -708,6 +715,10 @@ uninstall() {
     agent) kept_state=$STATE ;;
     hub) kept_state=$DATA ;;
   esac
+  if [ -n "$dry_run" ]; then
+    plan_removal
+    return 0
+  fi
   status=uninstalled
   if [ ! -f "$manifest" ]; then
     say "nothing is installed here by this script"
@@ -729,6 +740,22 @@ uninstall() {
   say "the $what is removed"
   [ -n "$purge" ] || say "its state is kept in $kept_state; --uninstall --purge removes that too"
   [ "$what" = hub ] || say "the hub still lists this host: windflow-hub environment remove NAME"
+}
+
+plan_removal() {
+  status=planned
+  if [ -f "$manifest" ]; then
+    service=$(recorded service)
+    say "would stop the service windflow-$what and remove:"
+    sed -n 's/^file /  /p' "$manifest" >&2
+  else
+    say "nothing is installed here by this script"
+  fi
+  if [ -n "$purge" ]; then
+    say "would remove $kept_state with all that is in it"
+  else
+    say "would keep $kept_state"
+  fi
 }
 
 purge_state() {
@@ -1013,9 +1040,8 @@ install_hub() {
   docker_group=''
   [ "$engine" = none ] || [ ! -S /var/run/docker.sock ] || docker_group=$(stat -c %G /var/run/docker.sock)
   [ "$docker_group" != root ] && [ "$docker_group" != UNKNOWN ] || docker_group=''
-  must_enroll=yes
   if [ -n "$dry_run" ]; then
-    expected=$(digest_of "$hub_file") hubs=' nowhere: it is the hub'
+    expected=$(digest_of "$hub_file")
     plan
     return 0
   fi
@@ -1125,10 +1151,25 @@ await_hub() {
     waited=$((waited + 1))
   done
   say "the hub is ready: https://$(uname -n):${listen##*:}"
-  code=$(hub_log | sed -n '/Set it up with this code/,$p' | sed -n 's/^ *\([A-Za-z0-9-]\{8,\}\) *$/\1/p' | tail -n 1)
+  for address in $(hostname -I 2>/dev/null); do
+    case $address in
+      *:*) ;;
+      *) say "  or https://$address:${listen##*:}" ;;
+    esac
+  done
+  show_certificate
+  # There is a code only until the hub has its first user.
+  code=$("$BIN/windflow-hub" --data-dir "$DATA" setup-code 2>/dev/null) || code=''
   if [ -n "$code" ]; then
     say "set it up there with the code $code, or run: windflow-hub user add NAME --role administrator --password-stdin"
   fi
+}
+
+# What a browser shows of a certificate that it does not know.
+show_certificate() {
+  [ -f "$DATA/tls/cert.pem" ] && has base64 || return 0
+  digest=$(sed '/^-----/d' "$DATA/tls/cert.pem" | base64 -d | sha256sum) || return 0
+  say "its certificate is self-signed, so browsers warn of it; its SHA-256 fingerprint is ${digest%% *}"
 }
 
 hub_log() {

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
 
@@ -28,9 +28,10 @@ pub struct Cli {
     /// How to write the log, to standard error.
     #[arg(long, global = true, value_enum, default_value = "text")]
     log_format: LogFormat,
-    /// How much to log: error, warn, info, debug or trace.
-    #[arg(long, global = true, default_value = "info", env = "WINDFLOW_LOG")]
-    log_level: Targets,
+    /// How much to log: error, warn, info, debug or trace. Unless said, info
+    /// while the agent runs, and warn beside answers for people.
+    #[arg(long, global = true, env = "WINDFLOW_LOG")]
+    log_level: Option<Targets>,
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -119,7 +120,11 @@ enum Output {
 fn start_log(cli: &Cli) {
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
     let registry = tracing_subscriber::registry();
-    let level = cli.log_level.clone();
+    let usual = match cli.command {
+        Command::Enroll(_) | Command::Run(_) => LevelFilter::INFO,
+        Command::Status(_) | Command::Doctor(_) | Command::Uninstall(_) => LevelFilter::WARN,
+    };
+    let level = cli.log_level.clone().unwrap_or_else(|| Targets::new().with_default(usual));
     let started = match cli.log_format {
         LogFormat::Text => registry.with(lines.with_ansi(false).with_filter(level)).try_init(),
         LogFormat::Json => registry.with(lines.json().with_filter(level)).try_init(),

@@ -4,6 +4,8 @@
 mod network;
 mod place;
 
+use std::io::ErrorKind;
+
 use clap::Args;
 use serde::Serialize;
 use windflow_protocol::message::control::EngineStatus;
@@ -105,13 +107,19 @@ async fn check_hubs(identity: Option<Identity>, named: &[HubUrl]) -> Vec<Check> 
 
 async fn check_engine(address: EngineAddress) -> Check {
     let name = format!("engine at {address}");
+    if let EngineAddress::Unix(socket) = &address
+        && let Err(error) = tokio::net::UnixStream::connect(socket).await
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Check::bad(name, "this user may not use it", "run this with sudo, as the agent's service runs");
+    }
     match Engine::new(address).ask().await {
         running @ EngineStatus::Running(_) => Check::good(name, describe(&running)),
         EngineStatus::Unresponsive => {
             Check::bad(name, "it accepts and does not answer", "restart the engine and look into its log")
         }
         EngineStatus::Absent | EngineStatus::Unknown => {
-            let advice = "start the engine, check the address, and check that this user may use the socket";
+            let advice = "start the engine, and check the address";
             Check::bad(name, "nothing answers there", advice)
         }
     }

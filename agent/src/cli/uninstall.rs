@@ -92,7 +92,10 @@ fn report(args: &UninstallArgs, manifest: &Manifest) {
     eprintln!("The agent is removed. The hub still lists this host: windflow-hub environment remove NAME");
     if !args.purge {
         for state in &manifest.states {
-            eprintln!("This host's identity is kept in {}; --purge removes that too.", state.display());
+            eprintln!(
+                "This host's identity is kept in {} for an agent that is installed again; delete the folder if none shall be.",
+                state.display()
+            );
         }
     }
 }

@@ -2,11 +2,12 @@
 //! directory, and how another process reads it.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -273,8 +274,10 @@ impl Report {
     /// When no agent has run here yet, or its words make no sense.
     pub fn read(state_dir: &Path) -> anyhow::Result<Self> {
         let path = state_dir.join(FILE);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("No agent has run with this state directory: {} is missing", path.display()))?;
+        let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => anyhow!("{} is for root: run this with sudo", path.display()),
+            _ => anyhow!("No agent has run with this state directory: {} cannot be read: {error}", path.display()),
+        })?;
         let report: Self = serde_json::from_slice(&bytes).context("Failed to understand status.json")?;
         Ok(report.judged(host::uptime_secs()))
     }

@@ -3,6 +3,7 @@
 
 pub mod backup;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -78,6 +79,7 @@ pub struct DoctorOptions {
 /// # Errors
 /// When a part is wrong.
 pub async fn doctor(data_dir: &DataDir, options: &DoctorOptions, format: Format) -> Result<(), Failure> {
+    check_rights(data_dir.path())?;
     let running = UnixStream::connect(data_dir.socket()).await.is_ok();
     let mut findings = vec![
         finding("data directory", check_data_dir(data_dir.path())),
@@ -94,6 +96,16 @@ pub async fn doctor(data_dir: &DataDir, options: &DoctorOptions, format: Format)
     match findings.iter().filter(|finding| finding["status"] != "ok").count() {
         0 => Ok(()),
         wrong => Err(Failure::Other(anyhow!("{wrong} of {} parts are not right", findings.len()))),
+    }
+}
+
+/// Who may not look into the data directory would find everything missing.
+fn check_rights(data_dir: &Path) -> anyhow::Result<()> {
+    match std::fs::read_dir(data_dir) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            bail!("{} is for root and the user that the hub runs as: run this with sudo", data_dir.display())
+        }
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

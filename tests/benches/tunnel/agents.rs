@@ -23,9 +23,10 @@ use super::table::{Limit, Row, Unit, Way};
 const SETTLED_AFTER: Duration = Duration::from_secs(4);
 /// How long the idle hub's processor time is counted: two heartbeats.
 const COUNTED: Duration = Duration::from_secs(20);
-/// By now the hub has closed the connections that it kept to the engines: those
-/// that rested for 15 seconds, at which it looks every 15 seconds.
-const NOTHING_KEPT_AFTER: Duration = Duration::from_secs(35);
+/// By now the hub has closed the connections that it kept to the engines, those
+/// that rested for 15 seconds, at which it looks every 15 seconds; and the
+/// allocator has given back, in ten more, what they took.
+const NOTHING_KEPT_AFTER: Duration = Duration::from_secs(50);
 
 /// What each engine is asked for, and how many bytes it answers with.
 const ANSWER_PATH: &str = "/v1.41/containers/json";

@@ -31,6 +31,11 @@ fn a_hub_is_installed_upgraded_and_removed_and_brings_in_its_own_machine() {
     assert_eq!(again.stdout, "RESULT status=unchanged code=0 what=hub service=systemd\n", "{}", again.stderr);
     assert_eq!(machine.shell("systemctl show --value --property MainPID windflow-hub"), process);
 
+    let planned = machine.try_shell(&format!("sh {FOLDER}/install.sh hub --uninstall --purge --dry-run"));
+    assert!(planned.stderr.contains("would remove /var/lib/windflow-hub"), "{}", planned.stderr);
+    assert_eq!(machine.shell("systemctl show --value --property MainPID windflow-hub"), process);
+    machine.shell("test -e /var/lib/windflow-hub/master.key");
+
     machine.shell("hostname both-in-one");
     let command = machine.shell("windflow-hub token create own --public-url https://127.0.0.1:8443");
     machine.shell(&format!("{command}\n"));
@@ -49,6 +54,14 @@ fn the_hubs_data_outlives_the_hub_unless_it_is_purged() {
     machine.shell("echo 'seventeen quiet herons' | windflow-hub user add ada --role administrator --password-stdin");
     machine.shell(&format!("sh {FOLDER}/install.sh hub --uninstall"));
     assert!(!machine.files().has("/usr/local/bin/windflow-hub"));
-    machine.shell(&format!("sh {FOLDER}/install.sh hub --engine none"));
+    let back = machine.try_shell(&format!("sh {FOLDER}/install.sh hub --engine none"));
+    assert!(back.stderr.contains("the hub is ready"), "{}", back.stderr);
+    assert!(back.stderr.contains("SHA-256 fingerprint is "), "{}", back.stderr);
+    assert!(!back.stderr.contains("with the code"), "there is a user: {}", back.stderr);
     assert!(machine.shell("windflow-hub user list").contains("ada"));
+    for command in ["user list", "doctor"] {
+        let nobodys = machine.try_shell(&format!("setpriv --reuid=65534 --clear-groups windflow-hub {command}"));
+        assert!(!nobodys.status.success());
+        assert!(nobodys.stderr.contains("run this with sudo"), "{}{}", nobodys.stdout, nobodys.stderr);
+    }
 }

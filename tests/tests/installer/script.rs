@@ -58,6 +58,22 @@ fn a_dry_run_says_what_it_would_do_and_does_none_of_it() {
 }
 
 #[test]
+fn a_dry_run_of_a_removal_removes_nothing() {
+    let site = Site::new(Init::Systemd);
+    site.installed("stays");
+    site.wait_until_online("stays");
+    let before = site.machine.files();
+    let output = site.machine.try_shell(&format!("sh {SCRIPT} --uninstall --purge --dry-run --porcelain"));
+    assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
+    for part in ["/usr/local/bin/windflow-agent", "would remove /var/lib/windflow-agent"] {
+        assert!(output.stderr.contains(part), "{}", output.stderr);
+    }
+    assert_eq!(output.stdout, "RESULT status=planned code=0 what=agent service=systemd\n");
+    assert_eq!(site.machine.files().differences(&before), Vec::<String>::new());
+    site.machine.shell("systemctl is-active windflow-agent");
+}
+
+#[test]
 fn the_units_are_what_systemd_accepts_and_calls_safe() {
     let machine = Machine::boot(Init::Systemd);
     let script = std::fs::read(places::workspace().join("install.sh")).unwrap();

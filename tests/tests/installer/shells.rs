@@ -48,6 +48,22 @@ fn the_printed_command_works_with_wget_alone_too() {
 }
 
 #[test]
+fn the_printed_command_says_when_the_hub_cannot_be_reached_and_leaves_no_folder() {
+    let mut site = Site::new(Init::None);
+    let command = site.command("nowhere");
+    site.hub.kill();
+    let before = site.machine.shell("ls -A /tmp");
+    for downloader in ["curl", "wget"] {
+        let output = site.machine.try_shell(&command);
+        assert!(!output.status.success());
+        assert!(output.stderr.contains("cannot be reached from here"), "{downloader}: {}", output.stderr);
+        assert!(!output.stderr.contains("not found"), "{downloader}: {}", output.stderr);
+        assert_eq!(site.machine.shell("ls -A /tmp"), before, "{downloader}");
+        site.machine.shell("rm -f /usr/bin/curl");
+    }
+}
+
+#[test]
 fn the_printed_command_runs_no_script_but_the_one_that_it_was_made_for() {
     let site = Site::new(Init::None);
     let command = site.command("swapped");

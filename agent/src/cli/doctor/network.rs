@@ -102,7 +102,7 @@ async fn check_udp(way: &Way, proxy: Option<&Proxy>, credentials: &EdgeCredentia
             Check::bad(name, format!("{}: {error}", error.code()), error.advice())
         }
         Err(error) => {
-            let advice = "nothing, the agent uses a WebSocket; open UDP to the hub's port to have QUIC";
+            let advice = "nothing where TCP gets through: the agent uses a WebSocket then; open UDP to the hub's port to have QUIC";
             Check::note(name, format!("{}: {error}", error.code()), advice)
         }
     }

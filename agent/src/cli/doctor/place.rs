@@ -1,6 +1,7 @@
 //! What `doctor` looks at on the host itself: the state directory, the disk
 //! under it, and the clock.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
@@ -22,8 +23,12 @@ const ENROLL: &str = "run windflow-agent enroll with a token of the hub";
 
 pub(super) fn check_state(path: &Path) -> (Check, Option<Identity>) {
     let name = "state directory";
-    if !path.is_dir() {
-        return (Check::bad(name, format!("{} is missing", path.display()), ENROLL), None);
+    match std::fs::read_dir(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return (Check::bad(name, format!("{} is for root", path.display()), "run this with sudo"), None);
+        }
+        Err(error) => return (Check::bad(name, format!("{}: {error}", path.display()), ENROLL), None),
     }
     match StateDir::open(path).and_then(|state_dir| state_dir.load()) {
         Ok(Some(identity)) if identity.is_from_another_machine() => {
@@ -32,10 +37,7 @@ pub(super) fn check_state(path: &Path) -> (Check, Option<Identity>) {
         }
         Ok(Some(identity)) => (Check::good(name, format!("enrolled as {}", identity.state.name)), Some(identity)),
         Ok(None) => (Check::bad(name, "this host is not enrolled", ENROLL), None),
-        Err(error) => (
-            Check::bad(name, format!("{error:#}"), "run this as root, or enroll again with a new token and --reenroll"),
-            None,
-        ),
+        Err(error) => (Check::bad(name, format!("{error:#}"), "enroll again with a new token and --reenroll"), None),
     }
 }
 

@@ -2,7 +2,8 @@
 //! it is made.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
@@ -142,12 +143,8 @@ impl Dialer {
     async fn dial(self, uri: Uri) -> anyhow::Result<HubStream> {
         match self {
             Self::Local(path) => {
-                let stream = UnixStream::connect(&path).await.with_context(|| {
-                    format!(
-                        "no hub answers on {}; start one with `windflow-hub serve`, or name another with --hub",
-                        path.display()
-                    )
-                })?;
+                let stream =
+                    UnixStream::connect(&path).await.map_err(|error| anyhow!(explain_silence(&path, &error)))?;
                 Ok(HubStream(Box::new(TokioIo::new(stream))))
             }
             Self::Remote(mut connector) => {
@@ -155,6 +152,20 @@ impl Dialer {
                 Ok(HubStream(Box::new(stream)))
             }
         }
+    }
+}
+
+/// What to do about a socket that nothing can be said to.
+fn explain_silence(path: &Path, error: &std::io::Error) -> String {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{path} is for root and the user that the hub runs as: run this with sudo, or name a hub with --hub and \
+             sign in with WINDFLOW_API_TOKEN"
+        ),
+        _ => format!(
+            "no hub answers on {path}; start one with `windflow-hub serve`, or name another with --hub: {error}"
+        ),
     }
 }
 

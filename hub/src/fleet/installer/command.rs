@@ -48,8 +48,11 @@ impl InstallCommands {
 /// and with which certificate: only the digest counts.
 fn script_fetch(address: &HubAddress, sha256: &str) -> String {
     format!(
-        "{{ curl -fsSk -o windflow-install.sh {address}/install.sh ||\n  \
-         wget -q --no-check-certificate -O windflow-install.sh {address}/install.sh; }} &&\n\
+        "{{ if command -v curl >/dev/null; then\n  \
+           curl -fsSk --connect-timeout 15 -o windflow-install.sh {address}/install.sh\n\
+         else\n  \
+           timeout 60 wget -q --no-check-certificate -O windflow-install.sh {address}/install.sh\n\
+         fi || {{ echo '{address} cannot be reached from here' >&2; false; }}; }} &&\n\
          echo '{sha256}  windflow-install.sh' | sha256sum -c -"
     )
 }
@@ -57,7 +60,7 @@ fn script_fetch(address: &HubAddress, sha256: &str) -> String {
 /// In a folder of its own nobody can swap the file after the check; the
 /// here-document keeps the token out of the list of processes.
 const COMMAND: &str = "\
-(cd \"$(mktemp -d)\" &&
+(folder=$(mktemp -d) && trap 'rm -rf \"$folder\"' EXIT && cd \"$folder\" &&
   {fetch} &&
   sh windflow-install.sh --hub {url} --token-stdin) <<'TOKEN'
 {token}
