@@ -30,6 +30,11 @@ describe('times', () => {
     expect([3, 40, 61, 3_700, 90_000].map(ago)).toEqual(['now', '40 seconds ago', '1 minute ago', '1 hour ago', 'yesterday'])
   })
 
+  test('that are over are never now, not even by a clock that is behind', () => {
+    const ago = (seconds: number) => relative(noon - seconds * 1_000, noon, 'en', 'past')
+    expect([-5, 0, 4, 61].map(ago)).toEqual(['1 second ago', '1 second ago', '4 seconds ago', '1 minute ago'])
+  })
+
   test('are told in the user’s language', () => {
     expect(relative(noon + 3_600_000, noon, 'fr')).toBe('dans 1 heure')
     expect(milliseconds(0.16, 'fr')).toBe('0,2 ms')

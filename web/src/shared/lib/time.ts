@@ -48,12 +48,14 @@ const momentFormat = once((language) => new Intl.DateTimeFormat(language, { date
 const tenthsFormat = once((language) => new Intl.NumberFormat(language, { maximumFractionDigits: 1 }))
 const wholeFormat = once((language) => new Intl.NumberFormat(language, { maximumFractionDigits: 0 }))
 
-/** "3 minutes ago", "in 2 hours"; less than a few seconds is "now". */
-export function relative(moment: string | number, present: number, language: string): string {
-  const seconds = Math.round((new Date(moment).getTime() - present) / 1_000)
+/** "3 minutes ago", "in 2 hours"; less than a few seconds is "now", but for what is known to be over. */
+export function relative(moment: string | number, present: number, language: string, tense: 'any' | 'past' = 'any'): string {
+  const distance = Math.round((new Date(moment).getTime() - present) / 1_000)
+  // The hub's clock may be ahead of the browser's.
+  const seconds = tense === 'past' ? Math.min(distance, -1) : distance
   const format = relativeFormat(language)
   const size = Math.abs(seconds)
-  if (size < 10) return format.format(0, 'second')
+  if (size < 10 && tense === 'any') return format.format(0, 'second')
   const [unit, length] = UNITS.find(([, length]) => size >= length) ?? ['second', 1]
   return format.format(Math.trunc(seconds / length), unit)
 }

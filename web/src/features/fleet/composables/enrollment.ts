@@ -5,6 +5,8 @@ import { computed, type Ref } from 'vue'
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 
+import { measured } from './environments'
+
 /** While somebody waits for a host, asking often costs little and is noticed. */
 const ASK_MS = 2_000
 /** Hosts shown while they arrive. */
@@ -14,7 +16,11 @@ const SHOWN_MAX = 50
 export function useArrivals(token: Ref<string>) {
   return useQuery({
     queryKey: computed(() => [...keys.agents, { token: token.value }]),
-    queryFn: ({ signal }) => take(api.GET('/api/v1/agents', { params: { query: { enrolled_with: token.value, limit: SHOWN_MAX } }, signal })),
+    queryFn: async ({ signal }) => {
+      const query = { enrolled_with: token.value, limit: SHOWN_MAX }
+      const found = await take(api.GET('/api/v1/agents', { params: { query }, signal }))
+      return { ...found, items: found.items.map(measured) }
+    },
     refetchInterval: ASK_MS,
   })
 }

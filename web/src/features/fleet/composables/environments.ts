@@ -30,10 +30,11 @@ export function useEnvironments(filter: Ref<EnvironmentFilter>, seen: Ref<Range>
   const refetchInterval = useRefreshInterval()
   const ask = (offset: number) => ({
     queryKey: [...keys.environments, filter.value, offset],
-    queryFn: ({ signal }: { signal: AbortSignal }) => {
+    queryFn: async ({ signal }: { signal: AbortSignal }) => {
       const { name, state, kind } = filter.value
       const query = { limit: CHUNK, offset, ...(name ? { search: name } : {}), ...(state ? { state } : {}), ...(kind ? { kind } : {}) }
-      return take(api.GET('/api/v1/environments', { params: { query }, signal }))
+      const found = await take(api.GET('/api/v1/environments', { params: { query }, signal }))
+      return { ...found, items: found.items.map(measured) }
     },
   })
   // The first chunk says how many there are.
@@ -63,7 +64,7 @@ export function chunksOf({ start, end }: Range): number[] {
 export function useEnvironment(id: Ref<string>) {
   return useQuery({
     queryKey: computed(() => keys.environment(id.value)),
-    queryFn: ({ signal }) => take(api.GET('/api/v1/environments/{id}', { params: { path: { id: id.value } }, signal })),
+    queryFn: async ({ signal }) => measured(await take(api.GET('/api/v1/environments/{id}', { params: { path: { id: id.value } }, signal }))),
     refetchInterval: useRefreshInterval(),
   })
 }
@@ -80,6 +81,15 @@ export function useAgentOf(environment: ComputedRef<Environment | undefined>) {
     enabled: computed(() => environment.value?.kind === 'edge'),
     refetchInterval: useRefreshInterval(),
   })
+}
+
+/** A round trip that would read as 0 ms. */
+const UNMEASURED_MS = 0.05
+
+/** The environment, or its agent, without a round trip where none was measured: over a network none takes no time. */
+export function measured<T extends { kind?: EnvironmentKind; rtt_ms?: number | null }>(carried: T): T {
+  const isMeasured = carried.kind === 'local' || (carried.rtt_ms ?? 0) >= UNMEASURED_MS
+  return isMeasured ? carried : { ...carried, rtt_ms: null }
 }
 
 /** Whether what the hub says of its engine is the present. */

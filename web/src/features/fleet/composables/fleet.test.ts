@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { grouped } from './enrollment'
-import { chunksOf } from './environments'
+import { chunksOf, measured } from './environments'
 import { labelsOf, listOf } from './tokenTerms'
 
 describe('what is typed into a token’s terms', () => {
@@ -20,6 +20,14 @@ describe('what is typed into a token’s terms', () => {
 
 test('a fingerprint is shown in groups of four', () => {
   expect(grouped('abcdefghij')).toBe('abcd efgh ij')
+})
+
+test('a round trip of nothing is none but within the hub’s own process', () => {
+  expect(measured({ kind: 'edge', rtt_ms: 0 }).rtt_ms).toBeNull()
+  expect(measured({ kind: 'tcp', rtt_ms: 0.04 }).rtt_ms).toBeNull()
+  expect(measured({ rtt_ms: undefined }).rtt_ms).toBeNull()
+  expect(measured({ kind: 'edge', rtt_ms: 0.2 }).rtt_ms).toBe(0.2)
+  expect(measured({ kind: 'local', rtt_ms: 0 }).rtt_ms).toBe(0)
 })
 
 test('the list is read in chunks of what is seen, and the first apart from them', () => {
