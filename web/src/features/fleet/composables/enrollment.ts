@@ -4,6 +4,7 @@ import { computed, type Ref } from 'vue'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
+import type { Agent, EnvironmentState } from '@/api/types'
 
 import { measured } from './environments'
 
@@ -36,6 +37,13 @@ export function useRefusals(token: Ref<string>) {
     },
     refetchInterval: ASK_MS,
   })
+}
+
+/** How a host that a token let in stands. One that was never seen has enrolled a moment ago and is on its way: not offline. */
+export function standingOf(agent: Pick<Agent, 'state' | 'online' | 'last_seen'>): EnvironmentState | 'connecting' {
+  if (agent.state !== 'active') return agent.state
+  if (agent.online) return 'online'
+  return agent.last_seen ? 'offline' : 'connecting'
 }
 
 const GROUP = 4

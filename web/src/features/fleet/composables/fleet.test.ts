@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, test } from 'vitest'
 
-import { grouped } from './enrollment'
+import { grouped, standingOf } from './enrollment'
 import { chunksOf, measured } from './environments'
 import { labelsOf, listOf } from './tokenTerms'
 
@@ -20,6 +20,13 @@ describe('what is typed into a token’s terms', () => {
 
 test('a fingerprint is shown in groups of four', () => {
   expect(grouped('abcdefghij')).toBe('abcd efgh ij')
+})
+
+test('a host that arrives is offline only once it was seen', () => {
+  expect(standingOf({ state: 'active', online: false, last_seen: null })).toBe('connecting')
+  expect(standingOf({ state: 'active', online: true, last_seen: null })).toBe('online')
+  expect(standingOf({ state: 'active', online: false, last_seen: '2026-01-01T12:00:00Z' })).toBe('offline')
+  expect(standingOf({ state: 'pending', online: true, last_seen: null })).toBe('pending')
 })
 
 test('a round trip of nothing is none but within the hub’s own process', () => {
