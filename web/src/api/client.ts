@@ -4,18 +4,27 @@ import createClient from 'openapi-fetch'
 import { failureFrom, failureOf } from './failure'
 import type { paths } from './schema'
 
-/** No answer of the API takes longer; a container that stops has 10 s of grace. */
+/** What the hub knows by itself it says in moments. */
+const READ_DEADLINE_MS = 15_000
+/** No other answer takes longer: an engine may be slow, and a container that stops has 10 s of grace. */
 const DEADLINE_MS = 45_000
+/** What only the engine knows. */
+const OF_ENGINE = /^\/api\/v1\/environments\/[^/]+\/containers/
 
 export const api = createClient<paths>({
   baseUrl: globalThis.location.origin,
   credentials: 'same-origin',
   fetch: (request: Request) => {
-    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(DEADLINE_MS)])
+    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(deadlineOf(request))])
     // eslint-disable-next-line no-restricted-globals -- this is the one place
     return fetch(request, { signal })
   },
 })
+
+/** How long to wait for the answer to a request. */
+export function deadlineOf({ method, url }: Pick<Request, 'method' | 'url'>): number {
+  return method === 'GET' && !OF_ENGINE.test(new URL(url).pathname) ? READ_DEADLINE_MS : DEADLINE_MS
+}
 
 interface Answer<T> {
   data?: T

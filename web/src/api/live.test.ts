@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { Live, type LiveEvent, type LiveSocket } from './live'
+import { Live, SILENCE_MS, type LiveEvent, type LiveSocket } from './live'
 
 class SimulatedSocket implements LiveSocket {
   onopen: (() => void) | null = null
@@ -97,11 +97,21 @@ describe('the live channel', () => {
     const { live, newest } = start()
     newest().say({ kind: 'ping' })
     const socket = newest()
-    vi.advanceTimersByTime(44_999)
+    vi.advanceTimersByTime(SILENCE_MS - 1)
     expect(live.state.value).toBe('live')
     vi.advanceTimersByTime(1)
     expect(live.state.value).toBe('paused')
     expect(socket.closed).toBe(true)
+  })
+
+  test('knows when it last heard the hub', () => {
+    const { live, newest } = start()
+    newest().onopen?.()
+    expect(live.heardAt.value).toBe(0)
+    newest().say({ kind: 'ping' })
+    const then = Date.now()
+    vi.advanceTimersByTime(60_000)
+    expect(live.heardAt.value).toBe(then)
   })
 
   test('stays closed once it is stopped', () => {

@@ -22,8 +22,8 @@ export interface LiveSocket {
   close: () => void
 }
 
-/** The hub pings every 20 s; a socket that is silent for longer is dead. */
-const SILENCE_MS = 45_000
+/** The hub pings every 20 s: where it says nothing for one and a half times as long, it cannot be heard. */
+export const SILENCE_MS = 30_000
 /** Changes are handed on together, at most this often. */
 const GATHER_MS = 250
 const BACKOFF_FIRST_MS = 1_000
@@ -34,6 +34,9 @@ const GATHERED_MAX = 200
 export class Live {
   private readonly current: Ref<LiveState> = ref('connecting')
   readonly state: Readonly<Ref<LiveState>> = readonly(this.current)
+  private readonly spoke = ref(0)
+  /** When the hub last said something here; 0 if it never did. */
+  readonly heardAt: Readonly<Ref<number>> = readonly(this.spoke)
 
   private socket: LiveSocket | null = null
   private environment: string | null = null
@@ -102,6 +105,7 @@ export class Live {
 
   private receive(data: unknown) {
     this.hearBy()
+    this.spoke.value = Date.now()
     this.attempts = 0
     this.current.value = 'live'
     const event = parse(data)

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { describe, expect, test } from 'vitest'
 
-import { touched } from './liveUpdates'
+import { isSilent, touched } from './liveUpdates'
 import { milliseconds, relative } from './time'
 
 describe('changes from the live channel', () => {
@@ -20,6 +20,14 @@ describe('changes from the live channel', () => {
   test('of a kind that is not known yet touch nothing', () => {
     expect(touched([{ kind: 'stack' as never, id: 1 }])).toEqual([])
   })
+})
+
+test('what was read is the present while the hub answers or speaks, and not for long after', () => {
+  const read = Date.UTC(2026, 0, 1, 12)
+  expect(isSilent(read + 30_000, read, 0)).toBe(false)
+  expect(isSilent(read + 31_000, read, 0)).toBe(true)
+  expect(isSilent(read + 60_000, read, read + 40_000)).toBe(false)
+  expect(isSilent(read + 60_000, read, read + 20_000)).toBe(true)
 })
 
 describe('times', () => {

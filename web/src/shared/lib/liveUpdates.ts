@@ -2,8 +2,10 @@
 import { useQueryClient, type QueryClient, type QueryKey } from '@tanstack/vue-query'
 import { computed, inject, onScopeDispose, watch, type ComputedRef, type InjectionKey, type Ref } from 'vue'
 
-import { Live, type LiveEvent, type LiveSocket } from '@/api/live'
+import { Live, SILENCE_MS, type LiveEvent, type LiveSocket } from '@/api/live'
 import { keys, REFRESH_LIVE_MS, REFRESH_POLLING_MS } from '@/api/queries'
+
+import { useNow } from './time'
 
 export const liveKey: InjectionKey<Live> = Symbol('live')
 
@@ -40,6 +42,18 @@ export function useWatchedEnvironment(environment: Ref<string>) {
 export function useRefreshInterval(): ComputedRef<number> {
   const live = useLive()
   return computed(() => (live.state.value === 'live' ? REFRESH_LIVE_MS : REFRESH_POLLING_MS))
+}
+
+/** Whether what a page read at `readAt`, and reads again by itself, may have become wrong without its knowing. */
+export function useSilence(readAt: Ref<number>): ComputedRef<boolean> {
+  const live = useLive()
+  const now = useNow()
+  return computed(() => isSilent(now.value, readAt.value, live.heardAt.value))
+}
+
+/** Whether the hub has neither answered nor said on the live channel that it is there for too long. */
+export function isSilent(now: number, readAt: number, heardAt: number): boolean {
+  return now - Math.max(readAt, heardAt) > SILENCE_MS
 }
 
 /** Reads again what an action has changed, without waiting for the live channel to say so. */
