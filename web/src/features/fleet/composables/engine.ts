@@ -13,7 +13,7 @@ const TROUBLES = ['absent', 'unresponsive'] as const
 export type EngineTrouble = (typeof TROUBLES)[number]
 
 /** What is wrong with the engine of an environment that is online, if anything is. */
-export function engineTrouble(environment: Environment): EngineTrouble | null {
+export function engineTrouble(environment: Pick<Environment, 'state' | 'engine'>): EngineTrouble | null {
   if (environment.state !== 'online') return null
   return TROUBLES.find((trouble) => trouble === environment.engine) ?? null
 }

@@ -1,0 +1,71 @@
+/** What a row of the list says of an environment, in the user's language. */
+import { computed } from 'vue'
+import { useI18n } from 'vue-i18n'
+import { useRouter } from 'vue-router'
+
+import type { Environment } from '@/api/types'
+import { dateTime, milliseconds } from '@/shared/lib/time'
+
+/** `text` is `null` where the hub does not know, and empty where it was not asked yet. */
+export interface Fact {
+  label: string
+  text: string | null
+  title?: string
+}
+
+export interface EnvironmentTexts {
+  /** Where its page is. */
+  address: string
+  transport: Fact
+  rtt: Fact
+  engine: Fact
+  containers: Fact
+  /** When it was last seen, in full. */
+  lastSeen?: string
+}
+
+/** Makes the texts once for each answer of the hub: a list that scrolls draws its rows far more often. */
+export function useEnvironmentTexts(): (environment: Environment | undefined) => EnvironmentTexts {
+  const { t, locale } = useI18n()
+  const router = useRouter()
+  const made = computed(() => {
+    const language = locale.value
+    const labels = { transport: t('fields.transport'), rtt: t('fields.rtt'), engine: t('fields.engine'), containers: t('fields.containers') }
+    return { language, labels, unread: unread(labels), texts: new WeakMap<Environment, EnvironmentTexts>() }
+  })
+
+  function make(environment: Environment): EnvironmentTexts {
+    const { language, labels } = made.value
+    const { id, transport, rtt_ms: rtt, engine_version: version, containers, last_seen: lastSeen } = environment
+    return {
+      address: router.resolve({ name: 'environment', params: { id } }).href,
+      transport: { label: labels.transport, text: transport ? t(`transport.${transport}`) : null },
+      rtt: { label: labels.rtt, text: rtt == null ? null : milliseconds(rtt, language) },
+      engine: { label: labels.engine, text: version ?? null, title: version ?? undefined },
+      containers: {
+        label: labels.containers,
+        text: containers ? t('environments.containers', { ...containers }) : null,
+        title: containers ? t('environments.containersLong', { ...containers }) : undefined,
+      },
+      lastSeen: lastSeen ? dateTime(lastSeen, language) : undefined,
+    }
+  }
+
+  return (environment) => {
+    if (!environment) return made.value.unread
+    const known = made.value.texts.get(environment) ?? make(environment)
+    made.value.texts.set(environment, known)
+    return known
+  }
+}
+
+function unread(labels: Record<'transport' | 'rtt' | 'engine' | 'containers', string>): EnvironmentTexts {
+  const empty = (label: string) => ({ label, text: '' })
+  return {
+    address: '',
+    transport: empty(labels.transport),
+    rtt: empty(labels.rtt),
+    engine: empty(labels.engine),
+    containers: empty(labels.containers),
+  }
+}
