@@ -6,7 +6,7 @@ import { useRouter } from 'vue-router'
 import type { Environment } from '@/api/types'
 import { dateTime, milliseconds } from '@/shared/lib/time'
 
-/** `text` is `null` where the hub does not know, and empty where it was not asked yet. */
+/** `text` is `null` where the hub does not know. */
 export interface Fact {
   label: string
   text: string | null
@@ -25,13 +25,13 @@ export interface EnvironmentTexts {
 }
 
 /** Makes the texts once for each answer of the hub: a list that scrolls draws its rows far more often. */
-export function useEnvironmentTexts(): (environment: Environment | undefined) => EnvironmentTexts {
+export function useEnvironmentTexts(): (environment: Environment) => EnvironmentTexts {
   const { t, locale } = useI18n()
   const router = useRouter()
   const made = computed(() => {
     const language = locale.value
     const labels = { transport: t('fields.transport'), rtt: t('fields.rtt'), engine: t('fields.engine'), containers: t('fields.containers') }
-    return { language, labels, unread: unread(labels), texts: new WeakMap<Environment, EnvironmentTexts>() }
+    return { language, labels, texts: new WeakMap<Environment, EnvironmentTexts>() }
   })
 
   function make(environment: Environment): EnvironmentTexts {
@@ -52,20 +52,8 @@ export function useEnvironmentTexts(): (environment: Environment | undefined) =>
   }
 
   return (environment) => {
-    if (!environment) return made.value.unread
     const known = made.value.texts.get(environment) ?? make(environment)
     made.value.texts.set(environment, known)
     return known
-  }
-}
-
-function unread(labels: Record<'transport' | 'rtt' | 'engine' | 'containers', string>): EnvironmentTexts {
-  const empty = (label: string) => ({ label, text: '' })
-  return {
-    address: '',
-    transport: empty(labels.transport),
-    rtt: empty(labels.rtt),
-    engine: empty(labels.engine),
-    containers: empty(labels.containers),
   }
 }
