@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { grouped, standingOf } from './enrollment'
 import { chunksOf, measured } from './environments'
+import { recycled } from './recycling'
 import { labelsOf, listOf } from './tokenTerms'
 
 describe('what is typed into a token’s terms', () => {
@@ -42,4 +43,23 @@ test('the list is read in chunks of what is seen, and the first apart from them'
   expect(chunksOf({ start: 0, end: 50 })).toEqual([])
   expect(chunksOf({ start: 40, end: 51 })).toEqual([50])
   expect(chunksOf({ start: 95, end: 152 })).toEqual([50, 100, 150])
+})
+
+describe('the elements of a long list', () => {
+  const three = recycled([], [0, 1, 2])
+
+  test('go from the rows that leave to those that come', () => {
+    expect(three.map(({ key }) => key)).toEqual([0, 1, 2])
+    expect(recycled(three, [1, 2, 3])).toEqual([
+      { index: 1, key: 1 },
+      { index: 2, key: 2 },
+      { index: 3, key: 0 },
+    ])
+  })
+
+  test('stay in their order after a jump, and are as many as are needed', () => {
+    expect(recycled(three, [50, 51, 52, 53]).map(({ key }) => key)).toEqual([0, 1, 2, 3])
+    expect(recycled(three, [50]).map(({ key }) => key)).toEqual([0])
+    expect(recycled(three, [])).toEqual([])
+  })
 })
