@@ -84,14 +84,16 @@ impl Gatekeeper for Fleet {
     }
 
     async fn connected(&self, session: &Session) -> Result<(), Withdrawn> {
-        match self.note_connected(session).await {
-            Ok(standing) => standing,
-            Err(error) => {
-                tracing::error!(session.id = %session.id, %error, "a connection was not recorded");
-                // Nothing is decided over what the hub reaches by itself.
-                session.agent.map_or(Ok(()), |_| Err(Withdrawn("the hub could not decide: its own log says why")))
-            }
+        // A disk that is full keeps nobody away: who may come is read.
+        if let Err(error) = self.note_connected(session).await {
+            tracing::error!(session.id = %session.id, %error, "a connection was not recorded");
         }
+        // Nothing is decided over what the hub reaches by itself.
+        let Some(agent) = session.agent else { return Ok(()) };
+        self.heed_decisions(agent, session).await.unwrap_or_else(|error| {
+            tracing::error!(session.id = %session.id, %error, "what was decided over an agent could not be read");
+            Err(Withdrawn("the hub could not decide: its own log says why"))
+        })
     }
 
     async fn disconnected(&self, session: &Session) {
@@ -308,16 +310,19 @@ impl Fleet {
         Ok(Some(certificate))
     }
 
-    async fn note_connected(&self, session: &Session) -> Result<Result<(), Withdrawn>, DbError> {
+    async fn note_connected(&self, session: &Session) -> Result<(), DbError> {
         let now = self.base.clock.now();
         let mut tx = self.base.db.write_vital().await?;
         environments::mark_connected(&mut tx, session.environment, &session.facts.agent_version, now).await?;
-        let Some(agent) = session.agent else {
-            return tx.commit().await.map(Ok);
-        };
-        agents::mark_connected(&mut tx, agent, &session.facts.host, now).await?;
-        let row = agents::find(&mut tx, agent).await?;
-        tx.commit().await?;
+        if let Some(agent) = session.agent {
+            agents::mark_connected(&mut tx, agent, &session.facts.host, now).await?;
+        }
+        tx.commit().await
+    }
+
+    /// What was decided since the session's admission.
+    async fn heed_decisions(&self, agent: AgentId, session: &Session) -> Result<Result<(), Withdrawn>, DbError> {
+        let row = agents::find(&mut self.base.db.read().await?, agent).await?;
         Ok(match row.map(|row| (row.state(), u64::try_from(row.generation).ok())) {
             None | Some((AgentState::Revoked, _)) => Err(Withdrawn("the agent was revoked")),
             Some((_, generation)) if generation != Some(session.generation) => {
