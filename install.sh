@@ -1168,6 +1168,7 @@ await_hub() {
 # What a browser shows of a certificate that it does not know.
 show_certificate() {
   [ -f "$DATA/tls/cert.pem" ] && has base64 || return 0
+  ! grep -q '^WINDFLOW_TLS_CERT=' "$ETC/hub.env" 2>/dev/null || return 0
   digest=$(sed '/^-----/d' "$DATA/tls/cert.pem" | base64 -d | sha256sum) || return 0
   say "its certificate is self-signed, so browsers warn of it; its SHA-256 fingerprint is ${digest%% *}"
 }

@@ -90,6 +90,16 @@ impl Agent {
     }
 }
 
+/// Waits until it is so, and not for ever.
+async fn until(so: impl Fn() -> bool) {
+    let becomes_so = async {
+        while !so() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), becomes_so).await.expect("it becomes so");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_agent_that_never_acknowledges_its_welcome_is_not_online_and_keeps_no_place() {
     let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
@@ -109,9 +119,7 @@ async fn a_session_that_is_not_on_record_yet_carries_nothing_and_is_found_by_tho
         let mut agent = Agent::arrive(&registry, &gatekeeper);
         let mut control = agent.greet().await;
         write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
-        while gatekeeper.undecided.receiver_count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| gatekeeper.undecided.receiver_count() > 0).await;
         assert!(registry.of(agent.environment).is_err());
         if withdrawn {
             registry.close(agent.environment, "the agent was revoked");
@@ -121,9 +129,7 @@ async fn a_session_that_is_not_on_record_yet_carries_nothing_and_is_found_by_tho
         if withdrawn {
             agent.hub.join_next().await.unwrap().unwrap();
         } else {
-            while registry.of(agent.environment).is_err() {
-                tokio::task::yield_now().await;
-            }
+            until(|| registry.of(agent.environment).is_ok()).await;
         }
         assert_eq!(registry.len(), usize::from(!withdrawn));
     }
