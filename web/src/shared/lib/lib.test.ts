@@ -46,6 +46,8 @@ describe('times', () => {
   test('are told in the user’s language', () => {
     expect(relative(noon + 3_600_000, noon, 'fr')).toBe('dans 1 heure')
     expect(milliseconds(0.16, 'fr')).toBe('0,2 ms')
+    expect(milliseconds(0.04, 'fr')).toBe('< 0,1 ms')
+    expect(milliseconds(0, 'en')).toBe('0 ms')
     expect(milliseconds(84.4, 'en')).toBe('84 ms')
   })
 })

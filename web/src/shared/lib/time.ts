@@ -70,8 +70,9 @@ export function dateTime(moment: string | number, language: string): string {
   return momentFormat(language).format(new Date(moment))
 }
 
-/** A round trip: two digits below ten milliseconds, none above. */
+/** A round trip: tenths below ten milliseconds, whole ones above. What took time is never shown as nothing. */
 export function milliseconds(value: number, language: string): string {
+  if (value > 0 && value < 0.1) return `< ${tenthsFormat(language).format(0.1)} ms`
   const format = value < 10 ? tenthsFormat(language) : wholeFormat(language)
   return `${format.format(value)} ms`
 }

@@ -83,12 +83,9 @@ export function useAgentOf(environment: ComputedRef<Environment | undefined>) {
   })
 }
 
-/** A round trip that would read as 0 ms. */
-const UNMEASURED_MS = 0.05
-
 /** The environment, or its agent, without a round trip where none was measured: over a network none takes no time. */
 export function measured<T extends { kind?: EnvironmentKind; rtt_ms?: number | null }>(carried: T): T {
-  const isMeasured = carried.kind === 'local' || (carried.rtt_ms ?? 0) >= UNMEASURED_MS
+  const isMeasured = carried.kind === 'local' || (carried.rtt_ms ?? 0) > 0
   return isMeasured ? carried : { ...carried, rtt_ms: null }
 }
 
