@@ -8,10 +8,10 @@ pub mod cookie;
 mod envelope;
 mod extract;
 pub mod hop;
-mod origin;
 mod page;
 mod peer;
 mod principal;
+pub mod websocket;
 
 pub use self::access::{Access, RouteRecord, Routes};
 pub use self::authentication::{Authenticate, Caller, Credential, Lease};

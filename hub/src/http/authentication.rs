@@ -1,6 +1,7 @@
 //! Who calls: the gate in front of every route.
 
 mod lease;
+mod origin;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,10 +17,11 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 pub use self::lease::Lease;
+use self::origin::MissingOrigin;
 use super::access::Access;
 use super::cookie;
 use super::envelope::RequestId;
-use super::origin::{self, MissingOrigin};
+
 use super::peer::{Peer, Scheme};
 use super::principal::{Principal, Role, SignedInUser};
 use crate::error::ApiError;

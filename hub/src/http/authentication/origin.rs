@@ -5,7 +5,7 @@
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
 
-use super::peer::{Peer, Scheme};
+use super::super::peer::{Peer, Scheme};
 use crate::error::ApiError;
 
 /// Whether a request without an `Origin` is let through.
