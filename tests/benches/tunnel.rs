@@ -24,7 +24,7 @@ use std::path::Path;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tunnel::meter::{WORKERS, block_on};
-use tunnel::transport::{small, stalled};
+use tunnel::transport::{bulk, small, stalled};
 use tunnel::{agents, distance, engine, peer, rival, table, transport};
 
 /// As in the hub.
@@ -40,6 +40,7 @@ fn main() {
         [peer::PART, socket] => drop(block_on(WORKERS, peer::serve_unix(Path::new(socket)))),
         [peer::TCP_PART] => drop(block_on(WORKERS, peer::serve_tcp())),
         [rival::FRONT_PART, behind] => block_on(WORKERS, rival::run_front(behind)),
+        [bulk::PART] => block_on(1, bulk::measure_this_core()),
         [small::PART, socket] => block_on(1, small::measure_this_core(Path::new(socket))),
         [stalled::PART, transport] => block_on(WORKERS, stalled::measure_here(transport)),
         [stalled::TINY_PART, transport] => block_on(WORKERS, stalled::measure_tiny_here(transport)),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 use windflow_tests::engine::free_port;
 use windflow_tests::process::{Process, run, write_private};
@@ -84,6 +84,8 @@ fn client_configuration(tunnel: SocketAddr, behind: SocketAddr, folder: &Path) -
 fn write_certificates(openssl: &Path, folder: &Path) {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With the leaf's own name OpenSSL would take the leaf for self-signed.
+    authority.distinguished_name.push(DnType::CommonName, "the benchmark's authority");
     let key = KeyPair::generate().expect("the system has randomness");
     let authority = CertifiedIssuer::self_signed(authority, key).expect("the parameters are good");
     let key = KeyPair::generate().expect("the system has randomness");

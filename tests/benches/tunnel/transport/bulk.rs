@@ -6,9 +6,12 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::tunnel::lane::{Far, Lane, Road};
-use crate::tunnel::meter::{cpu_time, median};
+use crate::tunnel::meter::{cpu_time, median, myself_on_one_core};
 use crate::tunnel::peer;
-use crate::tunnel::table::{Limit, Row, Unit, Way};
+use crate::tunnel::table::{Limit, Row, Unit, Way, print_not_measured};
+
+/// The part of this program that runs on one core.
+pub const PART: &str = "bulk";
 
 /// Bytes of one measurement.
 const TOTAL: u64 = 384 << 20;
@@ -34,20 +37,49 @@ struct Figures {
 
 /// The figures with both ends in this process, and to a socket.
 pub async fn measure(socket: &Path) {
-    let here = [("T1/T3 bulk down", Direction::Down), ("T1/T3 bulk up", Direction::Up)];
     let lanes = lanes(&Far::Here).await;
-    for (figure, direction) in here {
+    for (figure, direction) in HERE {
         let figures = rounds(&lanes, direction).await;
-        print(figure, &figures, (0.5, 1.5));
+        print_rate(figure, &figures, 0.5);
+        print_cpu(figure, &cpu(&figures), None);
     }
+    measure_on_one_core();
     let lanes = self::lanes(&Far::Unix(socket.to_owned())).await;
     for (figure, direction) in
         [("T2 bulk down to a socket", Direction::Down), ("T2 bulk up to a socket", Direction::Up)]
     {
         let figures = rounds(&lanes, direction).await;
-        print(figure, &figures, (0.55, 1.7));
+        print_rate(figure, &figures, 0.55);
+        print_cpu(figure, &cpu(&figures), Some(1.7));
     }
     measure_shares().await;
+}
+
+/// Both ends in this process.
+const HERE: [(&str, Direction); 2] = [("T1/T3 bulk down", Direction::Down), ("T1/T3 bulk up", Direction::Up)];
+
+/// What [`PART`] does: the processor time of [`HERE`].
+pub async fn measure_this_core() {
+    let lanes = lanes(&Far::Here).await;
+    let mut figures = Vec::new();
+    for (_, direction) in HERE {
+        figures.push(cpu(&rounds(&lanes, direction).await));
+    }
+    println!("{}", serde_json::json!(figures));
+}
+
+/// Where the scheduler puts the two tasks of the reference changes what it
+/// costs by a third; on one core nothing is left to choose.
+fn measure_on_one_core() {
+    let output = myself_on_one_core(PART).output();
+    let measured = output.ok().and_then(|output| serde_json::from_slice::<[[f64; 4]; 2]>(&output.stdout).ok());
+    for (number, (figure, _)) in HERE.iter().enumerate() {
+        let figure = format!("{figure}, on one core");
+        match measured {
+            Some(measured) => print_cpu(&figure, &measured[number], Some(1.5)),
+            None => print_not_measured(&figure, "taskset did not run it"),
+        }
+    }
 }
 
 /// In the order of the columns, the reference first.
@@ -85,22 +117,33 @@ async fn carry(stream: &mut Box<dyn peer::Io>, direction: Direction, total: u64)
     carried.expect("the far end does as asked");
 }
 
-/// The limits of QUIC are the same in all places: T3.
-fn print(figure: &str, figures: &[Figures; 4], (rate_least, cpu_most): (f64, f64)) {
+/// The limit of QUIC is the same in all places: T3.
+fn print_rate(figure: &str, figures: &[Figures; 4], least: f64) {
     let [tls, memory, websocket, quic] = figures.each_ref().map(|figures| median(&figures.rate));
     Row::new(figure, Unit::GigabytesPerSecond)
         .against(tls)
         .reached(Way::Memory, memory)
-        .judged(Way::WebSocket, websocket, Limit::TimesAtLeast(rate_least))
+        .judged(Way::WebSocket, websocket, Limit::TimesAtLeast(least))
         .judged(Way::Quic, quic, Limit::TimesAtLeast(0.25))
         .print();
-    let [tls, memory, websocket, quic] = figures.each_ref().map(|figures| median(&figures.cpu));
-    Row::new(figure, Unit::CpuPerGigabyte)
-        .against(tls)
-        .reached(Way::Memory, memory)
-        .judged(Way::WebSocket, websocket, Limit::TimesAtMost(cpu_most))
-        .judged(Way::Quic, quic, Limit::TimesAtMost(3.5))
-        .print();
+}
+
+fn cpu(figures: &[Figures; 4]) -> [f64; 4] {
+    figures.each_ref().map(|figures| median(&figures.cpu))
+}
+
+/// Judged where a limit is given; that of QUIC is T3's.
+fn print_cpu(figure: &str, &[tls, memory, websocket, quic]: &[f64; 4], most: Option<f64>) {
+    let row = Row::new(figure, Unit::CpuPerGigabyte).against(tls).reached(Way::Memory, memory);
+    let row = match most {
+        Some(most) => row.judged(Way::WebSocket, websocket, Limit::TimesAtMost(most)).judged(
+            Way::Quic,
+            quic,
+            Limit::TimesAtMost(3.5),
+        ),
+        None => row.reached(Way::WebSocket, websocket).reached(Way::Quic, quic),
+    };
+    row.print();
 }
 
 async fn measure_shares() {
