@@ -2,6 +2,7 @@
 //! against what was agreed, and hands it to its service.
 
 mod pipe;
+mod report;
 
 use std::sync::Arc;
 
@@ -67,6 +68,7 @@ async fn serve_stream(mut stream: Stream, services: &Services, buffers: &pipe::B
         // There is one for each session, and it was opened before all others.
         StreamKind::Control => stream.reset(ResetCode::Malformed),
         StreamKind::Docker => serve_docker(stream, &services.engine, buffers).await,
+        StreamKind::Report => report::serve(stream, services.engine.inventory()).await,
     }
 }
 

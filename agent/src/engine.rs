@@ -4,6 +4,8 @@
 mod address;
 mod census;
 mod connect;
+mod inquiry;
+mod inventory;
 mod probe;
 #[cfg(test)]
 mod tests;
@@ -17,6 +19,7 @@ use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 
 pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
 pub use connect::EngineStream;
+pub use inventory::Inventory;
 
 /// An engine must accept a connection, TLS included, within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -37,6 +40,7 @@ pub struct Engine {
     counts: watch::Sender<Option<ContainerCounts>>,
     /// Somebody began to follow the counts.
     counting: Notify,
+    inventory: Inventory,
 }
 
 impl Engine {
@@ -44,7 +48,7 @@ impl Engine {
     pub fn new(address: EngineAddress) -> Self {
         let status = watch::Sender::new(EngineStatus::Unknown);
         let (suspected, counting) = (Notify::new(), Notify::new());
-        Self { address, status, suspected, counts: watch::Sender::new(None), counting }
+        Self { address, status, suspected, counts: watch::Sender::new(None), counting, inventory: Inventory::new() }
     }
 
     /// Connects within [`CONNECT_DEADLINE`].
@@ -78,12 +82,18 @@ impl Engine {
         counts
     }
 
+    /// What the engine has.
+    pub const fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// Asks the engine again and again until `stop`: every [`PROBE_EVERY`]
     /// while it runs, every [`PROBE_AGAIN`] while it does not. Without this
     /// task the status stays unknown.
     pub async fn watch(&self, stop: CancellationToken) {
         // The loops have no end of their own.
-        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), self.count_forever()) }).await;
+        let inventory = self.inventory.keep(&self.address, self.subscribe());
+        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), self.count_forever(), inventory) }).await;
     }
 
     /// Asks the engine now.

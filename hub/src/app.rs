@@ -26,6 +26,7 @@ use crate::ops::metrics::Metrics;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
+use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
 
 /// What handlers take: `State<AppState>`.
@@ -46,8 +47,12 @@ pub struct App {
     pub identity: Arc<Identity>,
     /// Environments and agents.
     pub fleet: Arc<Fleet>,
+    /// Every live session.
+    pub sessions: Registry,
     /// The engines behind the sessions.
     pub engines: Engines,
+    /// What the engines have.
+    pub inventories: Inventories,
     /// The agents of the engines that the hub reaches by itself.
     pub attached: Attached,
     /// Hands out what a new host needs.
@@ -150,8 +155,7 @@ impl App {
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
         let engines = Engines::new(sessions.clone());
-        let feed = sessions.feed().clone();
-        let live = Live::new(engines.clone(), feed, lifecycle.tasks.clone(), lifecycle.soft.clone());
+        let live = Live::new(sessions.feed().clone());
         Ok(Arc::new(Self {
             db,
             clock,
@@ -159,7 +163,9 @@ impl App {
             vault,
             identity,
             fleet,
+            sessions,
             engines,
+            inventories: Inventories::default(),
             attached,
             installer,
             listener,

@@ -12,6 +12,7 @@ use crate::db::guard::{Change, Guard};
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
+use crate::workloads::inventory;
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -30,6 +31,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(renew_own_certificate(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(watch_clock(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
+    lifecycle.tasks.spawn(inventory::keep(app.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }

@@ -25,6 +25,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
 use crate::router;
 use crate::vault::{KeyCost, MasterKey, Vault};
+use crate::workloads::inventory;
 
 /// A password that is good enough.
 pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
@@ -135,6 +136,7 @@ impl TestHub {
     pub async fn with_engine(socket: &Path) -> (Self, EnvironmentId) {
         let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned())).await;
         hub.add_users().await;
+        hub.app.lifecycle.tasks.spawn(inventory::keep(hub.app.clone()));
         hub.app.attached.start_all().await.unwrap();
         let environment = hub.app.fleet.ensure_local().await.unwrap();
         let mut newest = hub.app.fleet.sessions().feed().newest();
@@ -146,6 +148,17 @@ impl TestHub {
         };
         tokio::time::timeout(Duration::from_secs(10), online).await.expect("the engine is online");
         (hub, environment)
+    }
+
+    /// Waits until an environment has no session.
+    pub async fn until_offline(&self, environment: EnvironmentId) {
+        let mut newest = self.app.sessions.feed().newest();
+        let offline = async {
+            while self.app.sessions.of(environment).is_ok() {
+                newest.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), offline).await.expect("the environment is offline");
     }
 
     async fn build(db: TestDb, local_engine: Option<PathBuf>) -> Self {

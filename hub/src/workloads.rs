@@ -2,6 +2,7 @@
 //! somebody looks on.
 
 pub mod containers;
+pub mod inventory;
 pub mod live;
 #[cfg(test)]
 mod simulated;

@@ -117,13 +117,22 @@ pub fn frame<M: Message>(message: &M) -> Result<Vec<u8>, CodecError> {
 /// As [`decode`], and when the stream fails or ends. A length above the limit
 /// is refused before anything is allocated.
 pub async fn read_message<M: Message, R: AsyncRead + Unpin>(from: &mut R) -> Result<M, CodecError> {
+    decode(&read_encoded::<M, R>(from).await?)
+}
+
+/// Reads one message as its bytes, without its length, for whoever counts them
+/// before they are decoded. Otherwise as [`read_message`].
+///
+/// # Errors
+/// When the stream fails or ends, or the length is above the limit.
+pub async fn read_encoded<M: Message, R: AsyncRead + Unpin>(from: &mut R) -> Result<Vec<u8>, CodecError> {
     let mut length = [0; 4];
     from.read_exact(&mut length).await?;
     let length = u32::from_le_bytes(length) as usize;
     check_length::<M>(length)?;
     let mut body = vec![0; length];
     from.read_exact(&mut body).await?;
-    decode(&body)
+    Ok(body)
 }
 
 fn config() -> impl bincode::config::Config {

@@ -11,3 +11,4 @@ pub mod enroll;
 mod golden;
 pub mod hello;
 pub mod preamble;
+pub mod report;

@@ -9,20 +9,16 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::Empty;
 use hyper::Request;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus};
 use windflow_protocol::text::sanitize;
 
 use super::connect::{self, EngineStream};
+use super::inquiry::{self, Sender, carried_by, get, read};
 use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE};
 
 /// Largest answer of an engine to a probe, in bytes. `/info` of a busy engine
@@ -61,7 +57,7 @@ pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> Eng
 /// How many containers the engine has now.
 pub(super) async fn count(address: &EngineAddress) -> anyhow::Result<ContainerCounts> {
     let stream = timeout(CONNECT_DEADLINE, connect::connect(address)).await??;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = inquiry::begin(stream).await?;
     carried_by(connection, async {
         if ping(&mut sender).await?.is_podman() {
             let listed: Vec<Listed> = get(&mut sender, "/containers/json?all=1", LIST_MAX).await?;
@@ -79,7 +75,7 @@ fn number(count: usize) -> u32 {
 }
 
 async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<EngineFacts> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = inquiry::begin(stream).await?;
     let known = match before {
         EngineStatus::Running(known) => Some(known),
         EngineStatus::Unknown | EngineStatus::Absent | EngineStatus::Unresponsive => None,
@@ -109,22 +105,6 @@ async fn find_facts(sender: &mut Sender, pong: &Pong, known: Option<&EngineFacts
     Ok(facts)
 }
 
-type Sender = http1::SendRequest<Empty<Bytes>>;
-
-/// The answer to what is asked on a connection.
-async fn carried_by<T>(
-    connection: http1::Connection<TokioIo<EngineStream>, Empty<Bytes>>,
-    asking: impl Future<Output = anyhow::Result<T>>,
-) -> anyhow::Result<T> {
-    let mut asking = std::pin::pin!(asking);
-    tokio::select! {
-        biased;
-        answer = &mut asking => answer,
-        // What had arrived before the connection ended can still be read.
-        _ = connection => asking.await,
-    }
-}
-
 /// How an engine introduces itself on a ping.
 struct Pong(HeaderMap);
 
@@ -151,20 +131,6 @@ async fn ping(sender: &mut Sender) -> anyhow::Result<Pong> {
     let (head, body) = sender.send_request(request).await?.into_parts();
     read(body, ANSWER_MAX).await?;
     Ok(Pong(head.headers))
-}
-
-async fn get<T: DeserializeOwned>(sender: &mut Sender, path: &str, most: usize) -> anyhow::Result<T> {
-    sender.ready().await?;
-    let request = Request::get(path).header(header::HOST, "docker").body(Empty::new())?;
-    let response = sender.send_request(request).await?;
-    anyhow::ensure!(response.status().is_success(), "The engine answered {} to {path}", response.status());
-    Ok(serde_json::from_slice(&read(response.into_body(), most).await?)?)
-}
-
-async fn read(body: Incoming, most: usize) -> anyhow::Result<Bytes> {
-    let body = Limited::new(body, most).collect().await;
-    let body = body.map_err(|error| anyhow::anyhow!("Failed to read the engine's answer: {error}"))?;
-    Ok(body.to_bytes())
 }
 
 #[derive(Deserialize)]

@@ -106,6 +106,13 @@ pub struct List<T> {
     pub total: i64,
 }
 
+impl<T> List<T> {
+    /// The same page of what is made of its items.
+    pub fn map<U>(self, make: impl FnMut(T) -> U) -> List<U> {
+        List { items: self.items.into_iter().map(make).collect(), total: self.total }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,14 +18,12 @@ pub enum News {
     Environment(EnvironmentId),
     /// An agent is not as it was, or is there.
     Agent(AgentId, EnvironmentId),
-    /// Something happened to a container.
+    /// A container is not as it was, or is there or gone.
     Container {
         /// The environment it is in.
         environment: EnvironmentId,
         /// Its id.
         container: String,
-        /// What happened, in the engine's word.
-        action: String,
     },
     /// Something may have happened to any container of an environment.
     Containers(EnvironmentId),

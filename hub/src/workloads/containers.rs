@@ -6,5 +6,5 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use model::{Container, ContainerFilter, ContainerId, Port};
+pub use model::{Container, ContainerFilter, ContainerId};
 pub(super) use routes::routes;

@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::UnixListener;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 /// Events that a test may send before they are read.
@@ -30,8 +30,6 @@ struct State {
     calls: Mutex<Vec<String>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     events: broadcast::Sender<String>,
-    /// How many follow the events of all kinds of containers.
-    followers: watch::Sender<usize>,
 }
 
 impl SimulatedEngine {
@@ -42,7 +40,6 @@ impl SimulatedEngine {
             calls: Mutex::default(),
             answers: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
-            followers: watch::Sender::new(0),
         });
         let mut accepting = JoinSet::new();
         let shared = Arc::clone(&state);
@@ -73,15 +70,14 @@ impl SimulatedEngine {
         self.state.calls.lock().unwrap().iter().filter(|call| call.starts_with("POST")).cloned().collect()
     }
 
-    /// How many followed the events so far.
-    pub fn asked_for_events(&self) -> usize {
-        *self.state.followers.borrow()
+    /// How often this was asked so far.
+    pub fn asked(&self, call: &str) -> usize {
+        self.state.calls.lock().unwrap().iter().filter(|asked| *asked == call).count()
     }
 
-    /// Waits until that many have begun to follow the events.
-    pub async fn until_asked_for_events(&self, times: usize) {
-        let mut followers = self.state.followers.subscribe();
-        followers.wait_for(|count| *count >= times).await.unwrap();
+    /// What it has from now on; nobody is told.
+    pub fn has(&self, containers: &[Listed]) {
+        self.answers("GET /containers/json", StatusCode::OK, containers.iter().map(Listed::json).collect());
     }
 
     /// Sends an event to those who follow.
@@ -100,23 +96,42 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         (Some(known), _) => known,
         (None, "GET /version") => (StatusCode::OK, json!({ "Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux" })),
         (None, "GET /info") => (StatusCode::OK, json!({ "ID": "one", "Containers": 3, "ContainersRunning": 2 })),
-        (None, "GET /events") => return Ok(Response::new(follow(&state, &request))),
+        (None, "GET /events") => return Ok(Response::new(follow(&state))),
+        (None, "GET /containers/json" | "GET /images/json" | "GET /networks") => (StatusCode::OK, json!([])),
+        (None, "GET /volumes") => (StatusCode::OK, json!({ "Volumes": [] })),
+        (None, call) if call.starts_with("GET /containers/") && call.ends_with("/json") => (StatusCode::OK, json!({})),
         (None, _) => (StatusCode::NOT_FOUND, json!({ "message": format!("No such thing: {call}") })),
     };
     let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
     Ok(Response::builder().status(status).body(body).unwrap())
 }
 
-/// An endless answer. The agent's own count follows events by name and is not
-/// counted.
-fn follow(state: &State, request: &Request<Incoming>) -> Body {
+/// An endless answer.
+fn follow(state: &State) -> Body {
     let receiver = state.events.subscribe();
-    if !request.uri().query().unwrap_or_default().contains("destroy") {
-        state.followers.send_modify(|count| *count += 1);
-    }
     let events = futures_util::stream::unfold(receiver, |mut receiver| async {
         let event = receiver.recv().await.ok()?;
         Some((Ok::<_, std::io::Error>(event), receiver))
     });
     Body::from_stream(events)
+}
+
+/// A container as it lists it.
+pub struct Listed {
+    pub id: String,
+    name: &'static str,
+    state: &'static str,
+}
+
+/// A container whose id follows from its name.
+pub fn listed(name: &'static str, state: &'static str) -> Listed {
+    let id: String = name.bytes().cycle().take(32).map(|byte| format!("{byte:02x}")).collect();
+    Listed { id, name, state }
+}
+
+impl Listed {
+    fn json(&self) -> Value {
+        json!({ "Id": self.id, "Names": [format!("/{}", self.name)], "Image": "nginx", "State": self.state,
+                "Created": 1 })
+    }
 }

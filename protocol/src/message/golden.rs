@@ -12,6 +12,9 @@ use crate::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgen
 use crate::message::enroll::{Certificate, EnrollReply, EnrollRequest, Enrolled, RenewReply, RenewRequest};
 use crate::message::hello::{Ack, Hello, HelloReply, HostFacts, RejectReason, Rejected, Standing, Ticket, Welcome};
 use crate::message::preamble::{Preamble, StreamKind};
+use crate::message::report::{
+    Attachment, Container, Image, Mount, Network, ObjectId, Port, Position, Report, ReportRequest, Volume,
+};
 use crate::token::{TokenId, TokenSecret};
 use crate::version::ProtocolVersion;
 
@@ -54,13 +57,17 @@ impl<M: Message> Golden for M {
 }
 
 fn goldens() -> Vec<Box<dyn Golden>> {
-    [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent()].into_iter().flatten().collect()
+    [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent(), reports()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn preamble() -> Vec<Box<dyn Golden>> {
     vec![
         Box::new(Preamble { kind: StreamKind::Control.number() }),
         Box::new(Preamble { kind: StreamKind::Docker.number() }),
+        Box::new(Preamble { kind: StreamKind::Report.number() }),
         Box::new(Preamble { kind: 999 }),
     ]
 }
@@ -178,6 +185,74 @@ fn control_to_agent() -> Vec<Box<dyn Golden>> {
         Box::new(ToAgent::Draining { spread_millis: 30_000 }),
         Box::new(ToAgent::Revoked { reason: "lost".to_owned() }),
         Box::new(ToAgent::Approved),
+    ]
+}
+
+fn reports() -> Vec<Box<dyn Golden>> {
+    let position = Position { epoch: [6; 8], sequence: 300 };
+    let id = ObjectId([7; 32]);
+    let labels = vec![("site".to_owned(), "berlin".to_owned())];
+    let container = Container {
+        id,
+        name: "web".to_owned(),
+        image: "nginx:1".to_owned(),
+        image_id: Some(ObjectId([8; 32])),
+        command: "nginx -g".to_owned(),
+        created_at: 1_750_000_000,
+        state: "running".to_owned(),
+        health: "healthy".to_owned(),
+        exit_code: -1,
+        started_at: 1_750_000_001,
+        finished_at: 0,
+        restarts: 2,
+        ports: vec![Port { address: "::".to_owned(), private: 80, public: Some(8080), protocol: "tcp".to_owned() }],
+        networks: vec![Attachment { network: "front".to_owned(), address: "172.18.0.2".to_owned() }],
+        mounts: vec![Mount {
+            kind: "volume".to_owned(),
+            source: "data".to_owned(),
+            target: "/data".to_owned(),
+            writable: true,
+        }],
+        labels: labels.clone(),
+    };
+    let image = Image {
+        id,
+        tags: vec!["nginx:1".to_owned()],
+        digests: vec!["nginx@sha256:00".to_owned()],
+        created_at: 1_750_000_000,
+        size: 190_000_000,
+        labels: labels.clone(),
+    };
+    let volume = Volume {
+        name: "data".to_owned(),
+        driver: "local".to_owned(),
+        path: "/v/data".to_owned(),
+        created_at: "2025-06-15T15:06:40Z".to_owned(),
+        labels: labels.clone(),
+    };
+    let network = Network {
+        id,
+        name: "front".to_owned(),
+        driver: "bridge".to_owned(),
+        scope: "local".to_owned(),
+        internal: false,
+        subnets: vec!["172.18.0.0/16".to_owned()],
+        created_at: "2025-06-15T15:06:40Z".to_owned(),
+        labels,
+    };
+    vec![
+        Box::new(ReportRequest { after: None }),
+        Box::new(ReportRequest { after: Some(position) }),
+        Box::new(Report::Everything),
+        Box::new(Report::Position(position)),
+        Box::new(Report::Container(container)),
+        Box::new(Report::ContainerGone(id)),
+        Box::new(Report::Image(image)),
+        Box::new(Report::ImageGone(id)),
+        Box::new(Report::Volume(volume)),
+        Box::new(Report::VolumeGone("data".to_owned())),
+        Box::new(Report::Network(network)),
+        Box::new(Report::NetworkGone(id)),
     ]
 }
 

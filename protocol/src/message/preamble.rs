@@ -15,17 +15,20 @@ pub enum StreamKind {
     Control,
     /// The Docker API as plain HTTP/1.1, to the host's engine.
     Docker,
+    /// What the engine has, told by the agent; the hub opens one a session.
+    Report,
 }
 
 impl StreamKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 2] = [Self::Control, Self::Docker];
+    pub const ALL: [Self; 3] = [Self::Control, Self::Docker, Self::Report];
 
     /// The number on the wire. Numbers are never reused.
     pub const fn number(self) -> u16 {
         match self {
             Self::Control => 1,
             Self::Docker => 2,
+            Self::Report => 3,
         }
     }
 
@@ -40,6 +43,7 @@ impl StreamKind {
         match self {
             Self::Control => Capabilities::NONE,
             Self::Docker => Capabilities::DOCKER,
+            Self::Report => Capabilities::REPORT,
         }
     }
 }

@@ -18,10 +18,13 @@ impl Capabilities {
     /// The agent tells how many containers its engine has, when that changes.
     pub const COUNTS: Self = Self(1 << 2);
 
+    /// The agent tells what its engine has, and what changes there.
+    pub const REPORT: Self = Self(1 << 3);
+
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
-    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0);
+    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {

@@ -13,6 +13,10 @@ pub const HELLO_MAX: usize = 8 * 1024;
 pub const CONTROL_MAX: usize = 32 * 1024;
 /// Largest stream preamble, in bytes.
 pub const PREAMBLE_MAX: usize = 1024;
+/// Largest request for reports, in bytes.
+pub const REPORT_REQUEST_MAX: usize = 1024;
+/// Largest report, in bytes: one container with all its labels.
+pub const REPORT_MAX: usize = 48 * 1024;
 /// Longest text in a hello or an enrollment (host name, version), in bytes.
 pub const FACT_TEXT_MAX: usize = 256;
 /// Most labels an agent may claim when it enrolls.

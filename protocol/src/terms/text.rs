@@ -24,8 +24,12 @@ pub fn base32() -> &'static Encoding {
 /// Cuts a text from a peer to [`FACT_TEXT_MAX`] bytes and drops its control
 /// characters.
 pub fn sanitize(text: &str) -> String {
+    sanitize_to(text, FACT_TEXT_MAX)
+}
+
+/// Cuts a text from a peer to `most` bytes and drops its control characters.
+pub fn sanitize_to(text: &str, most: usize) -> String {
     let mut clean: String = text.chars().filter(|c| !c.is_control()).collect();
-    let end = (0..=FACT_TEXT_MAX.min(clean.len())).rev().find(|&i| clean.is_char_boundary(i));
-    clean.truncate(end.unwrap_or(0));
+    clean.truncate(clean.floor_char_boundary(most));
     clean
 }

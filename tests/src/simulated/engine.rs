@@ -228,6 +228,9 @@ async fn answer(stream: &mut BufStream<UnixStream>, request: &Request, shared: &
         (_, "/version") => json!({ "Version": "26.1.5", "ApiVersion": "1.45", "MinAPIVersion": "1.24", "Os": "linux" }),
         (_, "/info") => json!({ "ID": "simulated", "Containers": containers, "ContainersRunning": containers / 2 }),
         (_, "/containers/json") => Value::from_iter((0..containers).map(listed)),
+        (_, "/images/json" | "/networks") => json!([]),
+        (_, "/volumes") => json!({ "Volumes": [] }),
+        (_, path) if path.starts_with("/containers/") && path.ends_with("/json") => json!({ "State": {} }),
         (_, "/events") => return follow(stream, shared).await,
         (_, "/slow") => {
             shared.until_released().await;

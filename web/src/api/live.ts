@@ -6,11 +6,10 @@ export type LiveState = 'connecting' | 'live' | 'paused'
 
 /** What the hub says changed. */
 export interface LiveEvent {
-  kind: 'environment' | 'container' | 'agent' | 'reset'
+  kind: 'environment' | 'container' | 'containers' | 'agent' | 'reset'
   id: number
   environment_id?: string
   container_id?: string
-  action?: string
 }
 
 /** The parts of a WebSocket that are used here. */

@@ -164,6 +164,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/containers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the containers of all environments, those that do not run and those
+         *     of hosts that are away included.
+         */
+        get: operations["list_all_containers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/enrollment-tokens": {
         parameters: {
             query?: never;
@@ -262,7 +282,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists an environment's containers by name, those that do not run included. */
+        /**
+         * Lists an environment's containers, those that do not run included. Those of
+         *     a host that is away are shown as they were.
+         */
         get: operations["list_containers"];
         put?: never;
         post?: never;
@@ -739,6 +762,13 @@ export interface components {
          * @enum {string}
          */
         Approval: "auto" | "manual";
+        /** @description A container in a network. */
+        Attachment: {
+            /** @description The container's address there, while it runs. */
+            address?: string | null;
+            /** @description The network's name. */
+            network: string;
+        };
         /** @description Records, newest first. */
         AuditList: {
             /** @description The records of this page. */
@@ -816,26 +846,56 @@ export interface components {
         Condition: "ready" | "degraded";
         /** @description One container of an environment. */
         Container: {
+            as_of?: components["schemas"]["Timestamp"] | null;
+            /** @description The command that it runs. */
+            command: string;
             created_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: uuid
+             * @description The environment it is in.
+             */
+            environment_id: string;
+            /**
+             * Format: int32
+             * @description How its last run ended, where it does not run.
+             */
+            exit_code?: number | null;
+            finished_at?: components["schemas"]["Timestamp"] | null;
+            /** @description `healthy`, `unhealthy` or `starting`, where something is checked. */
+            health?: string | null;
             /** @description Its id. */
             id: string;
             /** @description What it was made from. */
             image: string;
+            /** @description The id of its image, where the engine says so. */
+            image_id?: string | null;
+            /** @description Its labels. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description What is mounted in it. */
+            mounts: components["schemas"]["Mount"][];
             /** @description Its name. */
             name: string;
+            /** @description The networks it is in. */
+            networks: components["schemas"]["Attachment"][];
             /** @description The ports it offers. */
             ports: components["schemas"]["Port"][];
             /** @description The Compose project it belongs to. */
             project?: string | null;
+            /**
+             * Format: int32
+             * @description How often its engine has restarted it.
+             */
+            restarts: number;
             /** @description The Compose service it is an instance of. */
             service?: string | null;
+            started_at?: components["schemas"]["Timestamp"] | null;
             /**
              * @description `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
              *     `dead`, in the engine's own word.
              */
             state: string;
-            /** @description The state in the engine's own sentence, such as `Up 2 hours`. */
-            status: string;
         };
         /** @description A new token. */
         CreateApiTokenRequest: {
@@ -1106,26 +1166,56 @@ export interface components {
         List_Container: {
             /** @description The items of this page. */
             items: {
+                as_of?: components["schemas"]["Timestamp"] | null;
+                /** @description The command that it runs. */
+                command: string;
                 created_at?: components["schemas"]["Timestamp"] | null;
+                /**
+                 * Format: uuid
+                 * @description The environment it is in.
+                 */
+                environment_id: string;
+                /**
+                 * Format: int32
+                 * @description How its last run ended, where it does not run.
+                 */
+                exit_code?: number | null;
+                finished_at?: components["schemas"]["Timestamp"] | null;
+                /** @description `healthy`, `unhealthy` or `starting`, where something is checked. */
+                health?: string | null;
                 /** @description Its id. */
                 id: string;
                 /** @description What it was made from. */
                 image: string;
+                /** @description The id of its image, where the engine says so. */
+                image_id?: string | null;
+                /** @description Its labels. */
+                labels: {
+                    [key: string]: string;
+                };
+                /** @description What is mounted in it. */
+                mounts: components["schemas"]["Mount"][];
                 /** @description Its name. */
                 name: string;
+                /** @description The networks it is in. */
+                networks: components["schemas"]["Attachment"][];
                 /** @description The ports it offers. */
                 ports: components["schemas"]["Port"][];
                 /** @description The Compose project it belongs to. */
                 project?: string | null;
+                /**
+                 * Format: int32
+                 * @description How often its engine has restarted it.
+                 */
+                restarts: number;
                 /** @description The Compose service it is an instance of. */
                 service?: string | null;
+                started_at?: components["schemas"]["Timestamp"] | null;
                 /**
                  * @description `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
                  *     `dead`, in the engine's own word.
                  */
                 state: string;
-                /** @description The state in the engine's own sentence, such as `Up 2 hours`. */
-                status: string;
             }[];
             /**
              * Format: int64
@@ -1304,6 +1394,17 @@ export interface components {
              * @description How many hosts it admits.
              */
             uses: number;
+        };
+        /** @description Something mounted in a container. */
+        Mount: {
+            /** @description `bind`, `volume` or `tmpfs`. */
+            kind: string;
+            /** @description The volume's name, or the path on the host. */
+            source: string;
+            /** @description The path in the container. */
+            target: string;
+            /** @description Whether the container may write there. */
+            writable: boolean;
         };
         /** @description A token to be made. */
         NewEnrollmentToken: {
@@ -1856,6 +1957,44 @@ export interface operations {
             };
         };
     };
+    list_all_containers: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /**
+                 * @description Only those with this text in their name, image or Compose project, or
+                 *     at the start of their id.
+                 */
+                search?: string;
+                /** @description Only those in this state, such as `running`. */
+                state?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "state" | "created_at" | "-created_at";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of containers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Container"];
+                };
+            };
+        };
+    };
     list_enrollment_tokens: {
         parameters: {
             query?: {
@@ -2120,6 +2259,10 @@ export interface operations {
                 search?: string;
                 /** @description Only those in this state, such as `running`. */
                 state?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "state" | "created_at" | "-created_at";
             };
             header?: never;
             path: {
@@ -2145,21 +2288,21 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The engine is not there, or its answer was cut off */
+            /** @description The engine is not there and was never seen */
             502: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The environment is offline */
+            /** @description The environment is offline and was never seen */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The engine does not answer */
+            /** @description The engine does not answer and was never seen */
             504: {
                 headers: {
                     [name: string]: unknown;

@@ -86,6 +86,11 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO inventories (environment_id, heard_at, reports) VALUES ($1, $2, $3)";
+        sqlx::query(sql).bind(environment).bind(now).bind(&[0_u8, 255][..]).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)

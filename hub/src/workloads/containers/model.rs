@@ -1,9 +1,14 @@
-//! What a container is, as an engine lists it and as the API shows it.
+//! What a container is, as the API shows it, and which are wanted in which
+//! order.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report;
 
 use crate::clock::Timestamp;
 
@@ -34,25 +39,47 @@ impl ContainerId {
 /// One container of an environment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Container {
+    /// The environment it is in.
+    pub environment_id: Uuid,
     /// Its id.
     pub id: String,
     /// Its name.
     pub name: String,
     /// What it was made from.
     pub image: String,
+    /// The id of its image, where the engine says so.
+    pub image_id: Option<String>,
+    /// The command that it runs.
+    pub command: String,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
     /// `dead`, in the engine's own word.
     pub state: String,
-    /// The state in the engine's own sentence, such as `Up 2 hours`.
-    pub status: String,
+    /// `healthy`, `unhealthy` or `starting`, where something is checked.
+    pub health: Option<String>,
+    /// How its last run ended, where it does not run.
+    pub exit_code: Option<i32>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
+    /// When it was last started.
+    pub started_at: Option<Timestamp>,
+    /// When it last ended.
+    pub finished_at: Option<Timestamp>,
+    /// How often its engine has restarted it.
+    pub restarts: u32,
     /// The ports it offers.
     pub ports: Vec<Port>,
+    /// The networks it is in.
+    pub networks: Vec<Attachment>,
+    /// What is mounted in it.
+    pub mounts: Vec<Mount>,
     /// The Compose project it belongs to.
     pub project: Option<String>,
     /// The Compose service it is an instance of.
     pub service: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// When this was so; null where it is so now.
+    pub as_of: Option<Timestamp>,
 }
 
 /// One port of a container.
@@ -68,7 +95,29 @@ pub struct Port {
     pub protocol: String,
 }
 
-/// Which containers to list.
+/// A container in a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Attachment {
+    /// The network's name.
+    pub network: String,
+    /// The container's address there, while it runs.
+    pub address: Option<String>,
+}
+
+/// Something mounted in a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Mount {
+    /// `bind`, `volume` or `tmpfs`.
+    pub kind: String,
+    /// The volume's name, or the path on the host.
+    pub source: String,
+    /// The path in the container.
+    pub target: String,
+    /// Whether the container may write there.
+    pub writable: bool,
+}
+
+/// Which containers to list, and in which order.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,129 +127,202 @@ pub struct ContainerFilter {
     pub search: Option<String>,
     /// Only those in this state, such as `running`.
     pub state: Option<String>,
+    /// Only those with this label: `key` or `key=value`.
+    pub label: Option<String>,
+    /// By `name` unless given; a minus before it turns the order round.
+    #[param(inline)]
+    pub sort: Option<Sort>,
+}
+
+/// The same over all environments.
+#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct FleetFilter {
+    /// Only those of this environment.
+    pub environment: Option<Uuid>,
+    /// Only those with this text in their name, image or Compose project, or
+    /// at the start of their id.
+    pub search: Option<String>,
+    /// Only those in this state, such as `running`.
+    pub state: Option<String>,
+    /// Only those with this label: `key` or `key=value`.
+    pub label: Option<String>,
+    /// By `name` unless given; a minus before it turns the order round.
+    #[param(inline)]
+    pub sort: Option<Sort>,
+}
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+pub enum Sort {
+    /// By name, from A to Z.
+    #[default]
+    #[serde(rename = "name")]
+    Name,
+    /// From Z to A.
+    #[serde(rename = "-name")]
+    NameDown,
+    /// By state, then by name.
+    #[serde(rename = "state")]
+    State,
+    /// The oldest first.
+    #[serde(rename = "created_at")]
+    Created,
+    /// The newest first.
+    #[serde(rename = "-created_at")]
+    CreatedDown,
+}
+
+impl From<FleetFilter> for (Option<Uuid>, ContainerFilter) {
+    fn from(filter: FleetFilter) -> Self {
+        let FleetFilter { environment, search, state, label, sort } = filter;
+        (environment, ContainerFilter { search, state, label, sort })
+    }
 }
 
 impl ContainerFilter {
     /// Whether this container is wanted.
-    pub fn wants(&self, container: &Container) -> bool {
+    pub fn wants(&self, container: &report::Container) -> bool {
         let state = self.state.as_ref().is_none_or(|state| container.state.eq_ignore_ascii_case(state));
-        state && self.search.as_ref().is_none_or(|text| is_found(container, &text.to_lowercase()))
+        let label = || self.label.as_ref().is_none_or(|label| has_label(container, label));
+        state && label() && self.search.as_ref().is_none_or(|text| is_found(container, &text.to_lowercase()))
     }
 }
 
-fn is_found(container: &Container, text: &str) -> bool {
-    let texts = [Some(&container.name), Some(&container.image), container.project.as_ref()];
-    container.id.starts_with(text) || texts.into_iter().flatten().any(|place| place.to_lowercase().contains(text))
+fn has_label(container: &report::Container, wanted: &str) -> bool {
+    let (key, value) = wanted.split_once('=').map_or((wanted, None), |(key, value)| (key, Some(value)));
+    label(container, key).is_some_and(|found| value.is_none_or(|value| value == found))
 }
 
-/// A container as an engine lists it. Engines leave out what they do not have,
-/// or write null, and know states that others do not.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    id: String,
-    names: Option<Vec<String>>,
-    image: Option<String>,
-    state: Option<String>,
-    status: Option<String>,
-    created: Option<i64>,
-    ports: Option<Vec<ListedPort>>,
-    labels: Option<HashMap<String, String>>,
+fn label<'a>(container: &'a report::Container, key: &str) -> Option<&'a str> {
+    container.labels.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ListedPort {
-    #[serde(rename = "IP")]
-    ip: Option<String>,
-    private_port: u16,
-    public_port: Option<u16>,
-    #[serde(rename = "Type")]
-    protocol: Option<String>,
+fn is_found(container: &report::Container, text: &str) -> bool {
+    let texts = [Some(container.name.as_str()), Some(&container.image), label(container, PROJECT)];
+    let starts = || container.id.to_string().starts_with(text);
+    texts.into_iter().flatten().any(|place| place.to_lowercase().contains(text)) || starts()
 }
 
-impl From<Listed> for Container {
-    fn from(listed: Listed) -> Self {
-        let mut labels = listed.labels.unwrap_or_default();
-        let ports = listed.ports.unwrap_or_default().into_iter().map(Port::from);
-        let created = listed.created.and_then(|seconds| seconds.checked_mul(1_000_000));
-        Self {
-            name: own_name(&listed.names.unwrap_or_default(), &listed.id),
-            id: listed.id,
-            image: listed.image.unwrap_or_default(),
-            state: listed.state.unwrap_or_default(),
-            status: listed.status.unwrap_or_default(),
-            created_at: created.and_then(|micros| Timestamp::from_micros(micros).ok()),
-            ports: { ports }.collect::<std::collections::BTreeSet<_>>().into_iter().collect(),
-            project: labels.remove(PROJECT),
-            service: labels.remove(SERVICE),
+impl Sort {
+    /// The order of two containers.
+    pub fn order(self, one: &report::Container, other: &report::Container) -> Ordering {
+        let by_name = || one.name.to_lowercase().cmp(&other.name.to_lowercase()).then(one.id.cmp(&other.id));
+        match self {
+            Self::Name => by_name(),
+            Self::NameDown => by_name().reverse(),
+            Self::State => one.state.cmp(&other.state).then_with(by_name),
+            Self::Created => one.created_at.cmp(&other.created_at).then_with(by_name),
+            Self::CreatedDown => other.created_at.cmp(&one.created_at).then_with(by_name),
         }
     }
 }
 
-impl From<ListedPort> for Port {
-    fn from(port: ListedPort) -> Self {
+impl Container {
+    /// A container as it was told of this environment, so long ago.
+    pub fn new(environment: EnvironmentId, told: &report::Container, as_of: Option<Timestamp>) -> Self {
+        let is_over = matches!(told.state.as_str(), "exited" | "dead" | "stopped");
         Self {
-            address: port.ip.filter(|address| !address.is_empty()),
-            private: port.private_port,
-            public: port.public_port,
-            protocol: port.protocol.unwrap_or_else(|| "tcp".to_owned()),
+            environment_id: environment.0,
+            id: told.id.to_string(),
+            name: told.name.clone(),
+            image: told.image.clone(),
+            image_id: told.image_id.map(|id| format!("sha256:{id}")),
+            command: told.command.clone(),
+            state: told.state.clone(),
+            health: filled(&told.health),
+            exit_code: is_over.then_some(told.exit_code),
+            created_at: time(told.created_at),
+            started_at: time(told.started_at),
+            finished_at: time(told.finished_at),
+            restarts: told.restarts,
+            ports: told.ports.iter().map(Port::from).collect(),
+            networks: told.networks.iter().map(Attachment::from).collect(),
+            mounts: told.mounts.iter().map(Mount::from).collect(),
+            project: label(told, PROJECT).map(str::to_owned),
+            service: label(told, SERVICE).map(str::to_owned),
+            labels: told.labels.iter().cloned().collect(),
+            as_of,
         }
     }
 }
 
-/// The container's own name: the others are those by which linked containers
-/// know it, `/web/db`.
-fn own_name(names: &[String], id: &str) -> String {
-    let bare = names.iter().map(|name| name.strip_prefix('/').unwrap_or(name));
-    let own = bare.filter(|name| !name.contains('/')).min_by_key(|name| name.len());
-    own.map_or_else(|| id.chars().take(12).collect(), str::to_owned)
+impl From<&report::Port> for Port {
+    fn from(told: &report::Port) -> Self {
+        let protocol = told.protocol.clone();
+        Self { address: filled(&told.address), private: told.private, public: told.public, protocol }
+    }
+}
+
+impl From<&report::Attachment> for Attachment {
+    fn from(told: &report::Attachment) -> Self {
+        Self { network: told.network.clone(), address: filled(&told.address) }
+    }
+}
+
+impl From<&report::Mount> for Mount {
+    fn from(told: &report::Mount) -> Self {
+        let report::Mount { kind, source, target, writable } = told.clone();
+        Self { kind, source, target, writable }
+    }
+}
+
+fn filled(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Seconds since 1970; zero is never.
+fn time(seconds: i64) -> Option<Timestamp> {
+    let micros = seconds.checked_mul(1_000_000).filter(|micros| *micros > 0)?;
+    Timestamp::from_micros(micros).ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use windflow_protocol::message::report::ObjectId;
 
     use super::*;
 
-    fn container(listed: serde_json::Value) -> Container {
-        serde_json::from_value::<Listed>(listed).unwrap().into()
+    fn told(name: &str, state: &str, labels: &[(&str, &str)]) -> report::Container {
+        report::Container {
+            id: ObjectId([0xab; 32]),
+            name: name.to_owned(),
+            image: "repo/nginx".to_owned(),
+            state: state.to_owned(),
+            labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+            ..report::Container::default()
+        }
     }
 
     #[test]
-    fn a_container_is_shown_as_its_engine_lists_it() {
-        let shown = container(json!({
-            "Id": "4c01db0b339c", "Names": ["/other/alias", "/web-1"], "Image": "nginx:1", "ImageID": "sha256:x",
-            "Command": "nginx", "Created": 1_750_000_000, "State": "running", "Status": "Up 2 hours",
-            "Ports": [{ "IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp" },
-                      { "PrivatePort": 443, "Type": "tcp" }],
-            "Labels": { "com.docker.compose.project": "shop", "com.docker.compose.service": "web", "x": "y" },
-        }));
-        assert_eq!((shown.name.as_str(), shown.state.as_str()), ("web-1", "running"));
+    fn a_container_is_shown_as_it_was_told() {
+        let labels = [("com.docker.compose.project", "shop"), ("com.docker.compose.service", "web")];
+        let mut container = told("web-1", "running", &labels);
+        container.created_at = 1_750_000_000;
+        container.health = "healthy".to_owned();
+        let environment = EnvironmentId::generate();
+        let shown = Container::new(environment, &container, None);
         assert_eq!((shown.project.as_deref(), shown.service.as_deref()), (Some("shop"), Some("web")));
         assert_eq!(shown.created_at.unwrap().to_string(), "2025-06-15T15:06:40Z");
-        let published =
-            Port { address: Some("0.0.0.0".into()), private: 80, public: Some(8080), protocol: "tcp".into() };
-        let offered = Port { address: None, private: 443, public: None, protocol: "tcp".into() };
-        assert_eq!(shown.ports, [offered, published]);
+        assert_eq!((shown.exit_code, shown.finished_at), (None, None));
+        container.state = "exited".to_owned();
+        container.exit_code = 137;
+        assert_eq!(Container::new(environment, &container, None).exit_code, Some(137));
     }
 
     #[test]
-    fn an_engine_may_leave_out_or_null_nearly_everything() {
-        let shown = container(json!({ "Id": "0123456789abcdef", "Names": null, "Ports": null, "Labels": null }));
-        assert_eq!((shown.name.as_str(), shown.created_at), ("0123456789ab", None));
-        let strange = container(json!({ "Id": "a", "State": "initialized", "Created": i64::MAX }));
-        assert_eq!((strange.state.as_str(), strange.created_at), ("initialized", None));
-    }
-
-    #[test]
-    fn a_filter_looks_at_name_image_project_and_id() {
-        let shown = container(json!({ "Id": "abc123", "Names": ["/Web"], "Image": "repo/nginx", "State": "exited" }));
-        let wants = |search: &str| ContainerFilter { search: Some(search.into()), state: None }.wants(&shown);
-        assert!(wants("wEb") && wants("nginx") && wants("abc") && wants(""));
-        assert!(!wants("bc123") && !wants("apache"));
-        let in_state = |state: &str| ContainerFilter { search: None, state: Some(state.into()) }.wants(&shown);
+    fn a_filter_looks_at_name_image_project_id_state_and_label() {
+        let container = told("Web", "exited", &[("tier", "front"), (PROJECT, "shop")]);
+        let wants =
+            |search: &str| ContainerFilter { search: Some(search.into()), ..Default::default() }.wants(&container);
+        assert!(wants("wEb") && wants("nginx") && wants("abab") && wants("SHOP") && wants(""));
+        assert!(!wants("bab") && !wants("apache"));
+        let in_state =
+            |state: &str| ContainerFilter { state: Some(state.into()), ..Default::default() }.wants(&container);
         assert!(in_state("exited") && !in_state("running"));
+        let with = |label: &str| ContainerFilter { label: Some(label.into()), ..Default::default() }.wants(&container);
+        assert!(with("tier") && with("tier=front") && !with("tier=back") && !with("tie"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::{Container, ContainerFilter, ContainerId};
+use super::model::{Container, ContainerFilter, ContainerId, FleetFilter};
 use super::service::Change;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -16,26 +16,41 @@ use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::SignedIn, routes!(list_containers))
+        .add(Access::SignedIn, routes!(list_all_containers))
         .add(Access::Administrator, routes!(start_container))
         .add(Access::Administrator, routes!(stop_container))
         .add(Access::Administrator, routes!(restart_container))
 }
 
-/// Lists an environment's containers by name, those that do not run included.
+/// Lists the containers of all environments, those that do not run and those
+/// of hosts that are away included.
+#[utoipa::path(get, path = "/api/v1/containers", tag = "workloads", params(Page, FleetFilter), responses(
+    (status = 200, description = "One page of containers", body = List<Container>),
+))]
+async fn list_all_containers(
+    State(app): State<AppState>,
+    Listing { page, filter }: Listing<FleetFilter>,
+) -> Json<List<Container>> {
+    let (environment, filter) = filter.into();
+    Json(app.list_all_containers(environment.map(EnvironmentId), &filter, page))
+}
+
+/// Lists an environment's containers, those that do not run included. Those of
+/// a host that is away are shown as they were.
 #[utoipa::path(get, path = "/api/v1/environments/{id}/containers", tag = "workloads",
     params(("id" = Uuid, Path), Page, ContainerFilter), responses(
     (status = 200, description = "One page of containers", body = List<Container>),
     (status = 404, description = "There is no such environment"),
-    (status = 502, description = "The engine is not there, or its answer was cut off"),
-    (status = 503, description = "The environment is offline"),
-    (status = 504, description = "The engine does not answer"),
+    (status = 502, description = "The engine is not there and was never seen"),
+    (status = 503, description = "The environment is offline and was never seen"),
+    (status = 504, description = "The engine does not answer and was never seen"),
 ))]
 async fn list_containers(
     State(app): State<AppState>,
     Path(id): Path<Uuid>,
     Listing { page, filter }: Listing<ContainerFilter>,
 ) -> ApiResult<Json<List<Container>>> {
-    Ok(Json(page.of(app.list_containers(EnvironmentId(id), &filter).await?)))
+    Ok(Json(app.list_containers(EnvironmentId(id), &filter, page).await?))
 }
 
 /// Starts a container. One that runs stays as it is.

@@ -1,26 +1,27 @@
-//! Asking an engine for its containers, and telling it what to do with one.
+//! The containers that are known, and telling an engine what to do with one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::timeout;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::control::EngineStatus;
 
-use super::model::{Container, ContainerFilter, ContainerId, Listed};
+use super::model::{Container, ContainerFilter, ContainerId};
 use crate::app::App;
 use crate::docker::{EngineError, Engines};
 use crate::error::{ApiError, ApiResult};
-use crate::http::Caller;
+use crate::http::{Caller, List, Page};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
 
-/// A list must be there within this, also from an engine under load.
-const LIST_DEADLINE: Duration = Duration::from_secs(30);
+/// An agent that has just connected must have told what its engine has within
+/// this.
+const FIRST_DEADLINE: Duration = Duration::from_secs(10);
 /// Starting, stopping or restarting must be done within this. A container may
 /// have a grace of its own to end in; Docker's is 10 seconds.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
-/// Where an engine lists its containers, those that do not run included.
-const ALL: &str = "/containers/json?all=1";
 
 /// What is done with a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,21 +57,63 @@ impl Change {
 }
 
 impl App {
-    /// The containers of an environment that match, by name.
+    /// The containers of an environment that match, as its agent told them
+    /// last. An agent that has just connected is waited for.
     ///
     /// # Errors
-    /// As its session and its engine say.
+    /// As its session and its engine say, where they have told nothing yet.
     pub(super) async fn list_containers(
         &self,
         environment: EnvironmentId,
         filter: &ContainerFilter,
-    ) -> ApiResult<Vec<Container>> {
+        page: Page,
+    ) -> ApiResult<List<Container>> {
+        if self.inventories.of(environment).is_none() {
+            self.wait_for_inventory(environment).await?;
+        }
+        Ok(self.list_all_containers(Some(environment), filter, page))
+    }
+
+    /// The same for all environments, or for one; without those that have told
+    /// nothing yet.
+    pub(super) fn list_all_containers(
+        &self,
+        environment: Option<EnvironmentId>,
+        filter: &ContainerFilter,
+        page: Page,
+    ) -> List<Container> {
+        let inventories = match environment {
+            Some(environment) => {
+                self.inventories.of(environment).map(|heard| (environment, heard)).into_iter().collect()
+            }
+            None => self.inventories.all(),
+        };
+        let containers = inventories.iter().flat_map(|(environment, heard)| {
+            heard.things.containers.values().map(move |container| (*environment, heard, container))
+        });
+        let mut wanted: Vec<_> = containers.filter(|(_, _, container)| filter.wants(container)).collect();
+        let sort = filter.sort.unwrap_or_default();
+        wanted.sort_by(|(_, _, one), (_, _, other)| sort.order(one, other));
+        page.of(wanted).map(|(environment, heard, container)| {
+            let as_of = (!self.is_told(environment)).then_some(heard.at);
+            Container::new(environment, container, as_of)
+        })
+    }
+
+    /// Whether what is known of an engine is so now.
+    fn is_told(&self, environment: EnvironmentId) -> bool {
+        self.sessions.of(environment).is_ok_and(|session| session.engine_facts().is_some())
+    }
+
+    async fn wait_for_inventory(&self, environment: EnvironmentId) -> ApiResult<()> {
         let session = self.session(environment).await?;
-        let listed: Vec<Listed> = self.engines.read(&session, ALL, LIST_DEADLINE).await?;
-        let mut containers: Vec<Container> =
-            listed.into_iter().map(Container::from).filter(|container| filter.wants(container)).collect();
-        containers.sort_by_cached_key(|container| (container.name.to_lowercase(), container.id.clone()));
-        Ok(containers)
+        let mut heard = self.inventories.follow(environment);
+        if timeout(FIRST_DEADLINE, heard.wait_for(Option::is_some)).await.is_ok() {
+            return Ok(());
+        }
+        let engine = session.engine();
+        let absent = matches!(*engine.borrow(), EngineStatus::Absent);
+        Err(if absent { EngineError::Absent } else { EngineError::Unresponsive }.into())
     }
 
     /// Changes a container. The end is recorded whatever happens, also where

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::testing::{Client, TestHub};
-use crate::workloads::simulated::SimulatedEngine;
+use crate::workloads::simulated::{SimulatedEngine, listed};
 
 struct World {
     hub: TestHub,
@@ -15,16 +15,8 @@ struct World {
 impl World {
     async fn start() -> Self {
         let engine = SimulatedEngine::start();
+        engine.has(&[listed("web", "running"), listed("Db", "exited"), listed("cache", "running")]);
         let (hub, environment) = TestHub::with_engine(&engine.socket()).await;
-        engine.answers(
-            "GET /containers/json",
-            StatusCode::OK,
-            json!([
-                { "Id": "b2", "Names": ["/web"], "Image": "nginx", "State": "running", "Created": 1 },
-                { "Id": "a1", "Names": ["/Db"], "Image": "postgres", "State": "exited", "Created": 1 },
-                { "Id": "c3", "Names": ["/cache"], "Image": "redis", "State": "running", "Created": 1 },
-            ]),
-        );
         Self { hub, engine, base: format!("/api/v1/environments/{environment}/containers") }
     }
 
@@ -47,7 +39,7 @@ async fn containers_are_listed_by_name_filtered_and_paged() {
     let world = World::start().await;
     assert_eq!(world.names("").await, (vec!["cache".into(), "Db".into(), "web".into()], json!(3)));
     assert_eq!(world.names("?state=running&limit=1&offset=1").await, (vec!["web".into()], json!(2)));
-    assert_eq!(world.names("?search=POST").await, (vec!["Db".into()], json!(1)));
+    assert_eq!(world.names("?search=DB").await, (vec!["Db".into()], json!(1)));
 }
 
 #[tokio::test]
@@ -108,26 +100,24 @@ async fn a_container_whose_name_is_a_path_is_not_found_and_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn an_environment_that_is_not_there_or_offline_says_which() {
+async fn an_environment_that_is_not_there_or_was_never_seen_says_which() {
     let world = World::start().await;
     let viewer = world.hub.signed_in("viewer").await;
     let unknown = format!("/api/v1/environments/{}/containers", uuid::Uuid::nil());
     assert_eq!(world.hub.get(&viewer, &unknown).await.status, StatusCode::NOT_FOUND);
-    let environment = world.hub.app.fleet.ensure_local().await.unwrap();
-    world.hub.app.attached.stop(environment);
-    let mut newest = world.hub.app.fleet.sessions().feed().newest();
-    while world.hub.app.engines.session(environment).is_ok() {
-        newest.changed().await.unwrap();
-    }
-    let answer = world.hub.get(&viewer, &world.base).await;
+    let empty = TestHub::with_users().await;
+    let never = empty.app.fleet.ensure_local().await.unwrap();
+    let viewer = empty.signed_in("viewer").await;
+    let answer = empty.get(&viewer, &format!("/api/v1/environments/{never}/containers")).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "environment_offline"));
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_a_cut_one() {
+async fn a_list_is_ordered_as_asked_and_an_order_that_is_none_is_refused() {
     let world = World::start().await;
-    world.engine.answers("GET /containers/json", StatusCode::OK, json!({ "not": "a list" }));
+    assert_eq!(world.names("?sort=-name").await.0, ["web", "Db", "cache"]);
+    assert_eq!(world.names("?sort=state").await.0, ["Db", "cache", "web"]);
     let viewer = world.hub.signed_in("viewer").await;
-    let answer = world.hub.get(&viewer, &world.base).await;
-    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "engine_cut"));
+    let answer = world.hub.get(&viewer, &format!("{}?sort=colour", world.base)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "invalid_query"));
 }

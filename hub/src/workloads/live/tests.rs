@@ -23,7 +23,7 @@ use crate::server::{CertificateSource, DoorPlan, PortCertificate, Server, Truste
 use crate::testing::{Client, PASSWORD, TestHub};
 use crate::tunnel::News;
 use crate::tunnel::feed::KEPT_MAX;
-use crate::workloads::simulated::SimulatedEngine;
+use crate::workloads::simulated::{SimulatedEngine, listed};
 
 /// How long something may take that takes a moment.
 const SOON: Duration = Duration::from_secs(10);
@@ -208,34 +208,25 @@ async fn who_missed_too_much_begins_again_and_then_goes_on() {
 }
 
 #[tokio::test]
-async fn containers_are_watched_once_for_all_who_look_and_only_while_they_do() {
+async fn who_looks_at_an_environment_or_at_all_containers_is_told_of_them_and_nobody_else() {
     let world = World::start().await;
-    let mut one = world.watching(json!({ "environment": world.environment })).await;
-    one.until("reset").await;
-    one.until("reset").await;
-    let mut two = world.watching(json!({ "environment": world.environment })).await;
+    let mut inside = world.watching(json!({ "environment": world.environment })).await;
+    let mut all = world.watching(json!({ "watch": ["containers"] })).await;
     let mut elsewhere = world.watching(json!({ "watch": ["environments"] })).await;
-    for channel in [&mut two, &mut elsewhere] {
+    for channel in [&mut inside, &mut all, &mut elsewhere] {
         channel.until("reset").await;
     }
-    world.engine.tell("exec_create: sh", "c1");
-    world.engine.tell("start", "c1");
-    for channel in [&mut one, &mut two] {
+    let web = listed("web", "running");
+    world.engine.has(std::slice::from_ref(&web));
+    world.engine.tell("start", &web.id);
+    for channel in [&mut inside, &mut all] {
         let told = channel.until("container").await;
-        assert_eq!((&told["container_id"], &told["action"]), (&json!("c1"), &json!("start")));
-        assert_eq!(told["environment_id"], json!(world.environment));
+        assert_eq!((&told["container_id"], &told["environment_id"]), (&json!(web.id), &json!(world.environment)));
     }
-    assert_eq!(world.engine.asked_for_events(), 1);
+    world.post(News::Containers(world.environment));
     world.post(News::Environment(world.environment));
-    assert_eq!(elsewhere.kind().await, "environment", "no container of it was told");
-
-    drop((one, two));
-    let gone = async {
-        while world.hub.app.live.watchers.len() > 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(SOON * 2, gone).await.expect("nothing is watched any more");
+    inside.until("containers").await;
+    while elsewhere.kind().await != "environment" {}
 }
 
 #[tokio::test]
@@ -295,7 +286,6 @@ async fn a_hub_that_stops_ends_its_channels_and_leaves_nothing_behind() {
     let world = World::start().await;
     let mut channel = world.watching(json!({ "environment": world.environment })).await;
     channel.until("reset").await;
-    world.engine.until_asked_for_events(1).await;
     let lifecycle = world.hub.app.lifecycle.clone();
     let (ended, last) = tokio::join!(lifecycle.drain(std::future::pending()), channel.ended());
     assert_eq!((ended, last.as_str()), (Ended::Drained, "the hub stops"));

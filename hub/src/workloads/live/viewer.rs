@@ -15,7 +15,6 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::watchers::Watching;
 use crate::app::AppState;
 use crate::http::Lease;
 use crate::tunnel::News;
@@ -56,6 +55,8 @@ struct Wish {
 enum Topic {
     /// All environments and agents.
     Environments,
+    /// The containers of all environments.
+    Containers,
 }
 
 /// What the browser is told.
@@ -64,7 +65,8 @@ enum Topic {
 enum Told<'a> {
     Environment { environment_id: EnvironmentId },
     Agent { agent_id: String, environment_id: EnvironmentId },
-    Container { environment_id: EnvironmentId, container_id: &'a str, action: &'a str },
+    Container { environment_id: EnvironmentId, container_id: &'a str },
+    Containers { environment_id: EnvironmentId },
     Reset,
     Ping,
 }
@@ -89,7 +91,6 @@ struct Viewer<'a, S> {
     app: &'a AppState,
     socket: WebSocketStream<S>,
     wish: Option<Wish>,
-    watching: Option<Watching>,
     /// The last change that was told or passed over.
     position: u64,
     wishes_left: u32,
@@ -104,7 +105,7 @@ where
 {
     let position = *app.live.feed.newest().borrow();
     let (wishes_left, heard) = (WISHES_MAX, Instant::now());
-    let mut viewer = Viewer { app, socket, wish: None, watching: None, position, wishes_left, heard };
+    let mut viewer = Viewer { app, socket, wish: None, position, wishes_left, heard };
     let end = viewer.run(lease).await;
     if let End::Closed(code, reason) = end {
         let frame = CloseFrame { code, reason: reason.into() };
@@ -158,24 +159,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
     async fn take(&mut self, wish: Wish) -> Result<(), End> {
         let left = self.wishes_left.checked_sub(1);
         self.wishes_left = left.ok_or(End::Closed(CloseCode::Policy, "too many wishes"))?;
-        // Before the engine is watched, so that its beginning is told for sure.
         let now = self.now();
-        let environment = wish.environment.map(EnvironmentId);
-        let moved = self.watching.as_ref().map(Watching::environment) != environment;
-        if moved {
-            self.watching = environment.map(|environment| self.app.live.watchers.watch(environment));
-        }
-        let first = self.wish.is_none();
         let after = wish.after;
-        self.wish = Some(wish);
+        let before = self.wish.replace(wish);
+        let wider = self.wish.as_ref().is_some_and(|wish| before.as_ref().is_none_or(|before| wish.sees_more(before)));
         match after.filter(|after| self.app.live.feed.after(*after).is_ok()) {
             Some(after) => {
                 self.position = after;
                 self.tell_news().await
             }
             // Without a number the browser knows nothing yet, or goes on; and
-            // what happened in an environment before this it has not been told.
-            None if first || after.is_some() || moved && environment.is_some() => self.reset(now).await,
+            // what happened before where it looks only now it has not been told.
+            None if wider || after.is_some() => self.reset(now).await,
             None => Ok(()),
         }
     }
@@ -236,22 +231,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
 }
 
 impl Wish {
+    /// Whether something is told now that was not told before.
+    fn sees_more(&self, before: &Self) -> bool {
+        let moved = self.environment.is_some() && self.environment != before.environment;
+        moved || !self.watch.is_subset(&before.watch)
+    }
+
     /// What the browser is told of this change; `None` where it is nothing to
     /// it.
     fn tell<'a>(&self, news: &'a News) -> Option<Told<'a>> {
         let lists = self.watch.contains(&Topic::Environments);
         let shown = |environment: &EnvironmentId| self.environment == Some(environment.0);
+        let inside = |environment: &EnvironmentId| self.watch.contains(&Topic::Containers) || shown(environment);
         match news {
             News::Environment(id) => (lists || shown(id)).then_some(Told::Environment { environment_id: *id }),
             News::Agent(agent, id) => {
                 (lists || shown(id)).then(|| Told::Agent { agent_id: agent.to_string(), environment_id: *id })
             }
-            News::Container { environment, container, action } => shown(environment).then_some(Told::Container {
-                environment_id: *environment,
-                container_id: container,
-                action,
-            }),
-            News::Containers(id) => shown(id).then_some(Told::Reset),
+            News::Container { environment, container } => {
+                inside(environment).then_some(Told::Container { environment_id: *environment, container_id: container })
+            }
+            News::Containers(id) => inside(id).then_some(Told::Containers { environment_id: *id }),
         }
     }
 }

@@ -79,6 +79,7 @@ function touchedBy(change: LiveEvent): QueryKey[] {
   const own = environment === undefined ? [] : [keys.environment(environment)]
   switch (change.kind) {
     case 'container':
+    case 'containers':
       return environment === undefined ? [] : [keys.containers(environment), ...own]
     case 'environment':
       return [keys.environments, keys.agents, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]

@@ -1,11 +1,13 @@
 /** The containers of one environment, and what can be done with them. */
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/vue-query'
 import { computed, ref, type Ref } from 'vue'
+import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 import type { Container } from '@/api/types'
 import { useInvalidate, useRefreshInterval } from '@/shared/lib/liveUpdates'
+import { relative, useNow } from '@/shared/lib/time'
 
 export const PAGE_SIZE = 50
 
@@ -27,13 +29,30 @@ export function stateOf(container: Container): ContainerState | null {
   return STATES.find((state) => state === container.state) ?? null
 }
 
+/** What the badge does not say: for how long, or how it ended, and how its health is. */
+export function useContainerDetail(container: Ref<Container>) {
+  const { t, locale } = useI18n()
+  const now = useNow()
+  return computed(() => {
+    const { state, started_at: started, finished_at: finished, exit_code: code, health } = container.value
+    const past = (moment: string) => relative(moment, now.value, locale.value, 'past')
+    const texts = []
+    if (HEALTHS.some((known) => known === health)) texts.push(t(`containers.health.${health}`))
+    if (code != null && finished) texts.push(t('containers.ended', { code, time: past(finished) }))
+    else if (state === 'running' && started) texts.push(t('containers.started', { time: past(started) }))
+    return texts.join(' · ')
+  })
+}
+
+const HEALTHS = ['healthy', 'unhealthy', 'starting']
+
 export interface ContainerFilter {
   name: string
   state: ContainerState | null
   page: number
 }
 
-export function useContainers(environment: Ref<string>, filter: Ref<ContainerFilter>, isReachable: Ref<boolean>) {
+export function useContainers(environment: Ref<string>, filter: Ref<ContainerFilter>) {
   return useQuery({
     queryKey: computed(() => [...keys.containers(environment.value), filter.value]),
     queryFn: ({ signal }) => {
@@ -41,7 +60,6 @@ export function useContainers(environment: Ref<string>, filter: Ref<ContainerFil
       const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, ...(name ? { search: name } : {}), ...(state ? { state } : {}) }
       return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id: environment.value }, query }, signal }))
     },
-    enabled: isReachable,
     placeholderData: keepPreviousData,
     refetchInterval: useRefreshInterval(),
   })

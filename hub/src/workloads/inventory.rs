@@ -1,0 +1,70 @@
+//! What every engine has, as its agent tells it: held in memory, kept in the
+//! database for the time after a restart, and shown also while the host is
+//! away. Lists are answered from here; no engine is asked for one.
+
+mod follower;
+mod keeper;
+mod store;
+#[cfg(test)]
+mod tests;
+mod things;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+use windflow_protocol::ids::EnvironmentId;
+
+pub use self::keeper::keep;
+pub use self::things::{Heard, Things};
+
+/// The inventories of all environments. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Inventories {
+    places: Arc<RwLock<HashMap<EnvironmentId, Arc<Place>>>>,
+}
+
+/// What is known of one environment's engine; nothing until its agent has told
+/// once.
+#[derive(Debug, Default)]
+struct Place {
+    heard: watch::Sender<Option<Arc<Heard>>>,
+}
+
+impl Inventories {
+    /// What is known of an engine now.
+    pub fn of(&self, environment: EnvironmentId) -> Option<Arc<Heard>> {
+        self.place(environment).and_then(|place| place.heard.borrow().clone())
+    }
+
+    /// What is known of all engines now.
+    pub fn all(&self) -> Vec<(EnvironmentId, Arc<Heard>)> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        places.iter().filter_map(|(id, place)| Some((*id, place.heard.borrow().clone()?))).collect()
+    }
+
+    /// Follows what is known of an engine.
+    pub fn follow(&self, environment: EnvironmentId) -> watch::Receiver<Option<Arc<Heard>>> {
+        self.place_or_new(environment).heard.subscribe()
+    }
+
+    fn put(&self, environment: EnvironmentId, heard: Heard) {
+        self.place_or_new(environment).heard.send_replace(Some(Arc::new(heard)));
+    }
+
+    fn forget(&self, environment: EnvironmentId) {
+        self.places.write().unwrap_or_else(PoisonError::into_inner).remove(&environment);
+    }
+
+    fn place(&self, environment: EnvironmentId) -> Option<Arc<Place>> {
+        self.places.read().unwrap_or_else(PoisonError::into_inner).get(&environment).cloned()
+    }
+
+    fn place_or_new(&self, environment: EnvironmentId) -> Arc<Place> {
+        if let Some(place) = self.place(environment) {
+            return place;
+        }
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(environment).or_default())
+    }
+}

@@ -1,0 +1,164 @@
+//! What one engine has, and how reports change it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use windflow_protocol::codec::{self, CodecError};
+use windflow_protocol::message::report::{Container, Image, Network, ObjectId, Position, Report, Volume};
+
+use crate::clock::Timestamp;
+
+/// Most bytes that the reports of one environment may take, all things
+/// together: some thirty thousand containers.
+pub const SIZE_MAX: usize = 32 * 1024 * 1024;
+
+/// Everything that was told until a position.
+#[derive(Clone, Debug, Default)]
+pub struct Things {
+    /// The containers.
+    pub containers: BTreeMap<ObjectId, Arc<Container>>,
+    /// The images.
+    pub images: BTreeMap<ObjectId, Arc<Image>>,
+    /// The volumes.
+    pub volumes: BTreeMap<String, Arc<Volume>>,
+    /// The networks.
+    pub networks: BTreeMap<ObjectId, Arc<Network>>,
+}
+
+/// What is known of an engine, and since when.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// What it has.
+    pub things: Things,
+    /// How far the agent has told.
+    pub position: Position,
+    /// When that was, by the hub's clock.
+    pub at: Timestamp,
+}
+
+/// Why reports are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The engine has more than is kept.
+    #[error("it takes more than {SIZE_MAX} bytes to tell what the engine has")]
+    TooMuch,
+    /// They cannot be read.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}
+
+/// Reports that wait for their position.
+#[derive(Debug, Default)]
+pub struct Pending {
+    reports: Vec<Report>,
+    size: usize,
+}
+
+/// What reports changed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Whatever there is may be another.
+    Everything,
+    /// These containers, and maybe other things.
+    Containers(Vec<ObjectId>),
+}
+
+impl Pending {
+    /// Takes a report of that many bytes.
+    ///
+    /// # Errors
+    /// [`ReportError::TooMuch`].
+    pub fn add(&mut self, report: Report, size: usize) -> Result<(), ReportError> {
+        self.size += size;
+        if self.size > SIZE_MAX {
+            return Err(ReportError::TooMuch);
+        }
+        self.reports.push(report);
+        Ok(())
+    }
+
+    /// Changes `things` by all that was told.
+    pub fn settle(&mut self, things: &mut Things) -> Changed {
+        let mut changed = Changed::Containers(Vec::new());
+        self.size = 0;
+        for report in self.reports.drain(..) {
+            things.apply(report, &mut changed);
+        }
+        changed
+    }
+}
+
+impl Things {
+    fn apply(&mut self, report: Report, changed: &mut Changed) {
+        match report {
+            Report::Everything => {
+                *self = Self::default();
+                *changed = Changed::Everything;
+            }
+            Report::Position(_) => {}
+            Report::Container(container) => {
+                changed.add(container.id);
+                self.containers.insert(container.id, Arc::new(container));
+            }
+            Report::ContainerGone(id) => {
+                changed.add(id);
+                self.containers.remove(&id);
+            }
+            Report::Image(image) => drop(self.images.insert(image.id, Arc::new(image))),
+            Report::ImageGone(id) => drop(self.images.remove(&id)),
+            Report::Volume(volume) => drop(self.volumes.insert(volume.name.clone(), Arc::new(volume))),
+            Report::VolumeGone(name) => drop(self.volumes.remove(&name)),
+            Report::Network(network) => drop(self.networks.insert(network.id, Arc::new(network))),
+            Report::NetworkGone(id) => drop(self.networks.remove(&id)),
+        }
+    }
+}
+
+impl Changed {
+    fn add(&mut self, container: ObjectId) {
+        match self {
+            Self::Everything => {}
+            Self::Containers(containers) => containers.push(container),
+        }
+    }
+}
+
+impl Heard {
+    /// All of it as reports, one after the other, as an agent would send them.
+    ///
+    /// # Errors
+    /// [`ReportError::TooMuch`] where it would not be read back.
+    pub fn encode(&self) -> Result<Vec<u8>, ReportError> {
+        let Things { containers, images, volumes, networks } = &self.things;
+        let containers = containers.values().map(|thing| Report::Container((**thing).clone()));
+        let images = images.values().map(|thing| Report::Image((**thing).clone()));
+        let volumes = volumes.values().map(|thing| Report::Volume((**thing).clone()));
+        let networks = networks.values().map(|thing| Report::Network((**thing).clone()));
+        let all = containers.chain(images).chain(volumes).chain(networks);
+        let mut bytes = Vec::new();
+        for report in all.chain([Report::Position(self.position)]) {
+            bytes.extend(codec::frame(&report)?);
+            if bytes.len() > SIZE_MAX {
+                return Err(ReportError::TooMuch);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    /// [`ReportError`], also where the position is missing.
+    pub async fn decode(mut bytes: &[u8], at: Timestamp) -> Result<Self, ReportError> {
+        let (mut things, mut pending) = (Things::default(), Pending::default());
+        loop {
+            let size = bytes.len();
+            let report: Report = codec::read_message(&mut bytes).await?;
+            if let Some(position) = report.position() {
+                pending.settle(&mut things);
+                return Ok(Self { things, position, at });
+            }
+            pending.add(report, size - bytes.len())?;
+        }
+    }
+}
