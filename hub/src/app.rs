@@ -28,6 +28,7 @@ use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
 use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
+use crate::workloads::terminals::Terminals;
 
 /// What handlers take: `State<AppState>`.
 pub type AppState = Arc<App>;
@@ -61,6 +62,8 @@ pub struct App {
     pub listener: Listener<Fleet>,
     /// The live channels of browsers.
     pub live: Live,
+    /// The open terminals.
+    pub terminals: Terminals,
     /// The web console.
     pub console: Files,
     /// Makes backups.
@@ -170,6 +173,7 @@ impl App {
             installer,
             listener,
             live,
+            terminals: Terminals::default(),
             console: Files::BUILT_IN,
             backups,
             health: Health::default(),

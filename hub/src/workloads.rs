@@ -4,8 +4,10 @@
 pub mod containers;
 pub mod inventory;
 pub mod live;
+mod places;
 #[cfg(test)]
 mod simulated;
+pub mod terminals;
 
 use crate::app::AppState;
 use crate::http::Routes;
@@ -13,5 +15,6 @@ use crate::http::Routes;
 /// Adds the routes of this domain.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
+    let routes = terminals::routes(routes);
     live::routes(routes)
 }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
+use self::image::bare_archive;
 pub use self::image::{BUSYBOX, busybox_archive};
 pub use self::podman::Podman;
 pub use self::registry::Registry;
@@ -268,6 +269,16 @@ impl TestEngine {
         let mut command = self.docker_command();
         command.args(["import", "--change", r#"CMD ["sh"]"#, "-", BUSYBOX]);
         run_with_input(&mut command, busybox_archive(), COMMAND_DEADLINE).succeeded();
+    }
+
+    /// Makes an image that holds busybox alone, under a name that is no shell's.
+    ///
+    /// # Panics
+    /// When the engine refuses it.
+    pub fn import_without_shell(&self, name: &str) {
+        let mut command = self.docker_command();
+        command.args(["import", "-", name]);
+        run_with_input(&mut command, &bare_archive(), COMMAND_DEADLINE).succeeded();
     }
 
     fn command(&self) -> Command {

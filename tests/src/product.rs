@@ -11,6 +11,7 @@ mod hub;
 mod live;
 mod postgres;
 mod rogue;
+mod terminal;
 mod web;
 
 pub use self::agent::{Agent, AgentOptions, AgentStatus, enroll_command};
@@ -22,4 +23,5 @@ pub use self::hub::{Environment, Hub, HubOptions, contains};
 pub use self::live::LiveChannel;
 pub use self::postgres::Postgres;
 pub use self::rogue::{Rogue, RogueSession};
+pub use self::terminal::{TerminalChannel, ask_for_terminal};
 pub use self::web::WebClient;

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bollard::Docker;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use windflow_protocol::transport::Priority;
 
 use super::engines::{EngineError, Engines, classify, stuck};
@@ -59,13 +62,56 @@ impl Engines {
         let request = Request::get(target).header(header::HOST, "docker").body(Body::empty());
         let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
         let answer = self.send(session, Priority::Normal, request).await?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(answer);
-        }
-        let body = collect(answer, REFUSAL_MAX).await?;
-        let said = serde_json::from_slice(&body).map(|refusal: Refusal| refusal.message);
-        Err(refused(status, &said.unwrap_or_default()))
+        if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
+    }
+
+    /// Posts `body` to `target` on the engine and gives what it answers; an
+    /// answer without a body is null.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn post(
+        &self,
+        session: &Session,
+        target: &str,
+        body: &Value,
+        deadline: Duration,
+    ) -> Result<Value, EngineError> {
+        let posting = async {
+            let answer = self.send(session, Priority::Normal, posted(target, body)?).await?;
+            if !answer.status().is_success() {
+                return Err(refusal(answer).await);
+            }
+            let body = collect(answer, ANSWER_MAX).await?;
+            Ok(serde_json::from_slice(&body).unwrap_or_default())
+        };
+        tokio::time::timeout(deadline, posting).await.unwrap_or(Err(EngineError::Slow))
+    }
+
+    /// Posts `body` to `target` on the engine, which goes on with bytes both
+    /// ways that a person waits for.
+    ///
+    /// # Errors
+    /// [`EngineError`]; an engine that does not go on is one that refused.
+    pub async fn upgrade(
+        &self,
+        session: &Session,
+        target: &str,
+        body: &Value,
+        deadline: Duration,
+    ) -> Result<TokioIo<Upgraded>, EngineError> {
+        let upgrading = async {
+            let mut request = posted(target, body)?;
+            request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("tcp"));
+            let answer = self.send(session, Priority::Interactive, request).await?;
+            if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+                return Err(refusal(answer).await);
+            }
+            let upgraded = hyper::upgrade::on(answer).await;
+            upgraded.map(TokioIo::new).map_err(|error| EngineError::Cut(error.to_string()))
+        };
+        tokio::time::timeout(deadline, upgrading).await.unwrap_or(Err(EngineError::Slow))
     }
 
     /// Calls the engine behind `session` through a typed client.
@@ -87,6 +133,24 @@ impl Engines {
             () = stuck(session) => Err(EngineError::Unresponsive),
             () = tokio::time::sleep(deadline) => Err(EngineError::Slow),
         }
+    }
+}
+
+fn posted(target: &str, body: &Value) -> Result<Request<Body>, EngineError> {
+    let request = Request::post(target).header(header::HOST, "docker");
+    let request = request.header(header::CONTENT_TYPE, "application/json").body(Body::from(body.to_string()));
+    request.map_err(|error| EngineError::Cut(error.to_string()))
+}
+
+/// Why the engine did not do it, from its answer.
+async fn refusal(answer: Response<Incoming>) -> EngineError {
+    let status = answer.status();
+    match collect(answer, REFUSAL_MAX).await {
+        Ok(body) => {
+            let said = serde_json::from_slice(&body).map(|refusal: Refusal| refusal.message);
+            refused(status, &said.unwrap_or_default())
+        }
+        Err(error) => error,
     }
 }
 

@@ -121,6 +121,8 @@ actions! {
     ContainerStop => "container.stop",
     /// A container was stopped and started.
     ContainerRestart => "container.restart",
+    /// A terminal was opened in a container; its end tells how long it was.
+    TerminalOpen => "terminal.open",
     /// Someone made a backup of the hub: all that it knows and every key.
     HubBackup => "hub.backup",
     /// The hub was restored from a backup.

@@ -1,15 +1,19 @@
 //! The live channel: a browser is told what to look at again, while somebody
 //! looks. It carries no state itself; what is shown is asked of the API.
 
-mod places;
 mod routes;
 #[cfg(test)]
 mod tests;
 mod viewer;
 
-use self::places::Places;
 pub(super) use self::routes::routes;
 use crate::tunnel::Feed;
+use crate::workloads::places::Places;
+
+/// Most viewers at once.
+const VIEWERS_MAX: usize = 2048;
+/// Most of one user: windows, and programs with the user's tokens.
+const VIEWERS_OF_USER_MAX: usize = 64;
 
 /// What the viewers of all browsers share.
 #[derive(Debug)]
@@ -21,6 +25,6 @@ pub struct Live {
 impl Live {
     /// No viewer yet.
     pub fn new(feed: Feed) -> Self {
-        Self { feed, places: Places::default() }
+        Self { feed, places: Places::new(VIEWERS_MAX, VIEWERS_OF_USER_MAX) }
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,6 +30,8 @@ struct State {
     calls: Mutex<Vec<String>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     events: broadcast::Sender<String>,
+    /// Each repeats what is typed.
+    terminals: Mutex<JoinSet<()>>,
 }
 
 impl SimulatedEngine {
@@ -40,6 +42,7 @@ impl SimulatedEngine {
             calls: Mutex::default(),
             answers: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
+            terminals: Mutex::default(),
         });
         let mut accepting = JoinSet::new();
         let shared = Arc::clone(&state);
@@ -49,7 +52,7 @@ impl SimulatedEngine {
                 let state = Arc::clone(&shared);
                 serving.spawn(async move {
                     let service = service_fn(move |request| answer(Arc::clone(&state), request));
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades().await.ok();
                 });
             }
         });
@@ -68,6 +71,11 @@ impl SimulatedEngine {
     /// The calls that change something, as they came.
     pub fn changes(&self) -> Vec<String> {
         self.state.calls.lock().unwrap().iter().filter(|call| call.starts_with("POST")).cloned().collect()
+    }
+
+    /// Ends whatever is upgraded.
+    pub fn end_terminals(&self) {
+        self.state.terminals.lock().unwrap().abort_all();
     }
 
     /// How often this was asked so far.
@@ -92,6 +100,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
     let known = state.answers.lock().unwrap().get(&call).cloned();
+    if known.is_none() && request.headers().contains_key(header::UPGRADE) {
+        return Ok(repeat(&state, request));
+    }
     let (status, body) = match (known, call.as_str()) {
         (Some(known), _) => known,
         (None, "GET /version") => (StatusCode::OK, json!({ "Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux" })),
@@ -100,10 +111,21 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         (None, "GET /containers/json" | "GET /images/json" | "GET /networks") => (StatusCode::OK, json!([])),
         (None, "GET /volumes") => (StatusCode::OK, json!({ "Volumes": [] })),
         (None, call) if call.starts_with("GET /containers/") && call.ends_with("/json") => (StatusCode::OK, json!({})),
+        (None, call) if call.starts_with("POST /exec/") => (StatusCode::OK, Value::Null),
         (None, _) => (StatusCode::NOT_FOUND, json!({ "message": format!("No such thing: {call}") })),
     };
     let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
     Ok(Response::builder().status(status).body(body).unwrap())
+}
+
+/// Goes on as a program that prints what it reads.
+fn repeat(state: &State, request: Request<Incoming>) -> Response<Body> {
+    state.terminals.lock().unwrap().spawn(async move {
+        let (mut from, mut to) = tokio::io::split(TokioIo::new(hyper::upgrade::on(request).await.unwrap()));
+        tokio::io::copy(&mut from, &mut to).await.ok();
+    });
+    let answer = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+    answer.header(header::CONNECTION, "Upgrade").header(header::UPGRADE, "tcp").body(Body::empty()).unwrap()
 }
 
 /// An endless answer.

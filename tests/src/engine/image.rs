@@ -1,6 +1,7 @@
 //! The one image that every engine test uses, made from Debian's static
 //! busybox: there is no registry to pull from.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -34,9 +35,24 @@ fn make_archive() -> Vec<u8> {
             std::os::unix::fs::symlink("busybox", link).expect("busybox lists each name once");
         }
     }
+    archive_of(&root)
+}
+
+/// A tar archive of a root folder that holds nothing but the file `busybox`.
+///
+/// # Panics
+/// When busybox is not installed.
+pub(super) fn bare_archive() -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::copy(places::installed("busybox"), folder.path().join("busybox")).expect("busybox can be read");
+    archive_of(folder.path())
+}
+
+fn archive_of(root: &Path) -> Vec<u8> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
     let archive = folder.path().join("root.tar");
     let mut tar = Command::new("tar");
-    tar.arg("--create").arg("--file").arg(&archive).arg("--directory").arg(&root).arg(".");
+    tar.arg("--create").arg("--file").arg(&archive).arg("--directory").arg(root).arg(".");
     run(&mut tar, Duration::from_secs(30)).succeeded();
     std::fs::read(&archive).expect("tar has just written it")
 }

@@ -2,6 +2,7 @@
 //! happens to them.
 
 mod podman;
+mod terminals;
 
 use std::time::Duration;
 

@@ -65,6 +65,19 @@ export function useContainers(environment: Ref<string>, filter: Ref<ContainerFil
   })
 }
 
+/** One container by its id; null where there is none. */
+export function useContainer(environment: Ref<string>, container: Ref<string>) {
+  return useQuery({
+    queryKey: computed(() => [...keys.containers(environment.value), { id: container.value }]),
+    queryFn: async ({ signal }): Promise<Container | null> => {
+      const options = { params: { path: { id: environment.value }, query: { limit: PAGE_SIZE, search: container.value } }, signal }
+      const { items } = await take(api.GET('/api/v1/environments/{id}/containers', options))
+      return items.find(({ id }) => id === container.value) ?? null
+    },
+    refetchInterval: useRefreshInterval(),
+  })
+}
+
 export type ContainerAction = 'start' | 'stop' | 'restart'
 
 export function useContainerActions(environment: Ref<string>) {

@@ -1,20 +1,20 @@
-//! How many may look on at once, so that no user takes the room of all.
+//! How many of a kind there may be at once, so that no user takes the room of
+//! all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::http::UserId;
 
-/// Most viewers at once.
-const ALL_MAX: usize = 2048;
-/// Most of one user: windows, and programs with the user's tokens.
-const OF_USER_MAX: usize = 64;
+/// The places of all. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Places {
+    taken: Arc<Mutex<HashMap<Option<UserId>, usize>>>,
+    all_max: usize,
+    of_user_max: usize,
+}
 
-/// The places of all viewers. Clones share them.
-#[derive(Clone, Debug, Default)]
-pub struct Places(Arc<Mutex<HashMap<Option<UserId>, usize>>>);
-
-/// A viewer's place, given back when it is dropped.
+/// One place, given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Places,
@@ -22,13 +22,18 @@ pub struct Place {
 }
 
 impl Places {
+    /// This many places, of which one user may take so many.
+    pub fn new(all_max: usize, of_user_max: usize) -> Self {
+        Self { taken: Arc::default(), all_max, of_user_max }
+    }
+
     /// A place for this user, or for the operator on this machine; `None` when
     /// there is no room.
     pub fn take(&self, user: Option<UserId>) -> Option<Place> {
         let mut taken = self.taken();
         let all: usize = taken.values().sum();
         let own = taken.entry(user).or_default();
-        if all >= ALL_MAX || *own >= OF_USER_MAX {
+        if all >= self.all_max || *own >= self.of_user_max {
             return None;
         }
         *own += 1;
@@ -36,7 +41,7 @@ impl Places {
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<Option<UserId>, usize>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -58,10 +63,10 @@ mod tests {
 
     #[test]
     fn one_user_never_takes_the_places_of_all() {
-        let places = Places::default();
+        let places = Places::new(9, 4);
         let (ada, bob) = (Some(UserId::generate()), Some(UserId::generate()));
-        let held: Vec<_> = std::iter::from_fn(|| places.take(ada)).take(OF_USER_MAX + 1).collect();
-        assert_eq!(held.len(), OF_USER_MAX);
+        let held: Vec<_> = std::iter::from_fn(|| places.take(ada)).take(5).collect();
+        assert_eq!(held.len(), 4);
         assert!(places.take(bob).is_some());
         drop(held);
         assert!(places.take(ada).is_some());

@@ -1,0 +1,170 @@
+//! A terminal that runs: carries bytes between its program and its screen, and
+//! knows when it is time to end.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{sleep_until, timeout};
+
+use super::engine::{Host, Program};
+use super::frames::Frames;
+use super::model::{Ending, Size, Terminal, TerminalId, Why};
+use super::screen::{CHUNK_MAX, Screen};
+use crate::clock::Timestamp;
+use crate::http::UserId;
+
+/// How long a terminal waits for somebody to look again: a page that is loaded
+/// again, a phone that changes its network.
+pub const LEFT_FOR: Duration = Duration::from_secs(60);
+/// How long a terminal stays open at which nobody types.
+pub const IDLE_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// One terminal, from when it was opened until it is forgotten.
+#[derive(Debug)]
+pub struct Running {
+    /// Its id.
+    pub id: TerminalId,
+    /// Who opened it; none is the operator on this machine.
+    pub owner: Option<UserId>,
+    /// Where its program is.
+    pub host: Host,
+    /// What it is joined to.
+    pub program: Program,
+    /// When it was opened.
+    pub opened_at: Timestamp,
+    /// What both of its ends share.
+    pub screen: watch::Sender<Screen>,
+}
+
+impl Running {
+    /// What its owner is told of it.
+    pub fn view(&self) -> Terminal {
+        Terminal {
+            id: self.id,
+            environment_id: self.host.session.environment.0,
+            container: self.program.container().as_str().to_owned(),
+            command: self.program.command().map(<[String]>::to_vec),
+            tty: self.program.tty,
+            takes_input: self.program.takes_input,
+            opened_at: self.opened_at,
+            ended: self.screen.borrow().ended,
+        }
+    }
+
+    /// Carries bytes both ways until the program's output ends.
+    pub async fn carry<S: AsyncRead + AsyncWrite>(&self, io: S) {
+        let (reader, writer) = tokio::io::split(io);
+        let reading = async {
+            match self.program.tty {
+                true => self.read(reader, |bytes| bytes.to_vec()).await,
+                false => {
+                    let mut frames = Frames::default();
+                    self.read(reader, move |bytes| frames.unpack(bytes)).await
+                }
+            }
+        };
+        let ended = tokio::select! {
+            ended = reading => ended,
+            failed = self.write(writer) => failed,
+            () = self.follow_sizes() => Ok(()),
+        };
+        if let Err(error) = ended {
+            tracing::debug!(terminal.id = %self.id, %error, "a terminal's program was cut off");
+        }
+    }
+
+    async fn read<R>(&self, mut reader: R, mut unpack: impl FnMut(&[u8]) -> Vec<u8>) -> io::Result<()>
+    where
+        R: AsyncRead + Unpin,
+    {
+        let mut screen = self.screen.subscribe();
+        let mut chunk = vec![0; CHUNK_MAX];
+        loop {
+            // The sender is this terminal's own.
+            screen.wait_for(Screen::has_room).await.ok();
+            let read = reader.read(&mut chunk).await?;
+            if read == 0 {
+                return Ok(());
+            }
+            let printed = unpack(&chunk[..read]);
+            self.screen.send_modify(|screen| screen.print(&printed));
+        }
+    }
+
+    /// Ends only when the program is cut off: one that takes no more input may
+    /// still print.
+    async fn write<W: AsyncWrite + Unpin>(&self, mut writer: W) -> io::Result<()> {
+        let mut screen = self.screen.subscribe();
+        loop {
+            screen.wait_for(Screen::has_input).await.ok();
+            let mut typed = Vec::new();
+            self.screen.send_modify(|screen| typed = screen.next_input());
+            writer.write_all(&typed).await?;
+            writer.flush().await?;
+        }
+    }
+
+    async fn follow_sizes(&self) {
+        let mut screen = self.screen.subscribe();
+        let mut told: Option<Size> = None;
+        loop {
+            screen.wait_for(|screen| Some(screen.size) != told).await.ok();
+            let size = screen.borrow().size;
+            if let Err(error) = self.host.resize(&self.program, size).await {
+                tracing::debug!(terminal.id = %self.id, %error, "a terminal's program was not told its size");
+            }
+            told = Some(size);
+        }
+    }
+
+    /// Ends once the terminal should: somebody says so, nobody looks, or nobody
+    /// types.
+    pub async fn until_over(&self) -> Why {
+        tokio::select! {
+            why = self.until_told() => why,
+            () = self.until_left() => Why::Left,
+            () = self.until_idle() => Why::Idle,
+        }
+    }
+
+    /// Says that the terminal should end.
+    pub fn tell_to_end(&self, why: Why) {
+        self.screen.send_modify(|screen| {
+            screen.told.get_or_insert(why);
+        });
+    }
+
+    /// Notes how it ended.
+    pub fn end(&self, ending: Ending) {
+        self.screen.send_modify(|screen| screen.ended = Some(ending));
+    }
+
+    /// Ends once somebody said that it should.
+    pub async fn until_told(&self) -> Why {
+        let mut screen = self.screen.subscribe();
+        let told = screen.wait_for(|screen| screen.told.is_some()).await;
+        told.ok().and_then(|screen| screen.told).unwrap_or(Why::Closed)
+    }
+
+    async fn until_left(&self) {
+        let mut screen = self.screen.subscribe();
+        loop {
+            screen.wait_for(Screen::is_left).await.ok();
+            if timeout(LEFT_FOR, screen.wait_for(|screen| !screen.is_left())).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn until_idle(&self) {
+        loop {
+            let due = self.screen.borrow().typed_at + IDLE_FOR;
+            if due <= tokio::time::Instant::now() {
+                return;
+            }
+            sleep_until(due).await;
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Opening terminals, and what becomes of each.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::watch;
+use windflow_protocol::ids::EnvironmentId;
+
+use super::engine::{Host, OpenError, ProgramIo};
+use super::model::{Aim, Ending, Plan, Terminal, TerminalId, Why};
+use super::running::{LEFT_FOR, Running};
+use super::screen::Screen;
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Caller, Principal, UserId};
+use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::workloads::containers::ContainerId;
+use crate::workloads::places::Place;
+
+/// How a program is told that its terminal is gone: as by a line that hangs
+/// up, and if it does not mind that, for good.
+const FAREWELLS: [&str; 2] = ["HUP", "KILL"];
+/// How long it may take to end after each.
+const FAREWELL_GRACE: Duration = Duration::from_secs(3);
+
+/// The user for whom a caller acts; none is the operator on this machine.
+pub fn owner(caller: &Caller) -> Option<UserId> {
+    caller.principal.as_ref().and_then(Principal::user).map(|user| user.id)
+}
+
+impl App {
+    /// Opens a terminal. What came of it is recorded whatever happens, also
+    /// where the caller does not wait for it.
+    ///
+    /// # Errors
+    /// Where there is no room for it, and as its session and its engine say.
+    pub(super) async fn open_terminal(
+        self: &Arc<Self>,
+        environment: EnvironmentId,
+        container: ContainerId,
+        plan: Plan,
+        caller: &Caller,
+    ) -> ApiResult<Terminal> {
+        let host = Host { session: self.session(environment).await?, engines: self.engines.clone() };
+        let place = self.terminals.places.take(owner(caller)).ok_or_else(|| {
+            ApiError::unavailable("too_many_terminals", "Too many terminals are open. Close some of them.")
+        })?;
+        let id = TerminalId::generate();
+        let entry = begun(id, &container, &plan, caller, environment);
+        self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
+        let (app, owner) = (Arc::clone(self), owner(caller));
+        let opening = async move {
+            match app.start(id, owner, host, container, &plan).await {
+                Ok((terminal, io)) => {
+                    let view = terminal.view();
+                    app.terminals.hold(&terminal);
+                    let shared = Arc::clone(&app);
+                    app.lifecycle.tasks.spawn(async move { shared.run_terminal(&terminal, io, entry, place).await });
+                    Ok(view)
+                }
+                Err(error) => {
+                    let ended = entry.outcome(Outcome::Failed).fact("error", json!(error.to_string()));
+                    app.note_terminal(ended).await;
+                    Err(ApiError::from(error))
+                }
+            }
+        };
+        self.lifecycle.tasks.spawn(opening).await.map_err(ApiError::internal)?
+    }
+
+    /// A terminal of this caller.
+    ///
+    /// # Errors
+    /// 404 where there is none, or it is another's.
+    pub(super) fn terminal(&self, id: TerminalId, caller: &Caller) -> ApiResult<Arc<Running>> {
+        self.terminals.find(id, owner(caller)).ok_or_else(|| ApiError::not_found("terminal"))
+    }
+
+    async fn start(
+        &self,
+        id: TerminalId,
+        owner: Option<UserId>,
+        host: Host,
+        container: ContainerId,
+        plan: &Plan,
+    ) -> Result<(Arc<Running>, ProgramIo), OpenError> {
+        let program = host.prepare(container, plan, id).await?;
+        let io = host.join(&program, plan.size).await?;
+        let (opened_at, screen) = (self.clock.now(), watch::Sender::new(Screen::new(plan.size)));
+        Ok((Arc::new(Running { id, owner, host, program, opened_at, screen }), io))
+    }
+
+    /// Carries a terminal to its end, and keeps it a moment longer for those
+    /// who come back to see how it ended.
+    async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place) {
+        let ending = self.carry_to_end(terminal, io).await;
+        terminal.end(ending);
+        let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
+        let entry = entry.fact("command", json!(terminal.program.command()));
+        let entry = entry.fact("seconds", json!(seconds)).fact("exit_code", json!(ending.exit_code));
+        self.note_terminal(entry.fact("why", json!(ending.why.as_str()))).await;
+        drop(place);
+        tokio::select! {
+            () = tokio::time::sleep(LEFT_FOR) => {}
+            _ = terminal.until_told() => {}
+            () = self.lifecycle.soft.cancelled() => {}
+        }
+        self.terminals.forget(terminal.id);
+    }
+
+    async fn carry_to_end(&self, terminal: &Running, io: ProgramIo) -> Ending {
+        let mut carrying = std::pin::pin!(terminal.carry(io));
+        let why = tokio::select! {
+            () = &mut carrying => return terminal.host.ending(&terminal.program).await,
+            why = terminal.until_over() => why,
+            // The sessions end at the same time: there is no way to say farewell.
+            () = self.lifecycle.soft.cancelled() => return Ending { exit_code: None, why: Why::HubStops },
+        };
+        terminal.tell_to_end(why);
+        let exit_code = match terminal.program.is_own() {
+            true => hang_up(terminal, carrying).await,
+            false => None,
+        };
+        Ending { exit_code, why }
+    }
+
+    async fn note_terminal(&self, entry: Entry) {
+        if let Err(error) = self.fleet.note(entry).await {
+            tracing::error!(%error, "the end of a terminal was not recorded");
+        }
+    }
+}
+
+/// Ends the terminal's program. An engine lets it run on when its terminal is
+/// closed, so it is told in the container.
+async fn hang_up(terminal: &Running, mut carrying: Pin<&mut impl Future<Output = ()>>) -> Option<i64> {
+    for signal in FAREWELLS {
+        let told = async {
+            if let Err(error) = terminal.host.signal(&terminal.program, signal).await {
+                tracing::debug!(terminal.id = %terminal.id, %error, signal, "a program was not told to end");
+            }
+            tokio::time::sleep(FAREWELL_GRACE).await;
+        };
+        tokio::select! {
+            () = &mut carrying => return terminal.host.ending(&terminal.program).await.exit_code,
+            () = told => {}
+        }
+    }
+    tracing::warn!(terminal.id = %terminal.id, "a terminal was closed and its program runs on in the container");
+    None
+}
+
+fn begun(id: TerminalId, container: &ContainerId, plan: &Plan, caller: &Caller, environment: EnvironmentId) -> Entry {
+    let what = match &plan.aim {
+        Aim::Shell => json!("shell"),
+        Aim::Command(command) => json!(command),
+        Aim::Main => json!("attach"),
+    };
+    Entry::new(&Actor::from(caller), Action::TerminalOpen, &id.to_string())
+        .environment(environment)
+        .fact("container", json!(container.as_str()))
+        .fact("opened", what)
+        .fact("user", json!(plan.user))
+}
