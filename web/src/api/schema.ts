@@ -349,6 +349,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers/{container}/terminals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Opens a terminal in a container: a shell, another command, or the main
+         *     process. It ends when nobody looks at it for a minute.
+         */
+        post: operations["create_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -491,6 +511,40 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/terminals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the caller's own terminals, the oldest first. */
+        get: operations["list_terminals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/terminals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Closes a terminal and ends its program; a main process runs on. */
+        delete: operations["delete_terminal"];
         options?: never;
         head?: never;
         patch?: never;
@@ -941,6 +995,16 @@ export interface components {
              */
             ttl_seconds: number;
         };
+        /** @description How a terminal ended. */
+        Ending: {
+            /**
+             * Format: int64
+             * @description With which code its program ended, where that is known.
+             */
+            exit_code?: number | null;
+            /** @description Why. */
+            why: components["schemas"]["Why"];
+        };
         /** @description A token as it is listed. */
         EnrollmentTokenView: {
             /** @description Whether each host waits for approval. */
@@ -1346,6 +1410,38 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Terminal: {
+            /** @description The items of this page. */
+            items: {
+                /** @description What runs; null where it is the container's main process. */
+                command?: string[] | null;
+                /** @description The container, as it was asked for. */
+                container: string;
+                ended?: components["schemas"]["Ending"] | null;
+                /**
+                 * Format: uuid
+                 * @description Where its container is.
+                 */
+                environment_id: string;
+                /** @description Its id. */
+                id: components["schemas"]["TerminalId"];
+                /** @description When it was opened. */
+                opened_at: components["schemas"]["Timestamp"];
+                /** @description Whether it takes input. */
+                takes_input: boolean;
+                /**
+                 * @description Whether it shows colours and moves its cursor. A main process without a
+                 *     terminal of its own only prints lines.
+                 */
+                tty: boolean;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_User: {
             /** @description The items of this page. */
             items: {
@@ -1448,6 +1544,35 @@ export interface components {
             key?: string | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
+        };
+        /** @description A terminal to be opened. */
+        NewTerminal: {
+            /** @description Attaches to the container's main process instead of running anything. */
+            attach?: boolean;
+            /**
+             * Format: int32
+             * @description Characters in a line, at most 1000.
+             */
+            columns: number;
+            /** @description What to run; without it the best shell that the container has. */
+            command?: string[] | null;
+            /** @description Further variables, each as `KEY=value`. */
+            environment?: string[];
+            /**
+             * Format: int32
+             * @description Lines, at most 1000.
+             */
+            rows: number;
+            /**
+             * @description Who runs it, as `user`, `user:group` or by number; without it whoever
+             *     the container runs as.
+             */
+            user?: string | null;
+            /**
+             * @description Where it begins, an absolute path; without it where the container's own
+             *     process did.
+             */
+            working_directory?: string | null;
         };
         /** @description One port of a container. */
         Port: {
@@ -1573,6 +1698,35 @@ export interface components {
             engine: string;
             restored?: components["schemas"]["Restored"] | null;
         };
+        /** @description A terminal that was opened. */
+        Terminal: {
+            /** @description What runs; null where it is the container's main process. */
+            command?: string[] | null;
+            /** @description The container, as it was asked for. */
+            container: string;
+            ended?: components["schemas"]["Ending"] | null;
+            /**
+             * Format: uuid
+             * @description Where its container is.
+             */
+            environment_id: string;
+            /** @description Its id. */
+            id: components["schemas"]["TerminalId"];
+            /** @description When it was opened. */
+            opened_at: components["schemas"]["Timestamp"];
+            /** @description Whether it takes input. */
+            takes_input: boolean;
+            /**
+             * @description Whether it shows colours and moves its cursor. A main process without a
+             *     terminal of its own only prints lines.
+             */
+            tty: boolean;
+        };
+        /**
+         * Format: uuid
+         * @description The id of one terminal.
+         */
+        TerminalId: string;
         /**
          * Format: date-time
          * @description A moment in UTC, cut to whole microseconds, which is what both databases
@@ -1598,6 +1752,11 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
+        /**
+         * @description Why a terminal ended.
+         * @enum {string}
+         */
+        Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops";
     };
     responses: never;
     parameters: never;
@@ -2479,6 +2638,75 @@ export interface operations {
             };
         };
     };
+    create_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTerminal"];
+            };
+        };
+        responses: {
+            /** @description It is open; `/api/v1/terminals/{id}/channel` is the WebSocket to it */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Terminal"];
+                };
+            };
+            /** @description There can be no such terminal */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The container does not run, or has no shell */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many terminals are open */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -2756,6 +2984,58 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StorageResponse"];
                 };
+            };
+        };
+    };
+    list_terminals: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of terminals */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Terminal"];
+                };
+            };
+        };
+    };
+    delete_terminal: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is being closed */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The caller has no such terminal */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

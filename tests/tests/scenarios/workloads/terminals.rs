@@ -200,7 +200,7 @@ impl<'a> Place<'a> {
     /// The command lines of all that runs in the container.
     fn processes(&self) -> String {
         let mut top = self.world.engine.docker_command();
-        top.args(["top", &self.container, "-eo", "args"]);
+        top.args(["top", &self.container, "-eo", "pid,args"]);
         run(&mut top, SOON).succeeded()
     }
 }
