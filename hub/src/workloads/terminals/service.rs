@@ -96,11 +96,11 @@ impl App {
     /// who come back to see how it ended.
     async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place) {
         let ending = self.carry_to_end(terminal, io).await;
-        terminal.end(ending);
         let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
         let entry = entry.fact("command", json!(terminal.program.command()));
         let entry = entry.fact("seconds", json!(seconds)).fact("exit_code", json!(ending.exit_code));
         self.note_terminal(entry.fact("why", json!(ending.why.as_str()))).await;
+        terminal.end(ending);
         drop(place);
         tokio::select! {
             () = tokio::time::sleep(LEFT_FOR) => {}
