@@ -19,7 +19,7 @@ use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 
 pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
 pub use connect::EngineStream;
-pub use inventory::Inventory;
+pub use inventory::{Inventory, Told};
 
 /// An engine must accept a connection, TLS included, within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);

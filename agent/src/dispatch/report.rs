@@ -39,17 +39,20 @@ async fn tell(
     mut heard: Option<Position>,
 ) -> Result<(), CodecError> {
     let mut newest = inventory.follow();
-    let mut is_first = true;
+    let mut is_stale = true;
     loop {
-        if *newest.borrow_and_update() > 0 {
+        let now = *newest.borrow_and_update();
+        if now.is_stale && !is_stale {
+            send(to, &[Report::Stale]).await?;
+        } else if now.number > 0 && !now.is_stale {
             let told = inventory.after(heard);
-            // Also a hub that knows everything is told so, once.
-            if is_first || told.len() > 1 {
+            // A hub that knows everything already is told that it is so now.
+            if is_stale || told.len() > 1 {
                 send(to, &told).await?;
-                is_first = false;
             }
             heard = told.last().and_then(Report::position).or(heard);
         }
+        is_stale = now.is_stale || now.number == 0;
         if newest.changed().await.is_err() {
             return Ok(());
         }

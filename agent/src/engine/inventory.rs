@@ -29,8 +29,9 @@ const BURST: Duration = Duration::from_millis(200);
 const AFTERMATH: Duration = Duration::from_secs(3);
 /// An engine that tells of nothing is looked at this often.
 const RECONCILE: Duration = Duration::from_secs(60);
-/// An engine that did not tell of its changes is tried again after this.
-const AGAIN: Duration = Duration::from_secs(5);
+/// An engine that did not tell what it has is tried again after this, doubled
+/// each time up to the second.
+const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(40));
 /// After a look the engine is left alone for so many times as long.
 const REST: u32 = 4;
 
@@ -41,31 +42,41 @@ enum Cause {
     Told,
     /// It told of one just now.
     Aftermath,
+    /// There was more to look at than one look may take.
+    Rest,
     /// It told of nothing for long.
     Routine,
+}
+
+/// How far an engine has been told of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// The number of the last change; zero until the engine was looked at.
+    pub number: u64,
+    /// Whether the engine does not say what it has now.
+    pub is_stale: bool,
 }
 
 /// What one engine has. Shared by everyone who follows it.
 #[derive(Debug)]
 pub struct Inventory {
     known: Mutex<Known>,
-    /// The number of the last change; zero until the engine was looked at.
-    newest: watch::Sender<u64>,
+    told: watch::Sender<Told>,
     /// Somebody began to follow.
     wanted: Notify,
 }
 
 impl Inventory {
     pub(super) fn new() -> Self {
-        Self { known: Mutex::new(Known::new()), newest: watch::Sender::new(0), wanted: Notify::new() }
+        Self { known: Mutex::new(Known::new()), told: watch::Sender::new(Told::default()), wanted: Notify::new() }
     }
 
-    /// Follows what the engine has: the number of the last change, zero until
-    /// it has been looked at. It is looked at only while somebody follows.
-    pub fn follow(&self) -> watch::Receiver<u64> {
-        let newest = self.newest.subscribe();
+    /// Follows what the engine has. It is looked at only while somebody
+    /// follows.
+    pub fn follow(&self) -> watch::Receiver<Told> {
+        let told = self.told.subscribe();
         self.wanted.notify_one();
-        newest
+        told
     }
 
     /// What to tell somebody who has heard until `after`, the position as the
@@ -77,22 +88,27 @@ impl Inventory {
     /// Keeps it true for as long as it is polled.
     pub(super) async fn keep(&self, address: &EngineAddress, status: watch::Receiver<EngineStatus>) {
         loop {
-            while self.newest.receiver_count() == 0 {
+            while self.told.receiver_count() == 0 {
                 self.wanted.notified().await;
             }
             tokio::select! {
-                () = self.newest.closed() => {}
+                () = self.told.closed() => {}
                 () = self.keep_followed(address, status.clone()) => return,
             }
         }
     }
 
     async fn keep_followed(&self, address: &EngineAddress, mut status: watch::Receiver<EngineStatus>) {
+        let mut again = AGAIN.0;
         while status.wait_for(|status| matches!(status, EngineStatus::Running(_))).await.is_ok() {
+            let begun = Instant::now();
             if let Err(error) = self.keep_running(address).await {
                 tracing::debug!(engine.address = %address, %error, "the engine does not tell what it has");
             }
-            sleep(AGAIN).await;
+            self.told.send_if_modified(|told| !std::mem::replace(&mut told.is_stale, true));
+            again = if begun.elapsed() > AGAIN.1 * 2 { AGAIN.0 } else { again };
+            sleep(again).await;
+            again = (again * 2).min(AGAIN.1);
         }
     }
 
@@ -109,9 +125,14 @@ impl Inventory {
                 let (begun, suspects) = (Instant::now(), changes.take());
                 self.take(collector.look(address, &suspects).await?);
                 let rested = Instant::now() + begun.elapsed() * REST;
-                let wait = if cause == Cause::Told { AFTERMATH } else { RECONCILE };
+                let wait = match cause {
+                    _ if collector.has_rest() => Duration::ZERO,
+                    Cause::Told | Cause::Rest => AFTERMATH,
+                    Cause::Aftermath | Cause::Routine => RECONCILE,
+                };
                 cause = match timeout(wait, changes.wait()).await {
                     Ok(told) => told.map(|()| Cause::Told)?,
+                    Err(_) if collector.has_rest() => changes.suspect(Suspects::containers(), Cause::Rest),
                     Err(_) if cause == Cause::Told => changes.suspect(suspects, Cause::Aftermath),
                     Err(_) => changes.suspect(Suspects::everything(), Cause::Routine),
                 };
@@ -130,8 +151,8 @@ impl Inventory {
         for seen in seen {
             known.replace(seen.kind, seen.things);
         }
-        let newest = known.settle();
-        self.newest.send_if_modified(|number| std::mem::replace(number, newest) != newest);
+        let now = Told { number: known.settle(), is_stale: false };
+        self.told.send_if_modified(|told| std::mem::replace(told, now) != now);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

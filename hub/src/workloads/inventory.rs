@@ -48,8 +48,18 @@ impl Inventories {
         self.place_or_new(environment).heard.subscribe()
     }
 
-    fn put(&self, environment: EnvironmentId, heard: Heard) {
-        self.place_or_new(environment).heard.send_replace(Some(Arc::new(heard)));
+    /// Whether what was known before was stale.
+    fn put(&self, environment: EnvironmentId, heard: Heard) -> bool {
+        let before = self.place_or_new(environment).heard.send_replace(Some(Arc::new(heard)));
+        before.is_none_or(|before| before.is_stale)
+    }
+
+    /// What is known is shown as what it was.
+    fn put_stale(&self, environment: EnvironmentId) {
+        self.place_or_new(environment).heard.send_if_modified(|heard| match heard {
+            Some(heard) => !std::mem::replace(&mut Arc::make_mut(heard).is_stale, true),
+            None => false,
+        });
     }
 
     fn forget(&self, environment: EnvironmentId) {

@@ -253,6 +253,7 @@ fn reports() -> Vec<Box<dyn Golden>> {
         Box::new(Report::VolumeGone("data".to_owned())),
         Box::new(Report::Network(network)),
         Box::new(Report::NetworkGone(id)),
+        Box::new(Report::Stale),
     ]
 }
 

@@ -57,6 +57,9 @@ pub enum Report {
     Network(Network),
     /// A network is gone.
     NetworkGone(ObjectId),
+    /// Until the next position, what was told may be so no longer: the engine
+    /// does not say.
+    Stale,
 }
 
 /// One container.
@@ -194,7 +197,7 @@ impl Message for Report {
     const NAME: &'static str = "report";
     const LIMIT: usize = REPORT_MAX;
     const TAIL: Tail = Tail::Ignored;
-    const VARIANTS: Option<u32> = Some(10);
+    const VARIANTS: Option<u32> = Some(11);
 }
 
 impl Report {

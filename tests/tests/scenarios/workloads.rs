@@ -1,6 +1,7 @@
 //! What the hub itself asks of engines: their containers, and to be told what
 //! happens to them.
 
+mod inventory;
 mod podman;
 mod terminals;
 
@@ -40,7 +41,7 @@ fn f35_what_happens_to_a_container_is_told_to_those_who_look_also_after_the_engi
     wait::until_true("the engine to be absent", BACK, || environment(&world.hub)["engine"] == "absent");
     assert_eq!(environment(&world.hub)["containers"], Value::Null);
     world.engine.start_again();
-    channel.until("the engine being watched again", BACK, |message| message["kind"] == "reset");
+    channel.until("the engine being watched again", BACK, |message| message["kind"] == "containers");
     hears_of_a_start(&mut channel, &world.docker, "second");
 }
 
@@ -49,15 +50,13 @@ fn watching(hub: &Hub) -> LiveChannel {
     let wish = json!({ "watch": ["environments"], "environment": environment(hub)["id"] });
     let mut channel = LiveChannel::open(hub, &wish);
     channel.until("the beginning", SOON, |message| message["kind"] == "reset");
-    channel.until("the engine being watched", SOON, |message| message["kind"] == "reset");
     channel
 }
 
 fn hears_of_a_start(channel: &mut LiveChannel, docker: &DockerCli, name: &str) {
     let id = docker.run(["run", "--detach", "--name", name, "--network", "none", BUSYBOX, "sleep", "600"]).succeeded();
-    let started = |message: &Value| message["kind"] == "container" && message["action"] == "start";
-    let told = channel.until("a container's start", SOON, started);
-    assert_eq!(told["container_id"], id);
+    let started = |message: &Value| message["kind"] == "container" && message["container_id"] == id;
+    channel.until("a container's start", SOON, started);
 }
 
 /// Starts, stops and restarts a container through the API, and looks at it.
@@ -69,13 +68,12 @@ fn containers_go_through_their_states(hub: &Hub, docker: &DockerCli) {
     let base = format!("/api/v1/environments/{}/containers", environment(hub)["id"].as_str().unwrap());
     let state = || {
         let list = answer(hub, &format!("{base}?search=WORKER&limit=1"));
-        assert_eq!(list["total"], 1, "{list}");
-        assert_eq!((&list["items"][0]["id"], &list["items"][0]["name"]), (&json!(id), &json!("worker")));
-        list["items"][0]["state"].as_str().unwrap().to_owned()
+        let found = &list["items"][0];
+        (found["id"] == id && found["name"] == "worker").then(|| found["state"].as_str().unwrap().to_owned())
     };
-    // An engine answers that it is done a moment before its list shows it.
+    // An engine answers that it is done a moment before its agent has told it.
     let comes_to = |wanted: &str| {
-        wait::until_true(&format!("the container to be {wanted}"), SOON, || state() == wanted);
+        wait::until_true(&format!("the container to be {wanted}"), SOON, || state().as_deref() == Some(wanted));
     };
     let change = |call: &str| hub.request("POST", &format!("{base}/{id}/{call}"), "").status;
     comes_to("running");
@@ -88,7 +86,7 @@ fn containers_go_through_their_states(hub: &Hub, docker: &DockerCli) {
     comes_to("running");
     assert_eq!(change("restart"), 204);
     comes_to("running");
-    assert_eq!(answer(hub, &format!("{base}?state=exited"))["total"], 0);
+    wait::until_true("no container to be over", SOON, || answer(hub, &format!("{base}?state=exited"))["total"] == 0);
     let unknown = hub.request("POST", &format!("{base}/nobody/start"), "");
     assert_eq!(unknown.status, 404, "{}", unknown.body);
     docker.run(["rm", "--force", "worker"]).succeeded();

@@ -21,6 +21,11 @@ use super::known::Kind;
 
 /// Longest event, in bytes: it carries all labels of what it is about.
 const EVENT_MAX: usize = 256 * 1024;
+/// Containers of one burst that are looked at for their own sake; after more,
+/// each is.
+const CONTAINERS_MAX: usize = 1024;
+/// Pieces of one burst that are taken in at once.
+const PIECES_MAX: usize = 1024;
 /// Podman begins its answer with the first event, so the answer is not waited
 /// for.
 type Answer = std::pin::Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>> + Send>>;
@@ -39,6 +44,8 @@ pub struct Suspects {
     pub kinds: BTreeSet<Kind>,
     /// Containers of which more may have changed than a list shows.
     pub containers: BTreeSet<ObjectId>,
+    /// Of too many containers more may have changed to name them.
+    pub all: bool,
 }
 
 /// The events of an engine.
@@ -80,7 +87,12 @@ impl Suspects {
 
     /// Every list.
     pub fn everything() -> Self {
-        Self { kinds: Kind::ALL.into(), containers: BTreeSet::new() }
+        Self { kinds: Kind::ALL.into(), ..Self::default() }
+    }
+
+    /// The list of containers.
+    pub fn containers() -> Self {
+        Self { kinds: [Kind::Containers].into(), ..Self::default() }
     }
 
     fn add(&mut self, event: &Event) {
@@ -100,6 +112,10 @@ impl Suspects {
         if let Some(id) = container.and_then(|id| ObjectId::parse(id)) {
             self.kinds.insert(Kind::Containers);
             self.containers.insert(id);
+            self.all |= self.containers.len() > CONTAINERS_MAX;
+            if self.all {
+                self.containers.clear();
+            }
         }
     }
 }
@@ -143,8 +159,11 @@ impl Changes {
     /// Takes in what has been told already.
     pub fn gather(&mut self) -> anyhow::Result<()> {
         use futures_util::FutureExt;
-        while let Some(read) = self.read().now_or_never() {
-            read?;
+        for _ in 0..PIECES_MAX {
+            match self.read().now_or_never() {
+                Some(read) => read?,
+                None => break,
+            }
         }
         Ok(())
     }

@@ -17,6 +17,9 @@ use super::listed::{Inspected, ListedContainer, ListedImage, ListedNetwork, List
 const LIST_MAX: usize = 16 * 1024 * 1024;
 /// Largest answer about one container, in bytes.
 const INSPECT_MAX: usize = 1024 * 1024;
+/// Containers that one look looks at closely: a host with thousands shows its
+/// list at once, and what the list does not say by and by.
+const INSPECTED_MAX: usize = 256;
 /// An engine must have answered one question within this, also on a busy host.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -30,6 +33,8 @@ pub struct Seen {
 #[derive(Default)]
 pub struct Collector {
     inspected: HashMap<ObjectId, (String, Inspected)>,
+    /// Whether some were not looked at closely yet.
+    has_rest: bool,
 }
 
 impl Collector {
@@ -54,9 +59,17 @@ impl Collector {
         .await
     }
 
+    /// Whether another look would show more.
+    pub const fn has_rest(&self) -> bool {
+        self.has_rest
+    }
+
     async fn containers(&mut self, sender: &mut Sender, suspects: &Suspects) -> anyhow::Result<BTreeMap<Key, Report>> {
         let listed: Vec<ListedContainer> = ask(sender, "/containers/json?all=1", LIST_MAX).await?;
-        let mut before = std::mem::take(&mut self.inspected);
+        let mut before = if suspects.all { HashMap::new() } else { std::mem::take(&mut self.inspected) };
+        let mut left = INSPECTED_MAX;
+        self.has_rest = false;
+        self.inspected.clear();
         let mut things = BTreeMap::new();
         for listed in listed {
             let Some(id) = ObjectId::parse(&listed.id) else {
@@ -67,8 +80,15 @@ impl Collector {
             let kept = before.remove(&id).filter(|(known, _)| !suspected && *known == sentence);
             let inspected = match kept {
                 Some((_, inspected)) => Some(inspected),
+                None if left == 0 => {
+                    self.has_rest = true;
+                    None
+                }
                 // One that is gone meanwhile will be missing in the next list.
-                None => inspect(sender, id).await?,
+                None => {
+                    left -= 1;
+                    inspect(sender, id).await?
+                }
             };
             let container = listed.into_container(id, &inspected.clone().unwrap_or_default());
             things.insert(Key::Container(id), Report::Container(container));

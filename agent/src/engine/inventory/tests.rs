@@ -120,6 +120,7 @@ async fn told(stream: &mut Stream) -> (Vec<String>, Position) {
             Report::Container(container) => names.push(format!("{} {}", container.name, container.state)),
             Report::ContainerGone(_) => names.push("gone".to_owned()),
             Report::Position(position) => return (names, position),
+            Report::Stale => names.push("stale".to_owned()),
             other => panic!("{other:?}"),
         }
     }
@@ -162,7 +163,7 @@ async fn a_hub_that_comes_back_goes_on_where_it_was() {
     let mut follower = hub.engine.inventory().follow();
     site.has(&[("db", "running"), ("web", "running")]);
     site.tell("db");
-    let newer = follower.wait_for(|number| *number > heard.sequence);
+    let newer = follower.wait_for(|told| told.number > heard.sequence);
     tokio::time::timeout(SOON, newer).await.expect("in time").unwrap();
     let mut second = open(&hub, Some(heard)).await;
     assert_eq!(told(&mut second).await.0, ["db running"]);

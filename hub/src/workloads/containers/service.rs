@@ -95,7 +95,7 @@ impl App {
         let sort = filter.sort.unwrap_or_default();
         wanted.sort_by(|(_, _, one), (_, _, other)| sort.order(one, other));
         page.of(wanted).map(|(environment, heard, container)| {
-            let as_of = (!self.is_told(environment)).then_some(heard.at);
+            let as_of = (heard.is_stale || !self.is_told(environment)).then_some(heard.at);
             Container::new(environment, container, as_of)
         })
     }

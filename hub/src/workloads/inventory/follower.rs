@@ -48,6 +48,8 @@ impl Follower {
     /// Why that ended.
     pub async fn follow(&self, session: &Session) -> Result<std::convert::Infallible, FollowError> {
         let mut stream = session.open(StreamKind::Report, Priority::Normal).await?;
+        // Until the agent has said so, nothing is known to be as it was.
+        self.inventories.put_stale(session.environment);
         let before = self.inventories.of(session.environment);
         let after = before.as_ref().map(|heard| heard.position);
         codec::write_message(&mut stream, &ReportRequest { after }).await?;
@@ -63,14 +65,19 @@ impl Follower {
                 }
                 Err(error) => return Err(error.into()),
             };
-            let Some(position) = report.position() else {
-                pending.add(report, encoded.len())?;
-                continue;
-            };
-            let changed = pending.settle(&mut things);
-            let heard = Heard { things: things.clone(), position, at: self.clock.now() };
-            self.inventories.put(session.environment, heard);
-            self.tell(session, &changed);
+            match report {
+                Report::Position(position) => {
+                    let changed = pending.settle(&mut things);
+                    let heard = Heard { things: things.clone(), position, at: self.clock.now(), is_stale: false };
+                    let was_stale = self.inventories.put(session.environment, heard);
+                    self.tell(session, if was_stale { &Changed::Everything } else { &changed });
+                }
+                Report::Stale => {
+                    self.inventories.put_stale(session.environment);
+                    self.tell(session, &Changed::Everything);
+                }
+                report => pending.add(report, encoded.len())?,
+            }
         }
     }
 

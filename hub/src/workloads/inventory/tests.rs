@@ -24,7 +24,7 @@ fn heard() -> Heard {
     let mut things = Things::default();
     things.containers.insert(container.id, container.into());
     things.volumes.insert(volume.name.clone(), volume.into());
-    Heard { things, position: Position { epoch: [1; 8], sequence: 9 }, at: at(5) }
+    Heard { things, position: Position { epoch: [1; 8], sequence: 9 }, at: at(5), is_stale: false }
 }
 
 #[tokio::test]

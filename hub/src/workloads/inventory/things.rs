@@ -34,6 +34,8 @@ pub struct Heard {
     pub position: Position,
     /// When that was, by the hub's clock.
     pub at: Timestamp,
+    /// Whether the agent no longer knows that it is so.
+    pub is_stale: bool,
 }
 
 /// Why reports are not taken.
@@ -95,7 +97,7 @@ impl Things {
                 *self = Self::default();
                 *changed = Changed::Everything;
             }
-            Report::Position(_) => {}
+            Report::Position(_) | Report::Stale => {}
             Report::Container(container) => {
                 changed.add(container.id);
                 self.containers.insert(container.id, Arc::new(container));
@@ -156,7 +158,7 @@ impl Heard {
             let report: Report = codec::read_message(&mut bytes).await?;
             if let Some(position) = report.position() {
                 pending.settle(&mut things);
-                return Ok(Self { things, position, at });
+                return Ok(Self { things, position, at, is_stale: true });
             }
             pending.add(report, size - bytes.len())?;
         }

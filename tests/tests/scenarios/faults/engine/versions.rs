@@ -24,9 +24,10 @@ fn changes_under_a_running_agent(from: EngineVersion, to: EngineVersion) {
         let run = ["run", "--detach", "--name", &name, "--stop-signal", "KILL", BUSYBOX, "sleep", "600"];
         world.docker.run(run).succeeded();
         assert_eq!(world.docker.run(["exec", &name, "echo", "spoken"]).succeeded(), "spoken");
-        let list = world.hub.read(&format!("/api/v1/environments/{id}/containers?search={name}"));
-        assert_eq!(list["items"][0]["state"], "running", "{list}");
-        let container = list["items"][0]["id"].as_str().unwrap();
+        let list = format!("/api/v1/environments/{id}/containers?search={name}&state=running");
+        let container = wait::until("the container to be told as running", RECOVERY, || {
+            world.hub.read(&list)["items"][0]["id"].as_str().map(str::to_owned)
+        });
         let restart = format!("/api/v1/environments/{id}/containers/{container}/restart");
         assert_eq!(world.hub.request("POST", &restart, "").status, 204);
     }
