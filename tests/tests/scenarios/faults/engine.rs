@@ -51,7 +51,7 @@ fn f36_an_engine_that_hangs_takes_neither_its_link_nor_other_hosts_with_it() {
     let other = DockerCli::new(&world.hub, "other");
     world.docker.run(["create", "--name", "known", "--network", "none", BUSYBOX, "true"]).succeeded();
     let list = format!("/api/v1/environments/{}/containers", world.hub.environment(NAME).unwrap().id);
-    let known = || world.hub.read(&list)["items"][0].take();
+    let known = || world.hub.read(&list)["items"][0].clone();
     wait::until_true("the container to be told", RECOVERY, || known()["name"] == "known");
     assert!(known()["as_of"].is_null(), "{}", known());
     world.engine.hang();
