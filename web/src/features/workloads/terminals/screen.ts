@@ -7,7 +7,7 @@ import { SearchAddon } from '@xterm/addon-search'
 import { WebLinksAddon } from '@xterm/addon-web-links'
 import { Terminal, type ITheme } from '@xterm/xterm'
 
-import { strictDocument } from './strictDocument'
+import { withStrictStyles } from './strictStyles'
 
 /** Lines that can be scrolled back to. */
 const SCROLLBACK_LINES = 10_000
@@ -59,9 +59,7 @@ export type Screen = ReturnType<typeof createScreen>
 
 /** Makes the screen in `host`, which is on the page. */
 export function createScreen(host: HTMLElement, options: ScreenOptions, events: ScreenEvents) {
-  const strict = strictDocument(document)
   const terminal = new Terminal({
-    documentOverride: strict.document,
     theme: THEME,
     fontFamily: FONT,
     fontSize: 13,
@@ -91,7 +89,9 @@ export function createScreen(host: HTMLElement, options: ScreenOptions, events: 
     events.resized(cols, rows)
   })
   terminal.attachCustomKeyEventHandler((event) => takesKey(event, terminal, events))
-  terminal.open(host)
+  const releaseStyles = withStrictStyles(() => {
+    terminal.open(host)
+  })
   terminal.textarea?.setAttribute('aria-label', options.label)
   // The size of a folded or hidden terminal is none.
   const fitNow = () => {
@@ -112,7 +112,7 @@ export function createScreen(host: HTMLElement, options: ScreenOptions, events: 
     dispose: () => {
       observer.disconnect()
       terminal.dispose()
-      strict.release()
+      releaseStyles()
     },
   }
 }
