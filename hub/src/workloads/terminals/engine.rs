@@ -232,6 +232,14 @@ impl Host {
         }
     }
 
+    /// Whether the engine still runs it, as far as it can be asked.
+    pub async fn runs(&self, program: &Program) -> bool {
+        match &program.kind {
+            Kind::Exec { id, .. } => self.exec_state(id).await.is_ok_and(|state| state.running),
+            Kind::Main => false,
+        }
+    }
+
     /// Sends the program a signal, such as `HUP`; a main process is nobody's
     /// here to end.
     ///
@@ -287,6 +295,10 @@ impl Host {
 
     async fn container(&self, container: &ContainerId) -> Result<ContainerState, EngineError> {
         self.engines.read(&self.session, &format!("/containers/{}/json", container.as_str()), CALL_DEADLINE).await
+    }
+
+    async fn exec_state(&self, id: &str) -> Result<ExecState, EngineError> {
+        self.engines.read(&self.session, &format!("/exec/{id}/json"), CALL_DEADLINE).await
     }
 
     /// The code with which a program ended; waits until it has.

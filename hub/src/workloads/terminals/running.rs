@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::engine::{Host, Program};
 use super::frames::Frames;
@@ -124,8 +124,8 @@ impl Running {
     pub async fn until_over(&self) -> Why {
         tokio::select! {
             why = self.until_told() => why,
-            () = self.until_left() => Why::Left,
-            () = self.until_idle() => Why::Idle,
+            () = until_left(&self.screen) => Why::Left,
+            () = until_idle(&self.screen) => Why::Idle,
         }
     }
 
@@ -147,24 +147,71 @@ impl Running {
         let told = screen.wait_for(|screen| screen.told.is_some()).await;
         told.ok().and_then(|screen| screen.told).unwrap_or(Why::Closed)
     }
+}
 
-    async fn until_left(&self) {
-        let mut screen = self.screen.subscribe();
-        loop {
-            screen.wait_for(Screen::is_left).await.ok();
-            if timeout(LEFT_FOR, screen.wait_for(|screen| !screen.is_left())).await.is_err() {
-                return;
-            }
+/// Ends once nobody has looked for a while.
+async fn until_left(screen: &watch::Sender<Screen>) {
+    let mut screen = screen.subscribe();
+    loop {
+        screen.wait_for(Screen::is_left).await.ok();
+        if timeout(LEFT_FOR, screen.wait_for(|screen| !screen.is_left())).await.is_err() {
+            return;
         }
     }
+}
 
-    async fn until_idle(&self) {
-        loop {
-            let due = self.screen.borrow().typed_at + IDLE_FOR;
-            if due <= tokio::time::Instant::now() {
-                return;
-            }
-            sleep_until(due).await;
+/// Ends once nobody has typed for a while.
+async fn until_idle(screen: &watch::Sender<Screen>) {
+    loop {
+        let due = screen.borrow().typed_at + IDLE_FOR;
+        if due <= Instant::now() {
+            return;
         }
+        sleep_until(due).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen() -> watch::Sender<Screen> {
+        watch::Sender::new(Screen::new(Size { columns: 80, rows: 24 }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_terminal_waits_a_minute_for_somebody_to_look_again() {
+        let (screen, began) = (screen(), Instant::now());
+        let visits = async {
+            for _ in 0..2 {
+                tokio::time::sleep(LEFT_FOR - Duration::from_secs(1)).await;
+                let mut number = 0;
+                screen.send_modify(|screen| number = screen.attach(0).unwrap().number);
+                tokio::time::sleep(LEFT_FOR * 2).await;
+                screen.send_modify(|screen| screen.detach(number));
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = until_left(&screen) => {}
+            () = visits => {}
+        }
+        assert_eq!(began.elapsed(), LEFT_FOR * 7 - Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_terminal_is_idle_half_an_hour_after_the_last_key() {
+        let (screen, began) = (screen(), Instant::now());
+        let keys = async {
+            tokio::time::sleep(IDLE_FOR - Duration::from_secs(1)).await;
+            screen.send_modify(|screen| screen.print(b"what is printed is not typed"));
+            screen.send_modify(|screen| screen.type_in(0, b"x").map(drop).unwrap());
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = until_idle(&screen) => {}
+            () = keys => {}
+        }
+        assert_eq!(began.elapsed(), IDLE_FOR * 2 - Duration::from_secs(1));
     }
 }

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::tunnel::Session;
 use crate::workloads::containers::ContainerId;
 use crate::workloads::places::Place;
 
@@ -24,6 +25,10 @@ use crate::workloads::places::Place;
 const FAREWELLS: [&str; 2] = ["HUP", "KILL"];
 /// How long it may take to end after each.
 const FAREWELL_GRACE: Duration = Duration::from_secs(3);
+
+/// How long a program is remembered that could not be told, since the way to
+/// its engine was lost.
+const ORPHAN_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// The user for whom a caller acts; none is the operator on this machine.
 pub fn owner(caller: &Caller) -> Option<UserId> {
@@ -102,12 +107,57 @@ impl App {
         self.note_terminal(entry.fact("why", json!(ending.why.as_str()))).await;
         terminal.end(ending);
         drop(place);
-        tokio::select! {
-            () = tokio::time::sleep(LEFT_FOR) => {}
-            _ = terminal.until_told() => {}
-            () = self.lifecycle.soft.cancelled() => {}
+        let keeping = async {
+            tokio::select! {
+                () = tokio::time::sleep(LEFT_FOR) => {}
+                _ = terminal.until_told() => {}
+                () = self.lifecycle.soft.cancelled() => {}
+            }
+            self.terminals.forget(terminal.id);
+        };
+        if ending.why == Why::Lost && terminal.program.is_own() {
+            tokio::join!(keeping, self.end_orphan(terminal));
+        } else {
+            keeping.await;
         }
-        self.terminals.forget(terminal.id);
+    }
+
+    /// Ends a program that was left to itself when the way to its engine was
+    /// lost, as soon as there is one again.
+    async fn end_orphan(&self, terminal: &Running) {
+        let session = tokio::select! {
+            session = self.engine_is_back(terminal.host.session.environment) => session,
+            () = tokio::time::sleep(ORPHAN_FOR) => return,
+            () = self.lifecycle.soft.cancelled() => return,
+        };
+        let host = Host { session, engines: self.engines.clone() };
+        for signal in FAREWELLS {
+            if !host.runs(&terminal.program).await {
+                return;
+            }
+            if let Err(error) = host.signal(&terminal.program, signal).await {
+                tracing::debug!(terminal.id = %terminal.id, %error, signal, "a program was not told to end");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(FAREWELL_GRACE) => {}
+                () = self.lifecycle.soft.cancelled() => return,
+            }
+        }
+    }
+
+    /// Waits until an environment's engine can be asked.
+    async fn engine_is_back(&self, environment: EnvironmentId) -> Arc<Session> {
+        let mut newest = self.fleet.sessions().feed().newest();
+        loop {
+            newest.borrow_and_update();
+            let session = self.engines.session(environment).ok();
+            if let Some(session) = session.filter(|session| session.engine_facts().is_some()) {
+                return session;
+            }
+            if newest.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     async fn carry_to_end(&self, terminal: &Running, io: ProgramIo) -> Ending {

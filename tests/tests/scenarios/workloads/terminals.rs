@@ -87,13 +87,20 @@ fn a_container_that_is_removed_ends_its_terminals() {
 }
 
 #[test]
-fn an_agent_that_is_killed_ends_its_terminals() {
+fn an_agent_that_is_killed_ends_its_terminals_and_their_shells_once_it_is_back() {
     let mut world = world(EngineVersion::V26_1, Way::WebSocket);
-    let mut terminal = Place::with_container(&world).open(json!({}));
+    let place = Place::with_container(&world);
+    let mut terminal = place.open(json!({}));
     terminal.until_printed("#", SOON);
-    world.agent.as_mut().unwrap().kill();
+    let container = place.container.clone();
+    let mut agent = world.agent.take().unwrap();
+    agent.kill();
     assert_eq!(terminal.until_ended(LOST)["why"], "lost");
     assert_eq!(terminal.until_closed(SOON), "ended");
+    assert!(processes(&world, &container).contains("ash"), "no engine ends it by itself");
+    agent.run();
+    world.hub.wait_for_state(&world.name, "online", LOST);
+    wait::until_true("the shell to be gone", SOON, || !processes(&world, &container).contains("ash"));
 }
 
 #[test]
@@ -108,7 +115,7 @@ fn a_closed_terminal_leaves_nothing_running_in_the_container() {
         assert_eq!(terminal.until_ended(SOON)["why"], "closed");
         wait::until_true("it to be gone", SOON, || !place.processes().contains("sleep 4321"));
         let processes = place.processes();
-        assert!(processes.contains("sleep 600") && !processes.contains("sh"), "{processes}");
+        assert!(processes.contains("sleep 600") && !processes.contains("ash"), "{processes}");
         wait::until_true("its place to be free", SOON, || world.hub.read("/api/v1/terminals")["total"] == 0);
         let records = world.hub.read("/api/v1/audit?action=terminal.open&limit=2");
         let (end, begin) = (&records["items"][0], &records["items"][1]);
@@ -199,10 +206,13 @@ impl<'a> Place<'a> {
 
     /// The command lines of all that runs in the container.
     fn processes(&self) -> String {
-        let mut top = self.world.engine.docker_command();
-        top.args(["top", &self.container, "-eo", "pid,args"]);
-        run(&mut top, SOON).succeeded()
+        processes(self.world, &self.container)
     }
+}
+
+fn processes(world: &World, container: &str) -> String {
+    let mut top = world.engine.docker_command();
+    run(top.args(["top", container, "-eo", "pid,args"]), SOON).succeeded()
 }
 
 fn environment(world: &World) -> String {

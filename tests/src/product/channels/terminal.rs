@@ -12,7 +12,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
-use super::{Answer, Hub};
+use crate::product::{Answer, Hub};
 
 /// How long the hub may take to open a channel.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);

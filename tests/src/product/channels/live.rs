@@ -10,7 +10,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use super::Hub;
+use crate::product::Hub;
 
 /// How long the hub may take to open a channel.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
