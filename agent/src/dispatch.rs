@@ -1,6 +1,7 @@
 //! Answers the streams that the hub opens: reads what each is for, checks it
 //! against what was agreed, and hands it to its service.
 
+pub mod logs;
 mod pipe;
 mod report;
 
@@ -20,7 +21,7 @@ use crate::engine::Engine;
 /// What every stream of one session may use.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// The engine behind streams of kind Docker.
+    /// The engine behind streams of kind Docker and Logs.
     pub engine: Arc<Engine>,
     /// What both ends agreed on, and the hub's trust allows; it grows when a
     /// pending agent is approved.
@@ -69,6 +70,7 @@ async fn serve_stream(mut stream: Stream, services: &Services, buffers: &pipe::B
         StreamKind::Control => stream.reset(ResetCode::Malformed),
         StreamKind::Docker => serve_docker(stream, &services.engine, buffers).await,
         StreamKind::Report => report::serve(stream, services.engine.inventory()).await,
+        StreamKind::Logs => logs::serve(stream, &services.engine).await,
     }
 }
 

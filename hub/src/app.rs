@@ -28,6 +28,7 @@ use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
 use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
+use crate::workloads::logs::Logs;
 use crate::workloads::terminals::Terminals;
 
 /// What handlers take: `State<AppState>`.
@@ -64,6 +65,8 @@ pub struct App {
     pub live: Live,
     /// The open terminals.
     pub terminals: Terminals,
+    /// Who reads logs.
+    pub logs: Logs,
     /// The web console.
     pub console: Files,
     /// Makes backups.
@@ -174,6 +177,7 @@ impl App {
             listener,
             live,
             terminals: Terminals::default(),
+            logs: Logs::default(),
             console: Files::BUILT_IN,
             backups,
             health: Health::default(),

@@ -4,6 +4,7 @@
 pub mod containers;
 pub mod inventory;
 pub mod live;
+pub mod logs;
 mod places;
 #[cfg(test)]
 mod simulated;
@@ -15,6 +16,7 @@ use crate::http::Routes;
 /// Adds the routes of this domain.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
-    let routes = terminals::routes(routes);
-    live::routes(routes)
+    let routes = live::routes(routes);
+    let routes = logs::routes(routes);
+    terminals::routes(routes)
 }

@@ -10,5 +10,6 @@ pub mod enroll;
 #[cfg(test)]
 mod golden;
 pub mod hello;
+pub mod logs;
 pub mod preamble;
 pub mod report;

@@ -7,6 +7,7 @@ mod tests;
 mod viewer;
 
 pub(super) use self::routes::routes;
+use crate::http::UserId;
 use crate::tunnel::Feed;
 use crate::workloads::places::Places;
 
@@ -19,7 +20,7 @@ const VIEWERS_OF_USER_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Live {
     feed: Feed,
-    places: Places,
+    places: Places<Option<UserId>>,
 }
 
 impl Live {

@@ -29,6 +29,7 @@ pub struct SimulatedEngine {
 struct State {
     calls: Mutex<Vec<String>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
+    says: Mutex<HashMap<String, Vec<u8>>>,
     events: broadcast::Sender<String>,
     /// Each repeats what is typed.
     terminals: Mutex<JoinSet<()>>,
@@ -41,6 +42,7 @@ impl SimulatedEngine {
         let state = Arc::new(State {
             calls: Mutex::default(),
             answers: Mutex::default(),
+            says: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             terminals: Mutex::default(),
         });
@@ -66,6 +68,11 @@ impl SimulatedEngine {
     /// What is answered to `METHOD /path` from now on.
     pub fn answers(&self, call: &str, status: StatusCode, body: Value) {
         self.state.answers.lock().unwrap().insert(call.to_owned(), (status, body));
+    }
+
+    /// These bytes are answered to `METHOD /path` from now on.
+    pub fn says(&self, call: &str, bytes: Vec<u8>) {
+        self.state.says.lock().unwrap().insert(call.to_owned(), bytes);
     }
 
     /// The calls that change something, as they came.
@@ -99,6 +106,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = format!("{} {}", request.method(), request.uri().path());
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
+    if let Some(bytes) = state.says.lock().unwrap().get(&call) {
+        return Ok(Response::new(Body::from(bytes.clone())));
+    }
     let known = state.answers.lock().unwrap().get(&call).cloned();
     if known.is_none() && request.headers().contains_key(header::UPGRADE) {
         return Ok(repeat(&state, request));

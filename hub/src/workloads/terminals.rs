@@ -31,7 +31,7 @@ const TERMINALS_OF_USER_MAX: usize = 16;
 /// All terminals of the hub.
 #[derive(Debug)]
 pub struct Terminals {
-    places: Places,
+    places: Places<Option<UserId>>,
     held: Mutex<HashMap<TerminalId, Arc<Running>>>,
 }
 

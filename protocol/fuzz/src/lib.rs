@@ -9,6 +9,7 @@ use windflow_protocol::frame::{Decoder, Frame, FrameError};
 use windflow_protocol::message::control::{ToAgent, ToHub};
 use windflow_protocol::message::enroll::{EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply};
+use windflow_protocol::message::logs::{LogsEvent, LogsRequest};
 use windflow_protocol::message::preamble::{StreamKind, read_preamble};
 use windflow_protocol::mux::Mux;
 use windflow_protocol::token::EnrollmentToken;
@@ -51,6 +52,8 @@ pub fn hello(bytes: &[u8]) {
     stable::<EnrollReply>(bytes);
     stable::<RenewRequest>(bytes);
     stable::<RenewReply>(bytes);
+    stable::<LogsRequest>(bytes);
+    stable::<LogsEvent>(bytes);
 }
 
 /// A text that is taken for a token is that token's text.

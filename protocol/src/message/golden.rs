@@ -11,6 +11,9 @@ use crate::ids::{AgentId, EnvironmentId, HubId, SessionId};
 use crate::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent, ToHub};
 use crate::message::enroll::{Certificate, EnrollReply, EnrollRequest, Enrolled, RenewReply, RenewRequest};
 use crate::message::hello::{Ack, Hello, HelloReply, HostFacts, RejectReason, Rejected, Standing, Ticket, Welcome};
+use crate::message::logs::{
+    LogBatch, LogFilter, LogLine, LogPace, LogPart, LogStream, LogsEnd, LogsEvent, LogsRequest,
+};
 use crate::message::preamble::{Preamble, StreamKind};
 use crate::message::report::{
     Attachment, Container, Image, Mount, Network, ObjectId, Port, Position, Report, ReportRequest, Volume,
@@ -57,10 +60,8 @@ impl<M: Message> Golden for M {
 }
 
 fn goldens() -> Vec<Box<dyn Golden>> {
-    [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent(), reports()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let of_session = [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent()];
+    { of_session }.into_iter().chain([reports(), logs_requests(), logs_events()]).flatten().collect()
 }
 
 fn preamble() -> Vec<Box<dyn Golden>> {
@@ -68,6 +69,7 @@ fn preamble() -> Vec<Box<dyn Golden>> {
         Box::new(Preamble { kind: StreamKind::Control.number() }),
         Box::new(Preamble { kind: StreamKind::Docker.number() }),
         Box::new(Preamble { kind: StreamKind::Report.number() }),
+        Box::new(Preamble { kind: StreamKind::Logs.number() }),
         Box::new(Preamble { kind: 999 }),
     ]
 }
@@ -255,6 +257,53 @@ fn reports() -> Vec<Box<dyn Golden>> {
         Box::new(Report::NetworkGone(id)),
         Box::new(Report::Stale),
     ]
+}
+
+fn logs_requests() -> Vec<Box<dyn Golden>> {
+    let everything = LogsRequest {
+        container: "web".to_owned(),
+        stdout: true,
+        stderr: true,
+        since: None,
+        until: None,
+        tail: None,
+        pace: LogPace::Whole,
+        filter: LogFilter::All,
+    };
+    let text = LogFilter::Text { text: "a.b".to_owned(), ignore_case: true };
+    let pattern = LogFilter::Pattern { pattern: "a.b".to_owned(), ignore_case: false };
+    let followed = LogsRequest { stdout: false, tail: Some(300), pace: LogPace::Followed, ..everything.clone() };
+    let shown = LogsRequest { since: Some(-1), until: Some(1_750_000_000_000_000_000), ..everything.clone() };
+    vec![
+        Box::new(everything),
+        Box::new(LogsRequest { filter: text, ..followed }),
+        Box::new(LogsRequest { pace: LogPace::Shown, filter: pattern, ..shown }),
+    ]
+}
+
+fn logs_events() -> Vec<Box<dyn Golden>> {
+    let line = |stream, part, length| LogLine { time: 1_750_000_000_000_000_000, stream, part, length };
+    let lines = vec![
+        line(LogStream::Stdout, LogPart::Whole, 2),
+        line(LogStream::Stderr, LogPart::Cut, 0),
+        line(LogStream::Stdout, LogPart::Continued, 1),
+    ];
+    let ends = [
+        LogsEnd::Complete,
+        LogsEnd::Stopped,
+        LogsEnd::Removed,
+        LogsEnd::NotFound,
+        LogsEnd::Unreadable { message: "no".to_owned() },
+        LogsEnd::BadFilter { message: "no".to_owned() },
+        LogsEnd::EngineSilent,
+        LogsEnd::EngineGone,
+    ];
+    let mut goldens: Vec<Box<dyn Golden>> = vec![
+        Box::new(LogsEvent::Lines(LogBatch { skipped: 300, lines, text: b"abc".to_vec() })),
+        Box::new(LogsEvent::CaughtUp),
+    ];
+    goldens.extend(ends.map(|end| Box::new(LogsEvent::Ended(end)) as Box<dyn Golden>));
+    goldens
 }
 
 fn host() -> HostFacts {

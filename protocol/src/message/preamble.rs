@@ -17,11 +17,13 @@ pub enum StreamKind {
     Docker,
     /// What the engine has, told by the agent; the hub opens one a session.
     Report,
+    /// What a container said and says, line by line.
+    Logs,
 }
 
 impl StreamKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 3] = [Self::Control, Self::Docker, Self::Report];
+    pub const ALL: [Self; 4] = [Self::Control, Self::Docker, Self::Report, Self::Logs];
 
     /// The number on the wire. Numbers are never reused.
     pub const fn number(self) -> u16 {
@@ -29,6 +31,7 @@ impl StreamKind {
             Self::Control => 1,
             Self::Docker => 2,
             Self::Report => 3,
+            Self::Logs => 4,
         }
     }
 
@@ -44,6 +47,7 @@ impl StreamKind {
             Self::Control => Capabilities::NONE,
             Self::Docker => Capabilities::DOCKER,
             Self::Report => Capabilities::REPORT,
+            Self::Logs => Capabilities::LOGS,
         }
     }
 }

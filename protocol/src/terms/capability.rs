@@ -17,14 +17,16 @@ impl Capabilities {
     pub const RENEW: Self = Self(1 << 1);
     /// The agent tells how many containers its engine has, when that changes.
     pub const COUNTS: Self = Self(1 << 2);
-
     /// The agent tells what its engine has, and what changes there.
     pub const REPORT: Self = Self(1 << 3);
+    /// Streams of kind Logs read and follow what containers say.
+    pub const LOGS: Self = Self(1 << 4);
 
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
-    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0);
+    pub const ALL: Self =
+        Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0 | Self::LOGS.0);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {

@@ -17,6 +17,18 @@ pub const PREAMBLE_MAX: usize = 1024;
 pub const REPORT_REQUEST_MAX: usize = 1024;
 /// Largest report, in bytes: one container with all its labels.
 pub const REPORT_MAX: usize = 48 * 1024;
+/// Largest request for logs, in bytes.
+pub const LOGS_REQUEST_MAX: usize = 4 * 1024;
+/// Longest text or expression that lines of a log are filtered by, in bytes.
+pub const LOG_FILTER_MAX: usize = 1024;
+/// Longest line of a log that travels in one piece, in bytes: as much as Docker
+/// itself keeps in one.
+pub const LOG_LINE_MAX: usize = 16 * 1024;
+/// Most bytes of text in one batch of lines. What it has beside them fits into
+/// the rest of [`MESSAGE_MAX`].
+pub const LOG_BATCH_TEXT_MAX: usize = 32 * 1024;
+/// Most lines in one batch.
+pub const LOG_BATCH_LINES_MAX: usize = 1000;
 /// Longest text in a hello or an enrollment (host name, version), in bytes.
 pub const FACT_TEXT_MAX: usize = 256;
 /// Most labels an agent may claim when it enrolls.

@@ -99,7 +99,7 @@ impl App {
 
     /// Carries a terminal to its end, and keeps it a moment longer for those
     /// who come back to see how it ended.
-    async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place) {
+    async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place<Option<UserId>>) {
         let ending = self.carry_to_end(terminal, io).await;
         let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
         let entry = entry.fact("command", json!(terminal.program.command()));
