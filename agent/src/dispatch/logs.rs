@@ -27,6 +27,8 @@ use self::outbox::Outbox;
 use self::parse::Parser;
 use crate::engine::Engine;
 
+/// The hub has this long to take note of the end before the stream is let go.
+const LINGER: Duration = Duration::from_secs(5);
 /// An engine that has said nothing yet for this long has nothing old to say.
 const QUIET_FIRST: Duration = Duration::from_millis(500);
 /// The same between two pieces of what it says.
@@ -82,19 +84,24 @@ pub(super) async fn serve(mut stream: Stream, engine: &Engine) {
     say_goodbye(ways.hub_says.unsplit(ways.to_hub), reading.outbox).await;
 }
 
-/// Writes what is left, at the hub's pace, and ends the stream.
+/// Writes what is left, at the hub's pace, and ends the stream once the hub has
+/// let it go.
 async fn say_goodbye(mut stream: Stream, mut outbox: Outbox) {
     let writing = async {
         loop {
             let bytes = outbox.unwritten().map_err(io::Error::other)?;
             if bytes.is_empty() {
-                return stream.shutdown().await;
+                stream.shutdown().await?;
+                // Letting go first would cut it.
+                timeout(LINGER, stream.read_u8()).await.ok();
+                return Ok(());
             }
             let written = stream.write(bytes).await?;
             outbox.wrote(written);
         }
     };
-    if let Err(error) = writing.await {
+    let written: io::Result<()> = writing.await;
+    if let Err(error) = written {
         tracing::debug!(%error, "the hub did not hear a log to its end");
     }
 }

@@ -18,7 +18,7 @@ pub struct LogsRequest {
     pub stderr: bool,
     /// Only lines from this moment on, in nanoseconds since the start of 1970.
     pub since: Option<i64>,
-    /// Only lines before this moment.
+    /// Only lines up to this moment.
     pub until: Option<i64>,
     /// At most so many of the lines that were there before the request, the
     /// last ones; all without it.

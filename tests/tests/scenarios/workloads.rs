@@ -2,6 +2,7 @@
 //! happens to them.
 
 mod inventory;
+mod logs;
 mod podman;
 mod terminals;
 

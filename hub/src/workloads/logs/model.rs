@@ -26,7 +26,7 @@ pub struct Selection {
     /// Only lines from this moment on, by the host's clock.
     #[param(value_type = Option<String>, format = DateTime)]
     pub since: Option<Moment>,
-    /// Only lines before this moment.
+    /// Only lines up to this moment.
     #[param(value_type = Option<String>, format = DateTime)]
     pub until: Option<Moment>,
     /// `stdout` or `stderr`: only what was said there.

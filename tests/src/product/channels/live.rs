@@ -1,4 +1,4 @@
-//! The hub's live channel, as a program has it.
+//! The hub's channels, as a program has them: the live one, and those of logs.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::product::Hub;
 /// How long the hub may take to open a channel.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 
-/// An open live channel of the administrator.
+/// An open channel of the administrator.
 #[derive(Debug)]
 pub struct LiveChannel {
     runtime: Runtime,
@@ -23,14 +23,22 @@ pub struct LiveChannel {
 }
 
 impl LiveChannel {
-    /// Opens a channel and says what to be told.
+    /// Opens the live channel and says what to be told.
     ///
     /// # Panics
     /// When the hub does not open it.
     pub fn open(hub: &Hub, wish: &Value) -> Self {
+        Self::open_at(hub, "/api/v1/live", wish)
+    }
+
+    /// Opens the channel at this path and says what to be told.
+    ///
+    /// # Panics
+    /// When the hub does not open it.
+    pub fn open_at(hub: &Hub, path: &str, wish: &Value) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("room for a runtime");
         let opening = async {
-            let mut request = format!("ws://{}/api/v1/live", hub.address()).into_client_request()?;
+            let mut request = format!("ws://{}{path}", hub.address()).into_client_request()?;
             let token = format!("Bearer {}", hub.api_token());
             request.headers_mut().insert("authorization", token.parse()?);
             let stream = TcpStream::connect(hub.address()).await?;
@@ -62,5 +70,35 @@ impl LiveChannel {
         };
         let read = runtime.block_on(async { tokio::time::timeout(within, reading).await });
         read.unwrap_or_else(|_| panic!("no message told of {what} within {within:?}"))
+    }
+
+    /// Says something more.
+    ///
+    /// # Panics
+    /// When the channel has ended.
+    pub fn say(&mut self, wish: &Value) {
+        let Self { runtime, socket } = self;
+        let sending = socket.send(Message::text(wish.to_string()));
+        let sent = runtime.block_on(async { tokio::time::timeout(OPEN_DEADLINE, sending).await });
+        sent.expect("the hub listens").expect("the channel is open");
+    }
+
+    /// The next message; none when the hub has ended the channel.
+    ///
+    /// # Panics
+    /// When neither happens `within` the given time.
+    pub fn next(&mut self, within: Duration) -> Option<Value> {
+        let Self { runtime, socket } = self;
+        let reading = async {
+            loop {
+                match socket.next().await? {
+                    Ok(Message::Text(text)) => return serde_json::from_str(&text).ok(),
+                    Ok(Message::Close(_)) | Err(_) => return None,
+                    Ok(_) => {}
+                }
+            }
+        };
+        let read = runtime.block_on(async { tokio::time::timeout(within, reading).await });
+        read.unwrap_or_else(|_| panic!("nothing was told within {within:?}"))
     }
 }

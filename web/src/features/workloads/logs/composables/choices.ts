@@ -2,11 +2,11 @@
 import type { LogSource, Selection } from './channel'
 
 /** From where on lines are shown: the last so many, or the last so long. */
-export const BEGINNINGS = ['lines100', 'lines500', 'lines5000', 'lines100000', 'minutes15', 'hours1', 'days1', 'moment'] as const
+export const BEGINNINGS = ['hundred', 'five_hundred', 'five_thousand', 'hundred_thousand', 'quarter', 'hour', 'day', 'moment'] as const
 export type Beginning = (typeof BEGINNINGS)[number]
 
-const TAILS: Partial<Record<Beginning, number>> = { lines100: 100, lines500: 500, lines5000: 5_000, lines100000: 100_000 }
-const SPANS_MS: Partial<Record<Beginning, number>> = { minutes15: 15 * 60_000, hours1: 3_600_000, days1: 86_400_000 }
+const TAILS: Partial<Record<Beginning, number>> = { hundred: 100, five_hundred: 500, five_thousand: 5_000, hundred_thousand: 100_000 }
+const SPANS_MS: Partial<Record<Beginning, number>> = { quarter: 15 * 60_000, hour: 3_600_000, day: 86_400_000 }
 
 export interface Choices {
   beginning: Beginning
@@ -20,7 +20,7 @@ export interface Choices {
 }
 
 export function firstChoices(): Choices {
-  return { beginning: 'lines500', since: '', until: '', stream: 'both', filter: '', isPattern: false, ignoreCase: true }
+  return { beginning: 'five_hundred', since: '', until: '', stream: 'both', filter: '', isPattern: false, ignoreCase: true }
 }
 
 /** The selection for these choices, made at this moment. */

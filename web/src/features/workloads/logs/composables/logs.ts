@@ -20,144 +20,176 @@ export interface Ending {
   message: string
 }
 
-/** Kept away from Vue: a line is looked at when it is drawn, and there are many. */
-interface Kept {
-  ring: LogRing
-  waiting: LogLine[]
-  /** The last nanosecond of each source, to go on after it. */
-  last: Map<number, bigint>
-}
-
 function dial(): LogSocket {
   return new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/v1/logs`) as LogSocket
 }
 
-export function useLogs(wish: Ref<Wish>, connect: () => LogSocket = dial) {
-  const kept: Kept = { ring: new LogRing(), waiting: [], last: new Map() }
+/** Reads what is wished for while the page is open, and begins anew when that changes. */
+export function useLogs(wish: Ref<Wish>, connect: () => LogSocket = dial): Reading {
+  const reading = new Reading(wish, connect)
+  watch(
+    () => JSON.stringify(wish.value),
+    () => {
+      reading.begin()
+    },
+    { immediate: true },
+  )
+  onScopeDispose(() => {
+    reading.end()
+  })
+  return reading
+}
+
+/** What came of one wish. The lines are kept away from Vue: they are looked at when they are drawn, and there are many. */
+export class Reading {
+  readonly ring = new LogRing()
   /** Grows whenever something changed in the ring. */
-  const version = ref(0)
-  const waiting = ref(0)
-  const isFollowing = ref(true)
-  const isCaughtUp = ref(false)
-  const state = ref<'connecting' | 'open' | 'lost'>('connecting')
-  const refusal = shallowRef<string | null>(null)
-  const endings = shallowReactive(new Map<number, Ending>())
-  let channel: LogChannel | null = null
-  let attempts = 0
-  let redial: ReturnType<typeof setTimeout> | undefined
-  let drawing = 0
+  readonly version = ref(0)
+  /** How many lines wait while the page stands still. */
+  readonly waiting = ref(0)
+  readonly isFollowing = ref(true)
+  readonly isCaughtUp = ref(false)
+  readonly state = ref<'connecting' | 'open' | 'lost'>('connecting')
+  /** Why the hub refused the wish, in its own words. */
+  readonly refusal = shallowRef<string | null>(null)
+  readonly endings = shallowReactive(new Map<number, Ending>())
+  readonly isOver = computed(() => this.endings.size > 0 && this.endings.size === this.wish.value.sources.length)
 
-  function draw() {
-    drawing ||= requestAnimationFrame(() => {
-      drawing = 0
-      version.value += 1
-      waiting.value = kept.waiting.length
+  private held: LogLine[] = []
+  /** The last nanosecond of each source, to go on after it. */
+  private readonly last = new Map<number, bigint>()
+  private channel: LogChannel | null = null
+  private attempts = 0
+  private redial: ReturnType<typeof setTimeout> | undefined
+  private drawing = 0
+
+  constructor(
+    private readonly wish: Readonly<Ref<Wish>>,
+    private readonly connect: () => LogSocket,
+  ) {}
+
+  begin() {
+    this.ring.clear()
+    this.held = []
+    this.last.clear()
+    this.isFollowing.value = true
+    this.draw()
+    this.open()
+  }
+
+  /** Goes on where each log was left. */
+  goOn() {
+    this.open()
+  }
+
+  follow() {
+    this.isFollowing.value = true
+    for (const line of this.held) this.ring.push(line)
+    this.held = []
+    this.makeRoom()
+    this.draw()
+  }
+
+  pause() {
+    this.isFollowing.value = false
+    this.makeRoom()
+  }
+
+  end() {
+    this.channel?.close()
+    clearTimeout(this.redial)
+    cancelAnimationFrame(this.drawing)
+  }
+
+  private open() {
+    const { sources, select } = this.wish.value
+    this.channel?.close()
+    this.channel = null
+    clearTimeout(this.redial)
+    this.endings.clear()
+    this.refusal.value = null
+    this.isCaughtUp.value = false
+    if (sources.length === 0) return
+    this.state.value = 'connecting'
+    const places = sources.map(({ environment, container }, place) => {
+      const last = this.last.get(place)
+      return last === undefined ? { environment, container } : { environment, container, since: momentAfter(last) }
     })
+    const asked = { sources: places, select: given(select), follow: select.until === null }
+    this.channel = new LogChannel(
+      this.connect(),
+      asked,
+      (told) => {
+        this.hear(told)
+      },
+      () => {
+        this.lose()
+      },
+    )
+    this.makeRoom()
   }
 
-  function add(line: LogLine) {
-    if (isFollowing.value || !isCaughtUp.value) kept.ring.push(line)
-    else kept.waiting.push(line)
-  }
-
-  function hear(told: Told) {
-    attempts = 0
-    state.value = 'open'
+  private hear(told: Told) {
+    this.attempts = 0
+    this.state.value = 'open'
     switch (told.kind) {
       case 'lines':
         for (const line of told.lines) {
-          kept.last.set(line.s, BigInt(line.t))
-          add(lineOf(line))
+          this.last.set(line.s, BigInt(line.t))
+          this.add(lineOf(line))
         }
-        draw()
         break
       case 'skipped':
-        add({ source: told.source, time: null, text: '', isError: false, isCut: false, skipped: told.lines })
-        draw()
+        this.add({ source: told.source, time: null, text: '', isError: false, isCut: false, skipped: told.lines })
         break
       case 'ended':
-        endings.set(told.source, { why: told.why, message: told.message })
+        this.endings.set(told.source, { why: told.why, message: told.message })
         break
       case 'caught_up':
-        isCaughtUp.value = true
-        makeRoom()
+        this.isCaughtUp.value = true
+        this.makeRoom()
         break
       case 'refused':
-        refusal.value = told.message
+        this.refusal.value = told.message
         break
       case 'ping':
         break
     }
   }
 
-  /** How much the hub may send. */
-  function makeRoom() {
-    const isFree = isFollowing.value || !isCaughtUp.value
-    channel?.allow(isFree ? Number.POSITIVE_INFINITY : WAITING_MAX - kept.waiting.length)
+  private add(line: LogLine) {
+    if (this.isFollowing.value) this.ring.push(line)
+    else this.held.push(line)
+    this.draw()
   }
 
-  function open(after: Map<number, bigint> | null) {
-    channel?.close()
-    channel = null
-    clearTimeout(redial)
-    endings.clear()
-    refusal.value = null
-    isCaughtUp.value = false
-    if (wish.value.sources.length === 0) return
-    state.value = 'connecting'
-    const sources = wish.value.sources.map(({ environment, container }, place) => {
-      const last = after?.get(place)
-      return last === undefined ? { environment, container } : { environment, container, since: momentAfter(last) }
-    })
-    channel = new LogChannel(connect(), { sources, select: given(wish.value.select), follow: wish.value.select.until === null }, hear, lose)
+  /** Says how much the hub may send. */
+  private makeRoom() {
+    this.channel?.allow(this.isFollowing.value ? Number.POSITIVE_INFINITY : WAITING_MAX - this.held.length)
   }
 
-  function lose() {
-    channel = null
+  private lose() {
+    this.channel = null
     // What was refused, or is over, is not asked for again by itself.
-    if (refusal.value !== null || endings.size === wish.value.sources.length) return
-    state.value = 'lost'
-    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(attempts, 10))
-    attempts += 1
-    redial = setTimeout(goOn, ceiling * (0.25 + 0.75 * Math.random()))
+    if (this.refusal.value !== null || this.isOver.value) return
+    this.state.value = 'lost'
+    const ceiling = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** Math.min(this.attempts, 10))
+    this.attempts += 1
+    this.redial = setTimeout(
+      () => {
+        this.open()
+      },
+      ceiling * (0.25 + 0.75 * Math.random()),
+    )
   }
 
-  /** Goes on where each log was left. */
-  function goOn() {
-    open(kept.last)
+  private draw() {
+    this.drawing ||= requestAnimationFrame(() => {
+      this.drawing = 0
+      this.version.value += 1
+      this.waiting.value = this.held.length
+    })
   }
-
-  function begin() {
-    kept.ring.clear()
-    kept.waiting = []
-    kept.last.clear()
-    isFollowing.value = true
-    draw()
-    open(null)
-  }
-
-  function follow() {
-    isFollowing.value = true
-    for (const line of kept.waiting) kept.ring.push(line)
-    kept.waiting = []
-    makeRoom()
-    draw()
-  }
-
-  function pause() {
-    isFollowing.value = false
-    makeRoom()
-  }
-
-  watch(() => JSON.stringify(wish.value), begin, { immediate: true })
-  onScopeDispose(() => {
-    channel?.close()
-    clearTimeout(redial)
-    cancelAnimationFrame(drawing)
-  })
-
-  const isOver = computed(() => wish.value.sources.length > 0 && endings.size === wish.value.sources.length)
-  return { ring: kept.ring, version, waiting, isFollowing, isCaughtUp, isOver, state, refusal, endings, follow, pause, goOn }
 }
 
 function lineOf({ s, t, e, c, x }: SentLine): LogLine {
