@@ -70,9 +70,11 @@ fn type_in(machine: &Machine, command: &str) -> String {
     said
 }
 
-/// It ends at once when it is told to, so that stopping it takes no grace.
+/// It says something every second, and ends at once when it is told to, so that
+/// stopping it takes no grace.
 fn start_container(engine: &TestEngine, name: &str) -> String {
-    let script = "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done";
+    let script = "trap 'exit 0' TERM; printf '\\033[32mlet us begin\\033[0m\\n'; n=0; while :; do n=$((n+1)); echo beat $n; \
+                  sleep 1 & wait $!; done";
     engine.docker(["run", "--detach", "--name", name, BUSYBOX, "sh", "-c", script]).succeeded()
 }
 
