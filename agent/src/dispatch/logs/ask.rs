@@ -126,7 +126,8 @@ fn is_name(text: &str) -> bool {
 fn target(request: &LogsRequest) -> String {
     let LogsRequest { container, stdout, stderr, since, until, tail, pace, filter: _ } = request;
     let follow = *pace == LogPace::Followed;
-    let mut target = format!("/containers/{container}/logs?timestamps=1&stdout={stdout}&stderr={stderr}&follow={follow}");
+    let mut target =
+        format!("/containers/{container}/logs?timestamps=1&stdout={stdout}&stderr={stderr}&follow={follow}");
     let mut add = |name: &str, value: String| {
         // A text takes whatever is written to it.
         write!(target, "&{name}={value}").ok();

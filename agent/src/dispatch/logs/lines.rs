@@ -199,7 +199,8 @@ mod tests {
     fn only_lines_that_are_wanted_are_given_and_all_are_counted() {
         let mut lines = Lines::new(filter("b"), Rest::Sent);
         let long = vec![b'a'; LOG_LINE_MAX + 1];
-        let found = given(&mut lines, &[piece(b"abc", true), piece(b"x", true), piece(&long, false), piece(b"b", true)]);
+        let found =
+            given(&mut lines, &[piece(b"abc", true), piece(b"x", true), piece(&long, false), piece(b"b", true)]);
         assert_eq!(found, [(LogPart::Whole, b"abc".to_vec())]);
         assert_eq!(lines.begun(), 3);
     }

@@ -83,7 +83,8 @@ impl Outbox {
     /// Leaves out the oldest batch. Its lines are counted in the next one.
     fn skip_oldest(&mut self) {
         // Behind the mark there are lines only, until the end.
-        if let [Some(LogsEvent::Lines(oldest)), Some(LogsEvent::Lines(_))] = [self.waiting.front(), self.waiting.get(1)] {
+        if let [Some(LogsEvent::Lines(oldest)), Some(LogsEvent::Lines(_))] = [self.waiting.front(), self.waiting.get(1)]
+        {
             let left_out = oldest.skipped + oldest.lines.len() as u64;
             self.waiting.pop_front();
             if let Some(LogsEvent::Lines(next)) = self.waiting.front_mut() {

@@ -287,7 +287,8 @@ mod tests {
 
     #[test]
     fn a_message_without_a_time_is_text_and_has_the_last_one() {
-        let answer = [frame(1, &format!("{TIME} a\n")), frame(1, "12:30 is no time\n"), frame(3, "Error grabbing logs\n")];
+        let answer =
+            [frame(1, &format!("{TIME} a\n")), frame(1, "12:30 is no time\n"), frame(3, "Error grabbing logs\n")];
         let found = the_same_however_it_is_cut(&answer.concat());
         let texts: Vec<&str> = found.iter().map(|(_, _, text)| text.as_str()).collect();
         assert_eq!(texts, ["a", "12:30 is no time", "Error grabbing logs"]);

@@ -352,7 +352,10 @@ async fn send<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>
     write(socket, Message::text(text)).await
 }
 
-async fn write<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut WebSocketStream<S>, message: Message) -> Result<(), End> {
+async fn write<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    message: Message,
+) -> Result<(), End> {
     match timeout(SEND_DEADLINE, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) | Err(_) => Err(End::Gone),

@@ -50,7 +50,8 @@ pub async fn begin(
     times: Times,
 ) -> ApiResult<Body> {
     let session = app.session(environment).await?;
-    let crowded = || ApiError::unavailable("too_many_logs", "Too many logs are read at once. Close some of your windows.");
+    let crowded =
+        || ApiError::unavailable("too_many_logs", "Too many logs are read at once. Close some of your windows.");
     let reading = app.logs.readers.take(user).ok_or_else(crowded)?;
     let place = app.logs.sources.take(environment).ok_or_else(crowded)?;
     let mut reader = LogReader::open(&session, &request).await?;

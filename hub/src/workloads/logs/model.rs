@@ -29,7 +29,8 @@ pub struct Selection {
     /// Only lines up to this moment.
     #[param(value_type = Option<String>, format = DateTime)]
     pub until: Option<Moment>,
-    /// `stdout` or `stderr`: only what was said there.
+    /// Only what was said there.
+    #[param(inline)]
     pub stream: Option<Only>,
     /// Only lines with this text. The agent looks at the first 16 KiB of each.
     #[param(max_length = 1024)]
@@ -86,7 +87,10 @@ impl Selection {
             (Some(text), None) => LogFilter::Text { text: text.clone(), ignore_case },
             (None, Some(pattern)) => LogFilter::Pattern { pattern: pattern.clone(), ignore_case },
             (Some(_), Some(_)) => {
-                return Err(ApiError::bad_request("invalid_filter", "Filter by a text or by an expression, not by both."));
+                return Err(ApiError::bad_request(
+                    "invalid_filter",
+                    "Filter by a text or by an expression, not by both.",
+                ));
             }
         };
         match Filter::new(&filter) {

@@ -38,13 +38,10 @@ const wish = { sources: [{ environment: 'e', container: 'web' }], select: {}, fo
 
 beforeEach(() => {
   vi.useFakeTimers()
-  vi.stubGlobal('requestAnimationFrame', (call: () => void) => setTimeout(call, 16))
-  vi.stubGlobal('cancelAnimationFrame', clearTimeout)
 })
 
 afterEach(() => {
   vi.useRealTimers()
-  vi.unstubAllGlobals()
 })
 
 describe('a channel', () => {
@@ -108,7 +105,7 @@ describe('logs of a page', () => {
     logs.pause()
     socket.tellLines(300, 10)
     socket.tell({ kind: 'skipped', source: 0, lines: 7 })
-    vi.advanceTimersByTime(50)
+    vi.advanceTimersByTime(100)
     expect([logs.ring.size, logs.waiting.value]).toEqual([10, 301])
     logs.follow()
     expect([logs.ring.size, logs.ring.at(310)?.skipped]).toEqual([311, 7])
@@ -123,7 +120,7 @@ describe('logs of a page', () => {
       socket.tellLines(500, told)
       told += 500
     }
-    vi.advanceTimersByTime(50)
+    vi.advanceTimersByTime(100)
     expect(logs.waiting.value).toBeLessThanOrEqual(WAITING_MAX + 4_000)
   })
 

@@ -6,6 +6,8 @@ import { LogRing, type LogLine } from './ring'
 
 /** Lines that may wait while the page stands still. Beyond them the host leaves out what comes, and counts it. */
 export const WAITING_MAX = 20_000
+/** What came within this is drawn at once: to draw a hundred thousand lines anew takes some milliseconds. */
+const DRAW_MS = 80
 const BACKOFF_FIRST_MS = 1_000
 const BACKOFF_MAX_MS = 30_000
 
@@ -61,7 +63,7 @@ export class Reading {
   private channel: LogChannel | null = null
   private attempts = 0
   private redial: ReturnType<typeof setTimeout> | undefined
-  private drawing = 0
+  private drawing: ReturnType<typeof setTimeout> | undefined
 
   constructor(
     private readonly wish: Readonly<Ref<Wish>>,
@@ -98,7 +100,7 @@ export class Reading {
   end() {
     this.channel?.close()
     clearTimeout(this.redial)
-    cancelAnimationFrame(this.drawing)
+    clearTimeout(this.drawing)
   }
 
   private open() {
@@ -184,11 +186,11 @@ export class Reading {
   }
 
   private draw() {
-    this.drawing ||= requestAnimationFrame(() => {
-      this.drawing = 0
+    this.drawing ??= setTimeout(() => {
+      this.drawing = undefined
       this.version.value += 1
       this.waiting.value = this.held.length
-    })
+    }, DRAW_MS)
   }
 }
 
