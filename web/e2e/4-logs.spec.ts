@@ -7,7 +7,7 @@ test('what a container says comes by itself, and is searched and filtered', asyn
   await page.goto('/environments')
   await page.getByRole('link', { name: edge, exact: true }).click()
   await page.getByRole('link', { name: 'Logs of web', exact: true }).click()
-  await expect(page.getByRole('heading', { level: 1, name: 'Logs' })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1, name: 'Logs of web' })).toBeVisible()
   const lines = page.getByRole('region', { name: 'Lines' })
   await expect(lines.getByText(/^beat \d+$/).last()).toBeVisible()
   const last = Number.parseInt(((await lines.getByText(/^beat \d+$/).last().textContent()) ?? '').slice(5), 10)

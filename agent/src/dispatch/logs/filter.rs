@@ -2,6 +2,8 @@
 //! what it grows into are bounded, and matching takes time in proportion to the
 //! line, whatever the expression.
 
+use std::borrow::Cow;
+
 use regex::bytes::{Regex, RegexBuilder};
 use windflow_protocol::limits::LOG_FILTER_MAX;
 use windflow_protocol::message::logs::LogFilter;
@@ -55,11 +57,49 @@ impl Filter {
         })
     }
 
-    /// Whether this line is wanted. The end of a terminal's line is no part of
-    /// it.
+    /// Whether this line is wanted, as a person sees it: without its colours,
+    /// and without the end of a terminal's line.
     pub(super) fn wants(&self, line: &[u8]) -> bool {
+        let Some(regex) = &self.0 else {
+            return true;
+        };
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.0.as_ref().is_none_or(|regex| regex.is_match(line))
+        regex.is_match(&without_escapes(line))
+    }
+}
+
+const ESCAPE: u8 = 0x1b;
+const BELL: u8 = 0x07;
+
+/// The line without what only a terminal understands (ECMA-48).
+fn without_escapes(line: &[u8]) -> Cow<'_, [u8]> {
+    if !line.contains(&ESCAPE) {
+        return Cow::Borrowed(line);
+    }
+    let mut seen = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(at) = rest.iter().position(|byte| *byte == ESCAPE) {
+        seen.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        rest = &rest[escape_length(rest)..];
+    }
+    seen.extend_from_slice(rest);
+    Cow::Owned(seen)
+}
+
+/// How many bytes behind an escape belong to it.
+fn escape_length(rest: &[u8]) -> usize {
+    let end_of = |is_end: fn(&u8) -> bool| rest.iter().skip(1).position(is_end).map(|end| end + 1);
+    match rest.first() {
+        None => 0,
+        Some(b'[') => end_of(|byte| (0x40..=0x7e).contains(byte)).map_or(rest.len(), |end| end + 1),
+        Some(b']') => match end_of(|byte| matches!(*byte, BELL | ESCAPE)) {
+            Some(end) if rest[end] == BELL => end + 1,
+            // What ends a title may be an escape of its own.
+            Some(end) => end,
+            None => rest.len(),
+        },
+        Some(_) => 1,
     }
 }
 
@@ -106,6 +146,15 @@ mod tests {
         assert!(pattern(r"\d+ ms$").unwrap().wants(b"\xff took 12 ms"));
         assert!(pattern(r"12 ms$").unwrap().wants(b"took 12 ms\r"));
         assert!(!pattern(r"^took").unwrap().wants(b"it took"));
+    }
+
+    #[test]
+    fn a_line_is_looked_at_as_a_person_sees_it() {
+        let coloured = b"\x1b]0;title\x07\x1b]0;other\x1b\\\x1b[1;34mINFO\x1b[0m request \x1b[33m12\x1b[0m\r";
+        assert!(pattern("^INFO request 12$").unwrap().wants(coloured));
+        for cut in [b"a\x1b".as_slice(), b"a\x1b[", b"a\x1b[3", b"a\x1b]title"] {
+            assert!(pattern("^a$").unwrap().wants(cut), "{cut:?}");
+        }
     }
 
     #[test]

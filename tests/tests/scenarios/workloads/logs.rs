@@ -80,7 +80,7 @@ impl Logs {
         self.until("it had caught up", |logs| logs.last["kind"] == "caught_up");
     }
 
-    fn to_the_end(mut self) -> Self {
+    fn heard_out(mut self) -> Self {
         while self.hear() {}
         self
     }
@@ -101,7 +101,7 @@ impl World {
 
     /// What is there now of a container's log.
     fn texts(&self, container: &str, select: &Value) -> Vec<String> {
-        let logs = self.logs(container, false, select).to_the_end();
+        let logs = self.logs(container, false, select).heard_out();
         assert_eq!(logs.ended, ["complete"]);
         logs.texts().into_iter().map(str::to_owned).collect()
     }
@@ -132,7 +132,7 @@ fn logs_are_read_and_followed_through_an_edge_agent() {
 fn logs_are_read_and_followed(world: &World) {
     start(&world.docker, "speaker", &[], SPEAKER);
     wait::until_true("the speaker's lines", SOON, || world.texts("speaker", &json!({})).len() == 6);
-    let whole = world.logs("speaker", false, &json!({})).to_the_end().lines;
+    let whole = world.logs("speaker", false, &json!({})).heard_out().lines;
     assert!(whole.iter().any(|line| line.is_error && line.text == "wrong"));
 
     let out = |select: Value| {
@@ -165,13 +165,13 @@ fn logs_are_read_and_followed(world: &World) {
 }
 
 fn what_cannot_be_read_is_said(world: &World) {
-    let unknown = world.logs("nobody", true, &json!({})).to_the_end();
+    let unknown = world.logs("nobody", true, &json!({})).heard_out();
     assert_eq!((unknown.ended, unknown.lines), (vec!["not_found".to_owned()], Vec::new()));
-    let refused = world.logs("speaker", true, &json!({ "regex": "(" })).to_the_end();
+    let refused = world.logs("speaker", true, &json!({ "regex": "(" })).heard_out();
     assert_eq!(refused.last["kind"], "refused");
     assert!(refused.last["message"].as_str().unwrap().contains("at character 1"), "{}", refused.last);
     start(&world.docker, "mute", &["--log-driver", "none"], "echo nobody hears");
-    assert_eq!(world.logs("mute", true, &json!({})).to_the_end().ended, ["unreadable"]);
+    assert_eq!(world.logs("mute", true, &json!({})).heard_out().ended, ["unreadable"]);
 }
 
 fn downloads_are_whole(world: &World) {
@@ -214,7 +214,7 @@ fn logs_of_two_environments_are_one_in_the_order_of_their_times() {
     }
     let edge = hub.environment(NAME).unwrap().id;
     let sources = [(local.id.as_str(), "counter"), (edge.as_str(), "counter")];
-    let merged = Logs::open(&hub, &sources, false, &json!({})).to_the_end();
+    let merged = Logs::open(&hub, &sources, false, &json!({})).heard_out();
     assert_eq!(merged.ended, ["complete", "complete"]);
     assert!(merged.lines.is_sorted_by_key(|line| line.time), "{:?}", merged.lines);
     for source in 0..2 {
@@ -273,7 +273,7 @@ fn a_log_whose_engine_or_agent_goes_away_ends_with_the_reason() {
     logs.until("the agent's end", |logs| !logs.ended.is_empty());
     assert_eq!(logs.ended, ["unreachable"]);
     wait::until_true("the environment to be offline", PATIENCE, || world.hub.state_of(NAME) != "online");
-    assert_eq!(world.logs("speaker", true, &json!({})).to_the_end().ended, ["unreachable"]);
+    assert_eq!(world.logs("speaker", true, &json!({})).heard_out().ended, ["unreachable"]);
 }
 
 /// Nanoseconds as the API takes them.
