@@ -25,8 +25,7 @@ impl Capabilities {
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
-    pub const ALL: Self =
-        Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0 | Self::LOGS.0);
+    pub const ALL: Self = Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0 | Self::LOGS.0);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {
