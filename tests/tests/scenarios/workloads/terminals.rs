@@ -104,6 +104,22 @@ fn an_agent_that_is_killed_ends_its_terminals_and_their_shells_once_it_is_back()
 }
 
 #[test]
+fn f35_an_engine_that_is_restarted_ends_its_terminals_and_opens_others() {
+    let mut world = world(EngineVersion::V20_10, Way::WebSocket);
+    let place = Place::with_container(&world);
+    let mut terminal = place.open(json!({}));
+    terminal.until_printed("#", SOON);
+    let (environment, container) = (place.environment.clone(), place.container.clone());
+    world.engine.restart();
+    let ended = terminal.until_ended(LOST);
+    assert!(["lost", "container_stopped"].contains(&ended["why"].as_str().unwrap()), "{ended}");
+    world.engine.docker(["start", "worker"]).succeeded();
+    wait::until_true("another terminal", LOST, || {
+        ask_for_terminal(&world.hub, &environment, &container, json!({})).status == 201
+    });
+}
+
+#[test]
 fn a_closed_terminal_leaves_nothing_running_in_the_container() {
     for (version, way) in [(EngineVersion::V20_10, Way::WebSocket), (EngineVersion::V26_1, Way::Local)] {
         let world = world(version, way);
