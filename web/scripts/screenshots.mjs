@@ -8,6 +8,8 @@ const BYTES_MAX = 150_000
 /** Where the walk put it, and what it is called in the documents. */
 const PICTURES = {
   environment: 'environment',
+  'terminal-1440': 'terminal',
+  'terminal-390': 'phone-terminal',
   'add-host-waiting': 'add-host',
   'add-host-pending': 'add-host-approval',
   'environment-offline': 'environment-offline',

@@ -56,6 +56,25 @@ fn a_terminal_is_its_users_own() {
 }
 
 #[test]
+fn the_end_of_a_credential_ends_its_channel_and_the_terminal_waits_for_its_user() {
+    let world = world(EngineVersion::V26_1, Way::Local);
+    let mut terminal = Place::with_container(&world).open(json!({}));
+    terminal.until_printed("#", SOON);
+    let made = world.hub.request("POST", "/api/v1/api-tokens", &json!({ "name": "second" }).to_string());
+    let made: Value = serde_json::from_str(&made.body).unwrap();
+    let token = made["token"].as_str().unwrap();
+    let mut channel = TerminalChannel::try_attach(&world.hub, &terminal.id, 0, token).unwrap();
+    assert_eq!(terminal.until_closed(SOON), "opened elsewhere");
+    channel.type_in("echo was-$((2 * 21))\r");
+    channel.until_printed("was-42", SOON);
+    let revoke = format!("/api/v1/api-tokens/{}/revoke", made["id"].as_str().unwrap());
+    assert!(world.hub.request("POST", &revoke, "{}").status < 300);
+    assert_eq!(channel.until_closed(SOON), "signed out");
+    assert_eq!(TerminalChannel::try_attach(&world.hub, &terminal.id, 0, token).err(), Some(401));
+    TerminalChannel::attach(&world.hub, &terminal.id, 0).until_printed("was-42", SOON);
+}
+
+#[test]
 fn an_image_without_a_shell_says_so_and_still_runs_what_it_has() {
     let world = world(EngineVersion::V26_1, Way::WebSocket);
     world.engine.import_without_shell("windflow/bare:latest");
