@@ -69,7 +69,7 @@ impl Pending {
     /// Takes a report of that many bytes.
     ///
     /// # Errors
-    /// [`ReportError::TooMuch`].
+    /// When it is too much.
     pub fn add(&mut self, report: Report, size: usize) -> Result<(), ReportError> {
         self.size += size;
         if self.size > SIZE_MAX {
@@ -129,7 +129,7 @@ impl Heard {
     /// All of it as reports, one after the other, as an agent would send them.
     ///
     /// # Errors
-    /// [`ReportError::TooMuch`] where it would not be read back.
+    /// When it would not be read back for its size.
     pub fn encode(&self) -> Result<Vec<u8>, ReportError> {
         let Things { containers, images, volumes, networks } = &self.things;
         let containers = containers.values().map(|thing| Report::Container((**thing).clone()));
@@ -150,7 +150,7 @@ impl Heard {
     /// Reads what [`encode`](Self::encode) wrote.
     ///
     /// # Errors
-    /// [`ReportError`], also where the position is missing.
+    /// When it cannot be read, or the position is missing.
     pub async fn decode(mut bytes: &[u8], at: Timestamp) -> Result<Self, ReportError> {
         let (mut things, mut pending) = (Things::default(), Pending::default());
         loop {
