@@ -46,7 +46,7 @@ function textsUnderButtons(): string[] {
   const texts = document.createTreeWalker(document.querySelector('main') ?? document.body, NodeFilter.SHOW_TEXT)
   const found: string[] = []
   for (let text = texts.nextNode(); text; text = texts.nextNode()) {
-    if (!text.parentElement?.checkVisibility() || text.parentElement.closest('.sr-only, pre') || text.textContent?.trim() === '') continue
+    if (!text.parentElement?.checkVisibility() || text.parentElement.closest('.sr-only, pre, [data-testid=log-lines]') || text.textContent?.trim() === '') continue
     const range = document.createRange()
     range.selectNodeContents(text)
     const under = (button: Element) => {
