@@ -14,7 +14,7 @@ use crate::workloads::containers::ContainerId;
 /// Lines of the past that a channel shows when nothing is said of them.
 const TAIL_DEFAULT: u32 = 500;
 /// Most lines of the past that a channel shows of one container.
-pub const TAIL_MAX: u32 = 100_000;
+const TAIL_MAX: u32 = 100_000;
 
 /// Which lines of a container are wanted.
 #[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -73,11 +73,13 @@ impl Selection {
         })
     }
 
-    /// The same for a channel, whose reader has bounded room.
+    /// The same for a channel, whose reader has bounded room: some of the past,
+    /// unless it says from where on it wants all.
     #[must_use]
     pub fn for_channel(self) -> Self {
-        let unless_given = if self.since.is_some() { TAIL_MAX } else { TAIL_DEFAULT };
-        Self { tail: Some(self.tail.unwrap_or(unless_given).min(TAIL_MAX)), ..self }
+        let unless_given = self.since.is_none().then_some(TAIL_DEFAULT);
+        let tail = self.tail.or(unless_given).map(|tail| tail.min(TAIL_MAX));
+        Self { tail, ..self }
     }
 
     fn filter(&self) -> ApiResult<LogFilter> {
@@ -143,7 +145,7 @@ impl Source {
     pub fn select(&self, selection: &Selection) -> Selection {
         match self.since {
             None => selection.clone(),
-            since => Selection { since, tail: Some(TAIL_MAX), ..selection.clone() },
+            since => Selection { since, tail: None, ..selection.clone() },
         }
     }
 }
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn a_channel_has_bounded_room() {
         assert_eq!(selection(json!({})).for_channel().tail, Some(TAIL_DEFAULT));
-        assert_eq!(selection(json!({ "since": "2025-06-15T15:06:40Z" })).for_channel().tail, Some(TAIL_MAX));
+        assert_eq!(selection(json!({ "since": "2025-06-15T15:06:40Z" })).for_channel().tail, None);
         assert_eq!(selection(json!({ "tail": u32::MAX })).for_channel().tail, Some(TAIL_MAX));
     }
 

@@ -1,11 +1,13 @@
 /** What a person chooses of logs, and what is asked of the hub for it. */
 import type { LogSource, Selection } from './channel'
+import { LINES_KEPT } from './ring'
 
 /** From where on lines are shown: the last so many, or the last so long. */
 export const BEGINNINGS = ['hundred', 'five_hundred', 'five_thousand', 'hundred_thousand', 'quarter', 'hour', 'day', 'moment'] as const
 export type Beginning = (typeof BEGINNINGS)[number]
 
-const TAILS: Partial<Record<Beginning, number>> = { hundred: 100, five_hundred: 500, five_thousand: 5_000, hundred_thousand: 100_000 }
+/** A span has no more lines than a page keeps; from a moment on there are as many as there are. */
+const TAILS: Record<Beginning, number | null> = { hundred: 100, five_hundred: 500, five_thousand: 5_000, hundred_thousand: LINES_KEPT, quarter: LINES_KEPT, hour: LINES_KEPT, day: LINES_KEPT, moment: null }
 const SPANS_MS: Partial<Record<Beginning, number>> = { quarter: 15 * 60_000, hour: 3_600_000, day: 86_400_000 }
 
 export interface Choices {
@@ -29,7 +31,7 @@ export function selectionOf(choices: Choices, now: number): Selection {
   const span = SPANS_MS[beginning]
   const since = beginning === 'moment' ? momentOf(choices.since) : span === undefined ? null : new Date(now - span).toISOString()
   return {
-    tail: TAILS[beginning] ?? null,
+    tail: TAILS[beginning],
     since,
     until: momentOf(choices.until),
     stream: stream === 'both' ? null : stream,

@@ -98,7 +98,7 @@ describe('choices', () => {
     const now = Date.UTC(2026, 0, 1)
     expect(selectionOf(firstChoices(), now)).toEqual({ tail: 500, since: null, until: null, stream: null, text: null, regex: null, ignore_case: false })
     const chosen = { ...firstChoices(), beginning: 'hour' as const, filter: 'a+', isPattern: true, stream: 'stderr' as const }
-    expect(selectionOf(chosen, now)).toMatchObject({ tail: null, since: '2025-12-31T23:00:00.000Z', stream: 'stderr', text: null, regex: 'a+', ignore_case: true })
+    expect(selectionOf(chosen, now)).toMatchObject({ tail: 100_000, since: '2025-12-31T23:00:00.000Z', stream: 'stderr', text: null, regex: 'a+', ignore_case: true })
   })
 
   test('a download is asked for with them', () => {
