@@ -29,8 +29,8 @@ const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_versio
 /// Most bytes that a typed call may bring.
 const CALL_MAX: u64 = 4 * 1024 * 1024;
 /// Seconds after which the typed client itself gives up: later than every
-/// deadline of a call.
-const CLIENT_SECONDS: u64 = 600;
+/// deadline of a call, the longest grace of a container included.
+const CLIENT_SECONDS: u64 = 2 * 3600;
 
 /// Why an engine did not answer.
 #[derive(Debug, thiserror::Error)]

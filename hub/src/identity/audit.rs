@@ -121,6 +121,18 @@ actions! {
     ContainerStop => "container.stop",
     /// A container was stopped and started.
     ContainerRestart => "container.restart",
+    /// A container was ended at once.
+    ContainerKill => "container.kill",
+    /// A container's processes were made to stand still.
+    ContainerPause => "container.pause",
+    /// A paused container's processes were let go on.
+    ContainerUnpause => "container.unpause",
+    /// A container got another name.
+    ContainerRename => "container.rename",
+    /// A container was removed.
+    ContainerRemove => "container.remove",
+    /// The secrets in a container's settings were shown.
+    ContainerReveal => "container.reveal",
     /// A terminal was opened in a container; its end tells how long it was.
     TerminalOpen => "terminal.open",
     /// Someone made a backup of the hub: all that it knows and every key.

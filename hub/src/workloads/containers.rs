@@ -1,5 +1,8 @@
-//! Containers: what an engine has, and starting and stopping them.
+//! Containers: what an engine has, and what is done with them.
 
+mod change;
+mod details;
+mod masking;
 mod model;
 mod routes;
 mod service;

@@ -28,6 +28,7 @@ pub struct SimulatedEngine {
 
 struct State {
     calls: Mutex<Vec<String>>,
+    queries: Mutex<HashMap<String, String>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     says: Mutex<HashMap<String, Vec<u8>>>,
     events: broadcast::Sender<String>,
@@ -41,6 +42,7 @@ impl SimulatedEngine {
         let listener = UnixListener::bind(folder.path().join("docker.sock")).unwrap();
         let state = Arc::new(State {
             calls: Mutex::default(),
+            queries: Mutex::default(),
             answers: Mutex::default(),
             says: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
@@ -77,7 +79,13 @@ impl SimulatedEngine {
 
     /// The calls that change something, as they came.
     pub fn changes(&self) -> Vec<String> {
-        self.state.calls.lock().unwrap().iter().filter(|call| call.starts_with("POST")).cloned().collect()
+        let is_change = |call: &&String| call.starts_with("POST") || call.starts_with("DELETE");
+        self.state.calls.lock().unwrap().iter().filter(is_change).cloned().collect()
+    }
+
+    /// The query of the last such call.
+    pub fn query_of(&self, call: &str) -> String {
+        self.state.queries.lock().unwrap().get(call).cloned().unwrap_or_default()
     }
 
     /// Ends whatever is upgraded.
@@ -106,6 +114,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = format!("{} {}", request.method(), request.uri().path());
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    state.queries.lock().unwrap().insert(call.clone(), query);
     if let Some(bytes) = state.says.lock().unwrap().get(&call) {
         return Ok(Response::new(Body::from(bytes.clone())));
     }

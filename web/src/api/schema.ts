@@ -295,17 +295,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/environments/{id}/containers/{container}/logs": {
+    "/api/v1/environments/{id}/containers/{container}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Gives a container's log as text, as it is at this moment. */
-        get: operations["download_container_logs"];
+        get?: never;
         put?: never;
         post?: never;
+        /** Removes a container with all that was written in it. */
+        delete: operations["delete_container"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/changes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what was changed in a container's files since it was made. */
+        get: operations["list_container_changes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/inspect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells all that the engine knows of a container. Values that look like
+         *     secrets are masked, also for administrators unless they ask for them.
+         */
+        get: operations["inspect_container"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends a container's main process at once, without a grace. */
+        post: operations["kill_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets a container's processes stand still. */
+        post: operations["pause_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/processes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the processes of a container; words of their commands that look like
+         *     secrets are masked.
+         */
+        get: operations["list_container_processes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a container another name. */
+        post: operations["rename_container"];
         delete?: never;
         options?: never;
         head?: never;
@@ -380,6 +488,23 @@ export interface paths {
          *     process. It ends when nobody looks at it for a minute.
          */
         post: operations["create_terminal"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/unpause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Lets the processes of a paused container go on. */
+        post: operations["unpause_container"];
         delete?: never;
         options?: never;
         head?: never;
@@ -918,7 +1043,7 @@ export interface components {
         /** @description One container of an environment. */
         Container: {
             as_of?: components["schemas"]["Timestamp"] | null;
-            /** @description The command that it runs. */
+            /** @description The command that it runs; words that look like secrets are masked. */
             command: string;
             created_at?: components["schemas"]["Timestamp"] | null;
             /**
@@ -940,7 +1065,7 @@ export interface components {
             image: string;
             /** @description The id of its image, where the engine says so. */
             image_id?: string | null;
-            /** @description Its labels. */
+            /** @description Its labels; values that look like secrets are masked. */
             labels: {
                 [key: string]: string;
             };
@@ -1128,6 +1253,25 @@ export interface components {
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
+        /** @description One file that is not as in the image. */
+        FileChange: {
+            /** @description What was done with it. */
+            kind: components["schemas"]["FileChangeKind"];
+            /** @description Where it is. */
+            path: string;
+        };
+        /**
+         * @description What was done with a file.
+         * @enum {string}
+         */
+        FileChangeKind: "changed" | "added" | "deleted";
+        /** @description What was changed in a container's files since it was made. */
+        FileChanges: {
+            /** @description The changes, at most two thousand, by path. */
+            changes: components["schemas"]["FileChange"][];
+            /** @description How many there are. */
+            total: number;
+        };
         /** @description Something that was done after the moment of the backup. */
         Forgotten: {
             /** @description The action, as in the audit list. */
@@ -1138,6 +1282,13 @@ export interface components {
             detail?: string | null;
             /** @description What it was done to. */
             target_id?: string | null;
+        };
+        /** @description All that an engine tells of a container. */
+        Inspection: {
+            /** @description What Docker's API answers to `GET /containers/{id}/json`. */
+            container: Record<string, never>;
+            /** @description How many texts were changed since they look like secrets. */
+            masked: number;
         };
         /** @description How to bring the agent to a host. */
         InstallCommands: {
@@ -1248,7 +1399,7 @@ export interface components {
             /** @description The items of this page. */
             items: {
                 as_of?: components["schemas"]["Timestamp"] | null;
-                /** @description The command that it runs. */
+                /** @description The command that it runs; words that look like secrets are masked. */
                 command: string;
                 created_at?: components["schemas"]["Timestamp"] | null;
                 /**
@@ -1270,7 +1421,7 @@ export interface components {
                 image: string;
                 /** @description The id of its image, where the engine says so. */
                 image_id?: string | null;
-                /** @description Its labels. */
+                /** @description Its labels; values that look like secrets are masked. */
                 labels: {
                     [key: string]: string;
                 };
@@ -1544,6 +1695,11 @@ export interface components {
              */
             uses?: number | null;
         };
+        /** @description What a container is to be called. */
+        NewName: {
+            /** @description Its new name. */
+            name: string;
+        };
         /** @description An engine the hub is asked to dial. */
         NewTcpEnvironment: {
             /** @description `tcp://host:port`. */
@@ -1607,6 +1763,15 @@ export interface components {
              * @description Its number on the host, where it is published.
              */
             public?: number | null;
+        };
+        /** @description The processes of a container. */
+        Processes: {
+            /** @description The processes, at most a thousand, each with a text for each column. */
+            processes: string[][];
+            /** @description What the columns are called, in the words of the host's `ps`. */
+            titles: string[];
+            /** @description How many there are. */
+            total: number;
         };
         /** @description Whether all parts of the hub work. */
         ReadinessResponse: {
@@ -2152,7 +2317,7 @@ export interface operations {
                 /** @description Only those with this label: `key` or `key=value`. */
                 label?: string;
                 /** @description By `name` unless given; a minus before it turns the order round. */
-                sort?: "name" | "-name" | "state" | "created_at" | "-created_at";
+                sort?: "name" | "-name" | "state" | "created_at" | "-created_at" | "-state" | "image" | "-image" | "started_at" | "-started_at" | "restarts" | "-restarts";
             };
             header?: never;
             path?: never;
@@ -2438,7 +2603,7 @@ export interface operations {
                 /** @description Only those with this label: `key` or `key=value`. */
                 label?: string;
                 /** @description By `name` unless given; a minus before it turns the order round. */
-                sort?: "name" | "-name" | "state" | "created_at" | "-created_at";
+                sort?: "name" | "-name" | "state" | "created_at" | "-created_at" | "-state" | "image" | "-image" | "started_at" | "-started_at" | "restarts" | "-restarts";
             };
             header?: never;
             path: {
@@ -2487,28 +2652,13 @@ export interface operations {
             };
         };
     };
-    download_container_logs: {
+    delete_container: {
         parameters: {
             query?: {
-                /** @description At most so many lines of the past, the last ones. */
-                tail?: number;
-                /** @description Only lines from this moment on, by the host's clock. */
-                since?: string;
-                /** @description Only lines up to this moment. */
-                until?: string;
-                /** @description Only what was said there. */
-                stream?: "stdout" | "stderr";
-                /** @description Only lines with this text. The agent looks at the first 16 KiB of each. */
-                text?: string;
-                /** @description Only lines in which this regular expression finds something. */
-                regex?: string;
-                /** @description Whether capital and small letters are the same to either. */
-                ignore_case?: boolean;
-                /**
-                 * @description Whether a download has each line's time before it. A channel always
-                 *     gives it.
-                 */
-                timestamps?: boolean;
+                /** @description With the volumes that were made for it alone and have no name. */
+                volumes?: boolean;
+                /** @description Also while it runs: it is killed. */
+                force?: boolean;
             };
             header?: never;
             path: {
@@ -2519,16 +2669,359 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The lines, both streams in the order of their times */
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It runs, and was to be removed without force */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_container_changes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is not as in its image */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    "application/json": components["schemas"]["FileChanges"];
                 };
             };
-            /** @description The filter is none; it says where */
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    inspect_container: {
+        parameters: {
+            query?: {
+                /**
+                 * @description With its secrets, for administrators. It is recorded that they were
+                 *     shown.
+                 */
+                reveal?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All that the engine knows of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Inspection"];
+                };
+            };
+            /** @description Only an administrator may see secrets */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    kill_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does not run */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    pause_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They stand still */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_container_processes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its processes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Processes"];
+                };
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It does not run */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewName"];
+            };
+        };
+        responses: {
+            /** @description It is called so */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It cannot be called so */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2542,28 +3035,28 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The engine keeps no log of this container, or the agent is too old */
+            /** @description Another container is called so */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The engine is not there, or its answer was cut off */
+            /** @description The engine is not there, or could not do it */
             502: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The environment is offline, or too many logs are read */
+            /** @description The environment is offline */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description The engine does not answer */
+            /** @description The engine does not answer, or has not done it in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2574,7 +3067,13 @@ export interface operations {
     };
     restart_container: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Seconds that it has to end by itself before it is killed. Without it,
+                 *     the container's own grace.
+                 */
+                timeout?: number;
+            };
             header?: never;
             path: {
                 id: string;
@@ -2586,6 +3085,13 @@ export interface operations {
         responses: {
             /** @description It runs */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The grace is none */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2686,7 +3192,13 @@ export interface operations {
     };
     stop_container: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Seconds that it has to end by itself before it is killed. Without it,
+                 *     the container's own grace.
+                 */
+                timeout?: number;
+            };
             header?: never;
             path: {
                 id: string;
@@ -2698,6 +3210,13 @@ export interface operations {
         responses: {
             /** @description It does not run */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The grace is none */
+            400: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2794,6 +3313,62 @@ export interface operations {
                 content?: never;
             };
             /** @description The environment is offline, or too many terminals are open */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unpause_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They run */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
             503: {
                 headers: {
                     [name: string]: unknown;

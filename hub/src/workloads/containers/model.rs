@@ -10,6 +10,7 @@ use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::report;
 
+use super::masking::{mask_named, mask_text};
 use crate::clock::Timestamp;
 
 /// The labels by which Compose marks its containers.
@@ -49,7 +50,7 @@ pub struct Container {
     pub image: String,
     /// The id of its image, where the engine says so.
     pub image_id: Option<String>,
-    /// The command that it runs.
+    /// The command that it runs; words that look like secrets are masked.
     pub command: String,
     /// `created`, `running`, `paused`, `restarting`, `removing`, `exited` or
     /// `dead`, in the engine's own word.
@@ -76,7 +77,7 @@ pub struct Container {
     pub project: Option<String>,
     /// The Compose service it is an instance of.
     pub service: Option<String>,
-    /// Its labels.
+    /// Its labels; values that look like secrets are masked.
     pub labels: BTreeMap<String, String>,
     /// When this was so; null where it is so now.
     pub as_of: Option<Timestamp>,
@@ -172,6 +173,27 @@ pub enum Sort {
     /// The newest first.
     #[serde(rename = "-created_at")]
     CreatedDown,
+    /// By state from the end, then by name.
+    #[serde(rename = "-state")]
+    StateDown,
+    /// By image, then by name.
+    #[serde(rename = "image")]
+    Image,
+    /// By image from the end, then by name.
+    #[serde(rename = "-image")]
+    ImageDown,
+    /// Those that were started first.
+    #[serde(rename = "started_at")]
+    Started,
+    /// Those that were started last.
+    #[serde(rename = "-started_at")]
+    StartedDown,
+    /// Those that were restarted least.
+    #[serde(rename = "restarts")]
+    Restarts,
+    /// Those that were restarted most.
+    #[serde(rename = "-restarts")]
+    RestartsDown,
 }
 
 impl From<FleetFilter> for (Option<Uuid>, ContainerFilter) {
@@ -215,6 +237,13 @@ impl Sort {
             Self::State => one.state.cmp(&other.state).then_with(by_name),
             Self::Created => one.created_at.cmp(&other.created_at).then_with(by_name),
             Self::CreatedDown => other.created_at.cmp(&one.created_at).then_with(by_name),
+            Self::StateDown => other.state.cmp(&one.state).then_with(by_name),
+            Self::Image => one.image.cmp(&other.image).then_with(by_name),
+            Self::ImageDown => other.image.cmp(&one.image).then_with(by_name),
+            Self::Started => one.started_at.cmp(&other.started_at).then_with(by_name),
+            Self::StartedDown => other.started_at.cmp(&one.started_at).then_with(by_name),
+            Self::Restarts => one.restarts.cmp(&other.restarts).then_with(by_name),
+            Self::RestartsDown => other.restarts.cmp(&one.restarts).then_with(by_name),
         }
     }
 }
@@ -229,7 +258,7 @@ impl Container {
             name: told.name.clone(),
             image: told.image.clone(),
             image_id: told.image_id.map(|id| format!("sha256:{id}")),
-            command: told.command.clone(),
+            command: mask_text(&told.command).into_owned(),
             state: told.state.clone(),
             health: filled(&told.health),
             exit_code: is_over.then_some(told.exit_code),
@@ -242,7 +271,7 @@ impl Container {
             mounts: told.mounts.iter().map(Mount::from).collect(),
             project: label(told, PROJECT).map(str::to_owned),
             service: label(told, SERVICE).map(str::to_owned),
-            labels: told.labels.iter().cloned().collect(),
+            labels: told.labels.iter().map(shown).collect(),
             as_of,
         }
     }
@@ -270,6 +299,10 @@ impl From<&report::Mount> for Mount {
 
 fn filled(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn shown((name, value): &(String, String)) -> (String, String) {
+    (name.clone(), mask_named(name, value).into_owned())
 }
 
 /// Seconds since 1970; zero is never.

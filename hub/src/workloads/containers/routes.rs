@@ -6,20 +6,29 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+use super::change::{Change, NewName, Removal, Stopping};
+use super::details::{FileChanges, Inspection, Looking, Processes};
 use super::model::{Container, ContainerFilter, ContainerId, FleetFilter};
-use super::service::Change;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::SignedIn, routes!(list_containers))
         .add(Access::SignedIn, routes!(list_all_containers))
+        .add(Access::SignedIn, routes!(inspect_container))
+        .add(Access::SignedIn, routes!(list_container_processes))
+        .add(Access::SignedIn, routes!(list_container_changes))
         .add(Access::Administrator, routes!(start_container))
         .add(Access::Administrator, routes!(stop_container))
         .add(Access::Administrator, routes!(restart_container))
+        .add(Access::Administrator, routes!(kill_container))
+        .add(Access::Administrator, routes!(pause_container))
+        .add(Access::Administrator, routes!(unpause_container))
+        .add(Access::Administrator, routes!(rename_container))
+        .add(Access::Administrator, routes!(delete_container))
 }
 
 /// Lists the containers of all environments, those that do not run and those
@@ -53,6 +62,60 @@ async fn list_containers(
     Ok(Json(app.list_containers(EnvironmentId(id), &filter, page).await?))
 }
 
+/// Tells all that the engine knows of a container. Values that look like
+/// secrets are masked, also for administrators unless they ask for them.
+#[utoipa::path(get, path = "/api/v1/environments/{id}/containers/{container}/inspect", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path), Looking), responses(
+    (status = 200, description = "All that the engine knows of it", body = Inspection),
+    (status = 403, description = "Only an administrator may see secrets"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn inspect_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+    Query(looking): Query<Looking>,
+) -> ApiResult<Json<Inspection>> {
+    Ok(Json(app.inspect_container(EnvironmentId(id), &named(&container)?, looking, &caller).await?))
+}
+
+/// Lists the processes of a container; words of their commands that look like
+/// secrets are masked.
+#[utoipa::path(get, path = "/api/v1/environments/{id}/containers/{container}/processes", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    (status = 200, description = "Its processes", body = Processes),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "It does not run"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn list_container_processes(
+    State(app): State<AppState>,
+    Path((id, container)): Path<(Uuid, String)>,
+) -> ApiResult<Json<Processes>> {
+    Ok(Json(app.container_processes(EnvironmentId(id), &named(&container)?).await?))
+}
+
+/// Lists what was changed in a container's files since it was made.
+#[utoipa::path(get, path = "/api/v1/environments/{id}/containers/{container}/changes", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    (status = 200, description = "What is not as in its image", body = FileChanges),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn list_container_changes(
+    State(app): State<AppState>,
+    Path((id, container)): Path<(Uuid, String)>,
+) -> ApiResult<Json<FileChanges>> {
+    Ok(Json(app.container_changes(EnvironmentId(id), &named(&container)?).await?))
+}
+
 /// Starts a container. One that runs stays as it is.
 #[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/start", tag = "workloads",
     params(("id" = Uuid, Path), ("container" = String, Path)), responses(
@@ -74,8 +137,9 @@ async fn start_container(
 /// Stops a container: tells it to end, and kills it after its grace. One that
 /// does not run stays as it is.
 #[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/stop", tag = "workloads",
-    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    params(("id" = Uuid, Path), ("container" = String, Path), Stopping), responses(
     (status = 204, description = "It does not run"),
+    (status = 400, description = "The grace is none"),
     (status = 404, description = "There is no such environment or container"),
     (status = 409, description = "The engine will not in its present state"),
     (status = 502, description = "The engine is not there, or could not do it"),
@@ -86,14 +150,16 @@ async fn stop_container(
     State(app): State<AppState>,
     caller: Caller,
     Path((id, container)): Path<(Uuid, String)>,
+    Query(Stopping { timeout }): Query<Stopping>,
 ) -> ApiResult<StatusCode> {
-    change(&app, &caller, (id, container), Change::Stop).await
+    change(&app, &caller, (id, container), Change::Stop(timeout)).await
 }
 
 /// Stops a container and starts it.
 #[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/restart", tag = "workloads",
-    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    params(("id" = Uuid, Path), ("container" = String, Path), Stopping), responses(
     (status = 204, description = "It runs"),
+    (status = 400, description = "The grace is none"),
     (status = 404, description = "There is no such environment or container"),
     (status = 409, description = "The engine will not in its present state"),
     (status = 502, description = "The engine is not there, or could not do it"),
@@ -104,8 +170,102 @@ async fn restart_container(
     State(app): State<AppState>,
     caller: Caller,
     Path((id, container)): Path<(Uuid, String)>,
+    Query(Stopping { timeout }): Query<Stopping>,
 ) -> ApiResult<StatusCode> {
-    change(&app, &caller, (id, container), Change::Restart).await
+    change(&app, &caller, (id, container), Change::Restart(timeout)).await
+}
+
+/// Ends a container's main process at once, without a grace.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/kill", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    (status = 204, description = "It does not run"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "The engine will not in its present state"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn kill_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+) -> ApiResult<StatusCode> {
+    change(&app, &caller, (id, container), Change::Kill).await
+}
+
+/// Lets a container's processes stand still.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/pause", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    (status = 204, description = "They stand still"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "The engine will not in its present state"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn pause_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+) -> ApiResult<StatusCode> {
+    change(&app, &caller, (id, container), Change::Pause).await
+}
+
+/// Lets the processes of a paused container go on.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/unpause", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), responses(
+    (status = 204, description = "They run"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "The engine will not in its present state"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn unpause_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+) -> ApiResult<StatusCode> {
+    change(&app, &caller, (id, container), Change::Unpause).await
+}
+
+/// Gives a container another name.
+#[utoipa::path(post, path = "/api/v1/environments/{id}/containers/{container}/rename", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path)), request_body = NewName, responses(
+    (status = 204, description = "It is called so"),
+    (status = 400, description = "It cannot be called so"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "Another container is called so"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn rename_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+    Json(asked): Json<NewName>,
+) -> ApiResult<StatusCode> {
+    change(&app, &caller, (id, container), Change::try_from(asked)?).await
+}
+
+/// Removes a container with all that was written in it.
+#[utoipa::path(delete, path = "/api/v1/environments/{id}/containers/{container}", tag = "workloads",
+    params(("id" = Uuid, Path), ("container" = String, Path), Removal), responses(
+    (status = 204, description = "It is gone"),
+    (status = 404, description = "There is no such environment or container"),
+    (status = 409, description = "It runs, and was to be removed without force"),
+    (status = 502, description = "The engine is not there, or could not do it"),
+    (status = 503, description = "The environment is offline"),
+    (status = 504, description = "The engine does not answer, or has not done it in time"),
+))]
+async fn delete_container(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path((id, container)): Path<(Uuid, String)>,
+    Query(removal): Query<Removal>,
+) -> ApiResult<StatusCode> {
+    change(&app, &caller, (id, container), Change::Remove(removal)).await
 }
 
 async fn change(
@@ -114,7 +274,11 @@ async fn change(
     (id, container): (Uuid, String),
     change: Change,
 ) -> ApiResult<StatusCode> {
-    let container = ContainerId::parse(&container).ok_or_else(|| ApiError::not_found("container"))?;
-    app.change_container(EnvironmentId(id), container, change, caller).await?;
+    app.change_container(EnvironmentId(id), named(&container)?, change, caller).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What cannot be a container's name is the name of none.
+fn named(container: &str) -> ApiResult<ContainerId> {
+    ContainerId::parse(container).ok_or_else(|| ApiError::not_found("container"))
 }

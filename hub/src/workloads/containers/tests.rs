@@ -32,6 +32,20 @@ impl World {
         let answer = self.hub.post(who, &format!("{}/{call}", self.base), Value::Null).await;
         (answer.status, answer.code().to_owned())
     }
+
+    /// The last two records of such a change to the container b2.
+    async fn records(&self, admin: &Client, call: &str) -> Value {
+        let path = format!("/api/v1/audit?action=container.{call}&target_id=b2&limit=2");
+        self.hub.get(admin, &path).await.body["items"].take()
+    }
+
+    async fn record(&self, admin: &Client, call: &str) -> Value {
+        self.records(admin, call).await[0].take()
+    }
+
+    async fn outcomes(&self, admin: &Client, call: &str) -> Vec<Value> {
+        self.records(admin, call).await.as_array().unwrap().iter().map(|record| record["outcome"].clone()).collect()
+    }
 }
 
 #[tokio::test]
@@ -43,29 +57,80 @@ async fn containers_are_listed_by_name_filtered_and_paged() {
 }
 
 #[tokio::test]
-async fn an_administrator_starts_stops_and_restarts_and_all_of_it_is_recorded() {
+async fn an_administrator_changes_containers_and_all_of_it_is_recorded() {
     let world = World::start().await;
     let admin = world.hub.signed_in("admin").await;
-    for (call, status) in [("start", 204), ("stop", 304), ("restart", 204)] {
-        let status = StatusCode::from_u16(status).unwrap();
+    let calls = ["start", "stop", "restart", "kill", "pause", "unpause"];
+    for call in calls {
+        // An engine says so of one that is stopped already.
+        let status = if call == "stop" { StatusCode::NOT_MODIFIED } else { StatusCode::NO_CONTENT };
         world.engine.answers(&format!("POST /containers/b2/{call}"), status, Value::Null);
         assert_eq!(world.change(&admin, &format!("b2/{call}")).await.0, StatusCode::NO_CONTENT, "{call}");
-        let records = world.hub.get(&admin, &format!("/api/v1/audit?action=container.{call}&target_id=b2")).await.body;
-        let outcomes: Vec<_> = records["items"].as_array().unwrap().iter().map(|r| r["outcome"].clone()).collect();
-        assert_eq!(outcomes, ["done", "begun"], "{records}");
+        assert_eq!(world.outcomes(&admin, call).await, ["done", "begun"]);
     }
-    let asked = ["POST /containers/b2/start", "POST /containers/b2/stop", "POST /containers/b2/restart"];
-    assert_eq!(world.engine.changes(), asked);
+    assert_eq!(world.engine.changes(), calls.map(|call| format!("POST /containers/b2/{call}")));
+}
+
+#[tokio::test]
+async fn a_grace_goes_to_the_engine_and_one_of_more_than_an_hour_goes_nowhere() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    for call in ["stop", "restart"] {
+        let asked = format!("POST /containers/b2/{call}");
+        world.engine.answers(&asked, StatusCode::NO_CONTENT, Value::Null);
+        for wrong in ["3601", "-1", "soon", "99999999"] {
+            let refused = world.change(&admin, &format!("b2/{call}?timeout={wrong}")).await;
+            assert_eq!(refused, (StatusCode::BAD_REQUEST, "invalid_query".into()), "{wrong}");
+        }
+        assert_eq!(world.engine.asked(&asked), 0);
+        assert_eq!(world.change(&admin, &format!("b2/{call}?timeout=3600")).await.0, StatusCode::NO_CONTENT);
+        assert_eq!(world.engine.query_of(&asked), "t=3600");
+        assert_eq!(world.record(&admin, call).await["details"]["grace_seconds"], 3600);
+    }
+}
+
+#[tokio::test]
+async fn a_container_gets_another_name_unless_it_is_none() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    world.engine.answers("POST /containers/b2/rename", StatusCode::NO_CONTENT, Value::Null);
+    let path = format!("{}/b2/rename", world.base);
+    let rename = |name: Value| world.hub.post(&admin, &path, json!({ "name": name }));
+    for wrong in ["", "a/b", "../x", "-x", "a b", "é", &"a".repeat(129)] {
+        let refused = rename(json!(wrong)).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "invalid_name"), "{wrong}");
+    }
+    assert!(world.engine.changes().is_empty());
+    assert_eq!(rename(json!("shop-web.1")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.engine.query_of("POST /containers/b2/rename"), "name=shop-web.1");
+    assert_eq!(world.record(&admin, "rename").await["details"]["name"], "shop-web.1");
+}
+
+#[tokio::test]
+async fn a_container_is_removed_as_asked() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    world.engine.answers("DELETE /containers/b2", StatusCode::NO_CONTENT, Value::Null);
+    let remove = |query: &str| format!("{}/b2{query}", world.base);
+    assert_eq!(world.hub.delete(&admin, &remove("?volumes=perhaps")).await.code(), "invalid_query");
+    assert_eq!(world.hub.delete(&admin, &remove("")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.engine.query_of("DELETE /containers/b2"), "v=false&force=false&link=false");
+    assert_eq!(world.hub.delete(&admin, &remove("?volumes=true&force=true")).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(world.engine.query_of("DELETE /containers/b2"), "v=true&force=true&link=false");
+    let details = world.record(&admin, "remove").await["details"].take();
+    assert_eq!(details, json!({ "volumes": true, "force": true }));
 }
 
 #[tokio::test]
 async fn a_viewer_looks_and_changes_nothing() {
     let world = World::start().await;
     let viewer = world.hub.signed_in("viewer").await;
-    for call in ["start", "stop", "restart"] {
+    for call in ["start", "stop", "restart", "kill", "pause", "unpause", "rename"] {
         let refused = world.change(&viewer, &format!("b2/{call}")).await;
         assert_eq!(refused, (StatusCode::FORBIDDEN, "administrator_required".into()));
     }
+    let refused = world.hub.delete(&viewer, &format!("{}/b2?force=true", world.base)).await;
+    assert_eq!(refused.code(), "administrator_required");
     assert!(world.engine.changes().is_empty());
 }
 
@@ -120,4 +185,65 @@ async fn a_list_is_ordered_as_asked_and_an_order_that_is_none_is_refused() {
     let viewer = world.hub.signed_in("viewer").await;
     let answer = world.hub.get(&viewer, &format!("{}?sort=colour", world.base)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "invalid_query"));
+}
+
+#[tokio::test]
+async fn secrets_are_shown_only_to_an_administrator_who_asks_and_that_is_recorded() {
+    let world = World::start().await;
+    let (admin, viewer) = (world.hub.signed_in("admin").await, world.hub.signed_in("viewer").await);
+    let told = json!({
+        "Id": "b2", "Name": "/web", "Args": ["--token", "hush"],
+        "Config": { "Env": ["PASSWORD=hush", "URL=http://ada:hush@db/1", "A=b"], "Labels": { "api.key": "hush" } },
+    });
+    world.engine.answers("GET /containers/b2/json", StatusCode::OK, told.clone());
+    let path = format!("{}/b2/inspect", world.base);
+    for who in [&admin, &viewer] {
+        let answer = world.hub.get(who, &path).await;
+        assert_eq!(answer.body["masked"], 4, "{answer:?}");
+        assert!(!answer.body.to_string().contains("hush"), "{answer:?}");
+        assert_eq!(answer.body["container"]["Config"]["Env"][2], "A=b");
+    }
+    let refused = world.hub.get(&viewer, &format!("{path}?reveal=true")).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "administrator_required"));
+    assert_eq!(world.records(&admin, "reveal").await, json!([]));
+    let revealed = world.hub.get(&admin, &format!("{path}?reveal=true")).await;
+    assert_eq!(revealed.body, json!({ "masked": 0, "container": told }));
+    let record = world.record(&admin, "reveal").await;
+    assert_eq!((&record["outcome"], &record["details"]["name"]), (&json!("done"), &json!("/web")));
+}
+
+#[tokio::test]
+async fn processes_and_changes_are_listed_up_to_a_bound() {
+    let world = World::start().await;
+    let viewer = world.hub.signed_in("viewer").await;
+    let processes = vec![json!(["7", "serve --password=hush"]); 1001];
+    let told = json!({ "Titles": ["PID", "CMD"], "Processes": processes });
+    world.engine.answers("GET /containers/b2/top", StatusCode::OK, told);
+    let answer = world.hub.get(&viewer, &format!("{}/b2/processes", world.base)).await.body;
+    assert_eq!((&answer["titles"], &answer["total"]), (&json!(["PID", "CMD"]), &json!(1001)));
+    assert_eq!(answer["processes"].as_array().unwrap().len(), 1000);
+    assert_eq!(answer["processes"][0], json!(["7", "serve --password=********"]));
+
+    let told: Vec<_> = (0..2001).rev().map(|n| json!({ "Path": format!("/f{n:04}"), "Kind": n % 3 })).collect();
+    world.engine.answers("GET /containers/b2/changes", StatusCode::OK, json!(told));
+    let answer = world.hub.get(&viewer, &format!("{}/b2/changes", world.base)).await.body;
+    assert_eq!((answer["changes"].as_array().unwrap().len(), &answer["total"]), (2000, &json!(2001)));
+    let kinds = ["changed", "added", "deleted"].map(|kind| json!(kind));
+    assert_eq!([0, 1, 2].map(|n: usize| answer["changes"][n]["kind"].clone()), kinds);
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_of_a_container_says_why() {
+    let world = World::start().await;
+    let viewer = world.hub.signed_in("viewer").await;
+    let refusal = json!({ "message": "container b2 is not running" });
+    world.engine.answers("GET /containers/b2/top", StatusCode::CONFLICT, refusal);
+    let answer = world.hub.get(&viewer, &format!("{}/b2/processes", world.base)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, "engine_conflict"));
+    for what in ["inspect", "processes", "changes"] {
+        let answer = world.hub.get(&viewer, &format!("{}/..%2Finfo/{what}", world.base)).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
+    }
+    let answer = world.hub.get(&viewer, &format!("{}/nobody/changes", world.base)).await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "not_found"));
 }

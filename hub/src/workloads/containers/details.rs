@@ -1,0 +1,190 @@
+//! What only the engine knows of one container, asked when somebody looks.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+use windflow_protocol::ids::EnvironmentId;
+
+use super::masking;
+use super::model::ContainerId;
+use crate::app::App;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Caller, Principal, Role};
+use crate::identity::audit::{Action, Actor, Entry};
+
+/// An engine must have answered within this.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// Most processes that are listed.
+const PROCESSES_MAX: usize = 1000;
+/// Most changes to files that are listed.
+const CHANGES_MAX: usize = 2000;
+
+/// How a container is to be looked at.
+#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Looking {
+    /// With its secrets, for administrators. It is recorded that they were
+    /// shown.
+    #[serde(default)]
+    #[param(value_type = Option<bool>)]
+    pub reveal: bool,
+}
+
+/// All that an engine tells of a container.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Inspection {
+    /// How many texts were changed since they look like secrets.
+    pub masked: usize,
+    /// What Docker's API answers to `GET /containers/{id}/json`.
+    #[schema(value_type = Object)]
+    pub container: Value,
+}
+
+/// The processes of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Processes {
+    /// What the columns are called, in the words of the host's `ps`.
+    pub titles: Vec<String>,
+    /// The processes, at most a thousand, each with a text for each column.
+    pub processes: Vec<Vec<String>>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// What was changed in a container's files since it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FileChanges {
+    /// The changes, at most two thousand, by path.
+    pub changes: Vec<FileChange>,
+    /// How many there are.
+    pub total: usize,
+}
+
+/// One file that is not as in the image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FileChange {
+    /// Where it is.
+    pub path: String,
+    /// What was done with it.
+    pub kind: FileChangeKind,
+}
+
+/// What was done with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FileChangeKind {
+    /// It, or something in it, is another.
+    Changed,
+    /// It is new.
+    Added,
+    /// It is gone.
+    Deleted,
+}
+
+/// An engine's list of processes; null where there is none.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ToldProcesses {
+    titles: Option<Vec<String>>,
+    processes: Option<Vec<Vec<String>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ToldChange {
+    path: String,
+    kind: u8,
+}
+
+impl App {
+    /// All that an engine tells of a container; what looks like a secret is
+    /// masked unless an administrator asks for it.
+    ///
+    /// # Errors
+    /// 403 for anyone else who asks; as its session and its engine say.
+    pub(super) async fn inspect_container(
+        &self,
+        environment: EnvironmentId,
+        container: &ContainerId,
+        looking: Looking,
+        caller: &Caller,
+    ) -> ApiResult<Inspection> {
+        if looking.reveal && !is_administrator(caller) {
+            return Err(ApiError::forbidden("administrator_required", "Only an administrator may do this."));
+        }
+        let mut told: Value = self.ask(environment, container, "json").await?;
+        if looking.reveal {
+            let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
+            let entry = entry.environment(environment).fact("name", json!(told["Name"].as_str()));
+            self.fleet.note(entry).await?;
+            return Ok(Inspection { masked: 0, container: told });
+        }
+        let masked = masking::mask(&mut told);
+        Ok(Inspection { masked, container: told })
+    }
+
+    /// The processes of a container that runs.
+    ///
+    /// # Errors
+    /// As its session and its engine say, which refuses where it does not run.
+    pub(super) async fn container_processes(
+        &self,
+        environment: EnvironmentId,
+        container: &ContainerId,
+    ) -> ApiResult<Processes> {
+        let told: ToldProcesses = self.ask(environment, container, "top").await?;
+        let mut processes = told.processes.unwrap_or_default();
+        let total = processes.len();
+        processes.truncate(PROCESSES_MAX);
+        for text in processes.iter_mut().flatten() {
+            *text = masking::mask_text(text).into_owned();
+        }
+        Ok(Processes { titles: told.titles.unwrap_or_default(), processes, total })
+    }
+
+    /// What was changed in a container's files.
+    ///
+    /// # Errors
+    /// As its session and its engine say.
+    pub(super) async fn container_changes(
+        &self,
+        environment: EnvironmentId,
+        container: &ContainerId,
+    ) -> ApiResult<FileChanges> {
+        let told: Option<Vec<ToldChange>> = self.ask(environment, container, "changes").await?;
+        let mut told = told.unwrap_or_default();
+        let total = told.len();
+        told.sort_by(|one, other| one.path.cmp(&other.path));
+        let changes = told.into_iter().take(CHANGES_MAX).map(FileChange::from).collect();
+        Ok(FileChanges { changes, total })
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        environment: EnvironmentId,
+        container: &ContainerId,
+        what: &str,
+    ) -> ApiResult<T> {
+        let session = self.session(environment).await?;
+        let target = format!("/containers/{}/{what}", container.as_str());
+        Ok(self.engines.read(&session, &target, DEADLINE).await?)
+    }
+}
+
+fn is_administrator(caller: &Caller) -> bool {
+    caller.principal.as_ref().map(Principal::role) == Some(Role::Administrator)
+}
+
+impl From<ToldChange> for FileChange {
+    fn from(told: ToldChange) -> Self {
+        let kind = match told.kind {
+            1 => FileChangeKind::Added,
+            2 => FileChangeKind::Deleted,
+            _ => FileChangeKind::Changed,
+        };
+        Self { path: told.path, kind }
+    }
+}
