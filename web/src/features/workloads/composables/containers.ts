@@ -1,12 +1,12 @@
-/** The containers of one environment, and what can be done with them. */
-import { keepPreviousData, useMutation, useQuery } from '@tanstack/vue-query'
-import { computed, ref, type Ref } from 'vue'
+/** The containers of one environment. */
+import { keepPreviousData, useQuery } from '@tanstack/vue-query'
+import { computed, type Ref } from 'vue'
 import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 import type { Container } from '@/api/types'
-import { useInvalidate, useRefreshInterval } from '@/shared/lib/liveUpdates'
+import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 import { relative, useNow } from '@/shared/lib/time'
 
 export const PAGE_SIZE = 50
@@ -76,37 +76,6 @@ export function useContainer(environment: Ref<string>, container: Ref<string>) {
     },
     refetchInterval: useRefreshInterval(),
   })
-}
-
-export type ContainerAction = 'start' | 'stop' | 'restart'
-
-export function useContainerActions(environment: Ref<string>) {
-  const invalidate = useInvalidate()
-  /** What is under way, by container. */
-  const pending = ref<Partial<Record<string, ContainerAction>>>({})
-
-  const { mutate } = useMutation({
-    mutationFn: ({ container, action }: { container: Container; action: ContainerAction }) => {
-      const options = { params: { path: { id: environment.value, container: container.id } } }
-      switch (action) {
-        case 'start':
-          return take(api.POST('/api/v1/environments/{id}/containers/{container}/start', options))
-        case 'stop':
-          return take(api.POST('/api/v1/environments/{id}/containers/{container}/stop', options))
-        case 'restart':
-          return take(api.POST('/api/v1/environments/{id}/containers/{container}/restart', options))
-      }
-    },
-    onMutate: ({ container, action }) => {
-      pending.value = { ...pending.value, [container.id]: action }
-    },
-    onSettled: (_data, _error, { container }) => {
-      pending.value = Object.fromEntries(Object.entries(pending.value).filter(([id]) => id !== container.id))
-      invalidate(keys.containers(environment.value), keys.environment(environment.value))
-    },
-  })
-
-  return { act: mutate, pending }
 }
 
 /** A published port as it is typed into a browser, or the bare one. */
