@@ -10,6 +10,7 @@ export const keys = {
   environments: ['environments'] as const,
   environment: (id: string) => ['environment', id] as const,
   containers: (environment: string) => ['containers', environment] as const,
+  containerDetails: (environment: string, container: string) => ['container-details', environment, container] as const,
   allContainers: ['all-containers'] as const,
   agents: ['agents'] as const,
   enrollmentTokens: ['enrollment-tokens'] as const,
