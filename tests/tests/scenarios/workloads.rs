@@ -1,6 +1,7 @@
 //! What the hub itself asks of engines: their containers, and to be told what
 //! happens to them.
 
+mod containers;
 mod inventory;
 mod logs;
 mod podman;
