@@ -366,6 +366,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers/{container}/logs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives a container's log as text, as it is at this moment. */
+        get: operations["download_container_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{id}/containers/{container}/pause": {
         parameters: {
             query?: never;
@@ -2876,6 +2893,91 @@ export interface operations {
                 content?: never;
             };
             /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    download_container_logs: {
+        parameters: {
+            query?: {
+                /** @description At most so many lines of the past, the last ones. */
+                tail?: number;
+                /** @description Only lines from this moment on, by the host's clock. */
+                since?: string;
+                /** @description Only lines up to this moment. */
+                until?: string;
+                /** @description Only what was said there. */
+                stream?: "stdout" | "stderr";
+                /** @description Only lines with this text. The agent looks at the first 16 KiB of each. */
+                text?: string;
+                /** @description Only lines in which this regular expression finds something. */
+                regex?: string;
+                /** @description Whether capital and small letters are the same to either. */
+                ignore_case?: boolean;
+                /**
+                 * @description Whether a download has each line's time before it. A channel always
+                 *     gives it.
+                 */
+                timestamps?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines, both streams in the order of their times */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description The filter is none; it says where */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine keeps no log of this container, or the agent is too old */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or its answer was cut off */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many logs are read */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
             504: {
                 headers: {
                     [name: string]: unknown;
