@@ -25,9 +25,11 @@ const routes: RouteRecordRaw[] = [
   { path: '/environments/add/edge', name: 'add-edge', component: () => import('@/features/fleet/pages/AddEdgePage.vue'), meta: { title: 'edge.title' } },
   { path: '/environments/add/tcp', name: 'add-tcp', component: () => import('@/features/fleet/pages/AddTcpPage.vue'), meta: { title: 'tcp.title' } },
   { path: '/environments/:id', name: 'environment', component: () => import('@/features/fleet/pages/EnvironmentPage.vue'), props: true, meta: { title: 'environment.title' } },
+  { path: '/enrollment-tokens', name: 'enrollment-tokens', component: () => import('@/features/fleet/pages/EnrollmentTokensPage.vue'), meta: { title: 'tokens.title' } },
+  // Workloads
+  { path: '/containers', name: 'containers', component: () => import('@/features/workloads/pages/ContainersPage.vue'), meta: { title: 'containers.heading' } },
   { path: '/environments/:id/containers/:container', name: 'container', component: () => import('@/features/workloads/pages/ContainerPage.vue'), props: true, meta: { title: 'container.title' } },
   { path: '/logs', name: 'logs', component: () => import('@/features/workloads/logs/pages/LogsPage.vue'), meta: { title: 'logs.title' } },
-  { path: '/enrollment-tokens', name: 'enrollment-tokens', component: () => import('@/features/fleet/pages/EnrollmentTokensPage.vue'), meta: { title: 'tokens.title' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },

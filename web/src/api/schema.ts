@@ -1289,6 +1289,11 @@ export interface components {
             /** @description How many there are. */
             total: number;
         };
+        /** @description A container in a list over all environments. */
+        FleetContainer: components["schemas"]["Container"] & {
+            /** @description What the environment is called that it is in. */
+            environment_name: string;
+        };
         /** @description Something that was done after the moment of the backup. */
         Forgotten: {
             /** @description The action, as in the audit list. */
@@ -1560,6 +1565,19 @@ export interface components {
                 /** @description What carries its session: `memory`, `websocket` or `quic`. */
                 transport?: string | null;
             }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_FleetContainer: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Container"] & {
+                /** @description What the environment is called that it is in. */
+                environment_name: string;
+            })[];
             /**
              * Format: int64
              * @description How many items there are on all pages.
@@ -2348,7 +2366,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_Container"];
+                    "application/json": components["schemas"]["List_FleetContainer"];
                 };
             };
         };

@@ -83,6 +83,16 @@ pub struct Container {
     pub as_of: Option<Timestamp>,
 }
 
+/// A container in a list over all environments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FleetContainer {
+    /// What the environment is called that it is in.
+    pub environment_name: String,
+    /// The container.
+    #[serde(flatten)]
+    pub container: Container,
+}
+
 /// One port of a container.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 pub struct Port {
@@ -342,6 +352,23 @@ mod tests {
         container.state = "exited".to_owned();
         container.exit_code = 137;
         assert_eq!(Container::new(environment, &container, None).exit_code, Some(137));
+    }
+
+    #[test]
+    fn what_looks_like_a_secret_is_not_shown() {
+        let mut container = told("web-1", "running", &[("api.key", "hush"), ("tier", "front")]);
+        container.command = "serve --password=hush".to_owned();
+        let shown = Container::new(EnvironmentId::generate(), &container, None);
+        assert_eq!((shown.labels["api.key"].as_str(), shown.labels["tier"].as_str()), ("********", "front"));
+        assert_eq!(shown.command, "serve --password=********");
+    }
+
+    #[test]
+    fn a_container_that_was_restarted_more_often_comes_first_where_that_is_asked() {
+        let (quiet, mut restless) = (told("a", "running", &[]), told("b", "running", &[]));
+        restless.restarts = 3;
+        assert_eq!(Sort::RestartsDown.order(&restless, &quiet), Ordering::Less);
+        assert_eq!(Sort::Restarts.order(&restless, &quiet), Ordering::Greater);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use windflow_protocol::ids::EnvironmentId;
 
 use super::change::{Change, NewName, Removal, Stopping};
 use super::details::{FileChanges, Inspection, Looking, Processes};
-use super::model::{Container, ContainerFilter, ContainerId, FleetFilter};
+use super::model::{Container, ContainerFilter, ContainerId, FleetContainer, FleetFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
@@ -34,14 +34,13 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 /// Lists the containers of all environments, those that do not run and those
 /// of hosts that are away included.
 #[utoipa::path(get, path = "/api/v1/containers", tag = "workloads", params(Page, FleetFilter), responses(
-    (status = 200, description = "One page of containers", body = List<Container>),
+    (status = 200, description = "One page of containers", body = List<FleetContainer>),
 ))]
 async fn list_all_containers(
     State(app): State<AppState>,
     Listing { page, filter }: Listing<FleetFilter>,
-) -> Json<List<Container>> {
-    let (environment, filter) = filter.into();
-    Json(app.list_all_containers(environment.map(EnvironmentId), &filter, page))
+) -> ApiResult<Json<List<FleetContainer>>> {
+    Ok(Json(app.list_all_containers(filter, page).await?))
 }
 
 /// Lists an environment's containers, those that do not run included. Those of

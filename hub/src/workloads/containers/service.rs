@@ -1,15 +1,17 @@
 //! The containers that are known.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::EngineStatus;
 
-use super::model::{Container, ContainerFilter};
+use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::App;
 use crate::docker::EngineError;
 use crate::error::ApiResult;
+use crate::fleet::environments::EnvironmentFilter;
 use crate::http::{List, Page};
 
 /// An agent that has just connected must have told what its engine has within
@@ -31,12 +33,27 @@ impl App {
         if self.inventories.of(environment).is_none() {
             self.wait_for_inventory(environment).await?;
         }
-        Ok(self.list_all_containers(Some(environment), filter, page))
+        Ok(self.list_known_containers(Some(environment), filter, page))
     }
 
     /// The same for all environments, or for one; without those that have told
     /// nothing yet.
-    pub(super) fn list_all_containers(
+    ///
+    /// # Errors
+    /// When the database fails, which knows their names.
+    pub(super) async fn list_all_containers(&self, filter: FleetFilter, page: Page) -> ApiResult<List<FleetContainer>> {
+        let (environment, filter) = filter.into();
+        let found = self.list_known_containers(environment.map(EnvironmentId), &filter, page);
+        let environments = self.fleet.list_environments(&EnvironmentFilter::default()).await?;
+        let names: HashMap<_, _> =
+            { environments.into_iter() }.map(|known| (known.id.0, known.name.to_string())).collect();
+        Ok(found.map(|container| FleetContainer {
+            environment_name: names.get(&container.environment_id).cloned().unwrap_or_default(),
+            container,
+        }))
+    }
+
+    fn list_known_containers(
         &self,
         environment: Option<EnvironmentId>,
         filter: &ContainerFilter,

@@ -182,6 +182,10 @@ async fn a_list_is_ordered_as_asked_and_an_order_that_is_none_is_refused() {
     let world = World::start().await;
     assert_eq!(world.names("?sort=-name").await.0, ["web", "Db", "cache"]);
     assert_eq!(world.names("?sort=state").await.0, ["Db", "cache", "web"]);
+    assert_eq!(world.names("?sort=-state").await.0, ["cache", "web", "Db"]);
+    for same in ["image", "-image", "started_at", "-started_at", "restarts", "-restarts"] {
+        assert_eq!(world.names(&format!("?sort={same}")).await.0, ["cache", "Db", "web"], "{same}");
+    }
     let viewer = world.hub.signed_in("viewer").await;
     let answer = world.hub.get(&viewer, &format!("{}?sort=colour", world.base)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::BAD_REQUEST, "invalid_query"));

@@ -126,6 +126,8 @@ async fn a_host_that_is_away_is_shown_as_it_was() {
     world.until(|heard| heard.things.containers.len() == 2).await;
     let now = world.list(all).await;
     assert_eq!((&now[0]["name"], &now[0]["as_of"]), (&json!("web"), &Value::Null));
+    let environment = world.hub.app.fleet.find_environment(world.environment).await.unwrap().unwrap();
+    assert_eq!(now[0]["environment_name"], environment.name.to_string());
     world.hub.app.attached.stop(world.environment);
     world.hub.until_offline(world.environment).await;
     let then = world.list(all).await;

@@ -9,6 +9,7 @@ describe('changes from the live channel', () => {
     const container = { kind: 'container' as const, id: 1, environment_id: 'e' }
     expect(touched([container, { ...container, id: 2 }])).toEqual([
       ['containers', 'e'],
+      ['all-containers'],
       ['environment', 'e'],
     ])
   })

@@ -80,9 +80,9 @@ function touchedBy(change: LiveEvent): QueryKey[] {
   switch (change.kind) {
     case 'container':
     case 'containers':
-      return environment === undefined ? [] : [keys.containers(environment), ...own]
+      return environment === undefined ? [] : [keys.containers(environment), keys.allContainers, ...own]
     case 'environment':
-      return [keys.environments, keys.agents, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
+      return [keys.environments, keys.agents, keys.allContainers, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
     case 'agent':
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
     default:

@@ -10,6 +10,8 @@ import { useFailures } from '@/shared/lib/failures'
 import { useInvalidate } from '@/shared/lib/liveUpdates'
 import { complain, tell } from '@/shared/lib/toasts'
 
+import type { ListedContainer } from '../composables/containers'
+
 /** What needs no more than a container. */
 export const ACTIONS = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill', 'remove'] as const
 export type ContainerAction = (typeof ACTIONS)[number]
@@ -22,7 +24,7 @@ export interface Removal {
 
 /** One container of several that something is done with. */
 export interface Step {
-  container: Container
+  container: ListedContainer
   /** `late` is what nobody knows the end of yet. */
   state: 'waiting' | 'running' | 'done' | 'late' | 'failed'
   why: string
@@ -100,7 +102,7 @@ export function useOrders(removed: (container: Container) => void = () => undefi
   /** What is under way, by container. */
   const pending = ref<Partial<Record<string, ContainerAction>>>({})
   /** What somebody is asked about first. */
-  const asked = shallowRef<{ action: 'kill' | 'remove'; containers: Container[] } | null>(null)
+  const asked = shallowRef<{ action: 'kill' | 'remove'; containers: ListedContainer[] } | null>(null)
   /** The container that is to get another name. */
   const renaming = shallowRef<Container | null>(null)
   /** What is done with several, until somebody has seen how it ended. */
@@ -142,7 +144,7 @@ export function useOrders(removed: (container: Container) => void = () => undefi
     }
   }
 
-  async function doAll(action: ContainerAction, containers: Container[], removal: Removal) {
+  async function doAll(action: ContainerAction, containers: ListedContainer[], removal: Removal) {
     if (isBusy.value) return
     batch.value = { action, steps: containers.map((container) => ({ container, state: 'waiting', why: '' })) }
     const steps = batch.value.steps.values()
@@ -153,12 +155,12 @@ export function useOrders(removed: (container: Container) => void = () => undefi
   }
 
   /** Does it, or asks first where it cannot be undone. */
-  function choose(action: ContainerAction, containers: Container[]) {
+  function choose(action: ContainerAction, containers: ListedContainer[]) {
     if (action === 'kill' || action === 'remove') asked.value = { action, containers }
     else run(action, containers)
   }
 
-  function run(action: ContainerAction, containers: Container[], removal = PLAIN) {
+  function run(action: ContainerAction, containers: ListedContainer[], removal = PLAIN) {
     const [first] = containers
     if (first && containers.length === 1) void doOne(action, first, removal)
     else void doAll(action, containers, removal)

@@ -1,4 +1,4 @@
-/** The containers of one environment. */
+/** The containers of one environment, or of all. */
 import { keepPreviousData, useQuery } from '@tanstack/vue-query'
 import { computed, type Ref } from 'vue'
 import { useI18n } from 'vue-i18n'
@@ -9,7 +9,11 @@ import type { Container } from '@/api/types'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 import { relative, useNow } from '@/shared/lib/time'
 
+import type { SortParameter } from '../list/columns'
+
 export const PAGE_SIZE = 50
+/** The live channel tells of one environment's containers at a time; the hub has the list of all in memory. */
+const REFRESH_ALL_MS = 5_000
 
 /** The states of Docker's own API. */
 export const STATES = ['running', 'exited', 'created', 'paused', 'restarting', 'removing', 'dead'] as const
@@ -47,21 +51,36 @@ export function useContainerDetail(container: Ref<Container>) {
 const HEALTHS = ['healthy', 'unhealthy', 'starting']
 
 export interface ContainerFilter {
-  name: string
+  search: string
   state: ContainerState | null
+  /** `key` or `key=value`. */
+  label: string
+  sort: SortParameter
   page: number
 }
 
-export function useContainers(environment: Ref<string>, filter: Ref<ContainerFilter>) {
+/** A container in a list; over all environments it says in which it is. */
+export type ListedContainer = Container & { environment_name?: string }
+
+interface ContainerPageOfList {
+  items: ListedContainer[]
+  total: number
+}
+
+/** The containers of an environment; of all of them where none is named. */
+export function useContainers(environment: Ref<string | null>, filter: Ref<ContainerFilter>) {
+  const refetchInterval = useRefreshInterval()
   return useQuery({
-    queryKey: computed(() => [...keys.containers(environment.value), filter.value]),
-    queryFn: ({ signal }) => {
-      const { name, state, page } = filter.value
-      const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, ...(name ? { search: name } : {}), ...(state ? { state } : {}) }
-      return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id: environment.value }, query }, signal }))
+    queryKey: computed(() => [...(environment.value === null ? keys.allContainers : keys.containers(environment.value)), filter.value]),
+    queryFn: ({ signal }): Promise<ContainerPageOfList> => {
+      const { search, state, label, sort, page } = filter.value
+      const query = { limit: PAGE_SIZE, offset: (page - 1) * PAGE_SIZE, sort, ...(search ? { search } : {}), ...(state ? { state } : {}), ...(label ? { label } : {}) }
+      const id = environment.value
+      if (id === null) return take(api.GET('/api/v1/containers', { params: { query }, signal }))
+      return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id }, query }, signal }))
     },
     placeholderData: keepPreviousData,
-    refetchInterval: useRefreshInterval(),
+    refetchInterval: computed(() => (environment.value === null ? REFRESH_ALL_MS : refetchInterval.value)),
   })
 }
 
