@@ -1,7 +1,7 @@
 import { edge, signedIn } from './surroundings'
 import { expect, expectAccessible, expectToFit, picture, test } from './walk'
 
-const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/enrollment-tokens', '/users', '/account', '/nowhere']
+const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/containers', '/enrollment-tokens', '/users', '/account', '/nowhere']
 const SIZES = [
   { width: 390, height: 844 },
   { width: 1440, height: 900 },
@@ -14,7 +14,7 @@ for (const viewport of SIZES) {
 
       test.describe(look, () => {
         test.use({ viewport, colorScheme, storageState: signedIn })
-        // Nine pages in one go.
+        // Ten pages in one go.
         test.describe.configure({ timeout: 300_000 })
 
         test(`every page is accessible and fits at ${look}`, async ({ page }) => {

@@ -19,7 +19,7 @@ test('an agent is revoked with a reason, and its environment says so', async ({ 
 test('a removed environment is gone from the list', async ({ page }) => {
   await page.goto('/environments')
   await page.getByRole('link', { name: edge, exact: true }).click()
-  await page.getByRole('button', { name: 'Actions' }).click()
+  await page.getByRole('button', { name: 'Actions', exact: true }).click()
   await page.getByRole('menuitem', { name: 'Remove' }).click()
   await page.getByRole('alertdialog').getByRole('button', { name: 'Remove' }).click()
   await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()

@@ -1,6 +1,6 @@
 /** What only the engine knows of one container, asked while somebody looks. */
 import { keepPreviousData, useQuery } from '@tanstack/vue-query'
-import { computed, ref } from 'vue'
+import { computed, ref, watch } from 'vue'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
@@ -59,15 +59,22 @@ function pathOf({ environment_id: id, id: container }: Container) {
 /** All that the engine tells. `isRevealed` asks for the secrets too, which is recorded. */
 export function useInspection(props: TabProps) {
   const isRevealed = ref(false)
+  const key = computed(() => keyOf('inspect', props.container))
+  // Secrets are asked for by a person, each time anew, and not kept.
+  watch(
+    () => JSON.stringify(key.value),
+    () => {
+      isRevealed.value = false
+    },
+  )
   const query = useQuery({
-    queryKey: computed(() => [...keyOf('inspect', props.container), isRevealed.value]),
+    queryKey: computed(() => [...key.value, isRevealed.value]),
     queryFn: async ({ signal }) => {
       const query = isRevealed.value ? { reveal: true } : {}
       const answer = await take(api.GET('/api/v1/environments/{id}/containers/{container}/inspect', { params: { path: pathOf(props.container), query }, signal }))
       return { masked: answer.masked, container: answer.container as Inspected }
     },
     enabled: () => props.isReachable,
-    // Secrets are asked for by a person, and not kept.
     refetchOnWindowFocus: () => !isRevealed.value,
     refetchOnReconnect: () => !isRevealed.value,
     gcTime: 0,
