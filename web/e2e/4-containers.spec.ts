@@ -37,7 +37,7 @@ test('a container is renamed, looked into and removed', async ({ page }) => {
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
   await page.getByRole('link', { name: 'latecomer', exact: true }).click()
   await expect(page.getByRole('heading', { level: 1, name: 'latecomer' })).toBeVisible()
-  await expect(page.getByRole('heading', { name: 'Environment variables' })).toBeVisible()
+  await expect(page.getByRole('heading', { name: 'Networks' })).toBeVisible()
   await expectAccessible(page)
   await picture(page, 'container')
 
