@@ -28,7 +28,9 @@ const WISHES: [&str; 4] = ["install", "start-container", "stop-agent", "start-ag
 fn a_person_walks_through_the_console() {
     let engine = TestEngine::start(EngineVersion::V26_1);
     engine.import_busybox();
-    start_container(&engine, "web");
+    for name in ["web", "worker"] {
+        start_container(&engine, name);
+    }
     let listen = (Ipv4Addr::UNSPECIFIED, 0).into();
     let hub = Hub::start_untouched(HubOptions { listen, engine: engine.address(), ..HubOptions::default() });
     let machine = machine_with(&engine);
