@@ -1,5 +1,5 @@
-//! What the hub itself asks of engines: their containers, and to be told what
-//! happens to them.
+//! Containers of engines as the hub knows them: listed, changed, and told of to
+//! those who look.
 
 mod containers;
 mod inventory;

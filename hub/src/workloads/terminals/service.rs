@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
 
@@ -17,7 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
-use crate::workloads::containers::ContainerId;
+use crate::workloads::containers::{self, ContainerId};
 use crate::workloads::places::Place;
 
 /// How a program is told that its terminal is gone: as by a line that hangs
@@ -102,7 +102,7 @@ impl App {
     async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place<Option<UserId>>) {
         let ending = self.carry_to_end(terminal, io).await;
         let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
-        let entry = entry.fact("command", json!(terminal.program.command()));
+        let entry = entry.fact("command", terminal.program.command().map_or(Value::Null, recorded));
         let entry = entry.fact("seconds", json!(seconds)).fact("exit_code", json!(ending.exit_code));
         self.note_terminal(entry.fact("why", json!(ending.why.as_str()))).await;
         terminal.end(ending);
@@ -202,10 +202,17 @@ async fn hang_up(terminal: &Running, mut carrying: Pin<&mut impl Future<Output =
     None
 }
 
+/// A command as it is recorded: without what looks like a secret in it.
+fn recorded(command: &[String]) -> Value {
+    let mut command = json!(command);
+    containers::mask(&mut command);
+    command
+}
+
 fn begun(id: TerminalId, container: &ContainerId, plan: &Plan, caller: &Caller, environment: EnvironmentId) -> Entry {
     let what = match &plan.aim {
         Aim::Shell => json!("shell"),
-        Aim::Command(command) => json!(command),
+        Aim::Command(command) => recorded(command),
         Aim::Main => json!("attach"),
     };
     Entry::new(&Actor::from(caller), Action::TerminalOpen, &id.to_string())
@@ -213,4 +220,15 @@ fn begun(id: TerminalId, container: &ContainerId, plan: &Plan, caller: &Caller, 
         .fact("container", json!(container.as_str()))
         .fact("opened", what)
         .fact("user", json!(plan.user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_recorded_without_its_secrets() {
+        let command = ["mysql", "--user", "ada", "--password", "hunter2", "--host=db"].map(str::to_owned);
+        assert_eq!(recorded(&command), json!(["mysql", "--user", "ada", "--password", "********", "--host=db"]));
+    }
 }
