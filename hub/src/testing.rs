@@ -27,6 +27,8 @@ use crate::router;
 use crate::vault::{KeyCost, MasterKey, Vault};
 use crate::workloads::inventory;
 
+pub mod engine;
+
 /// A password that is good enough.
 pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
 

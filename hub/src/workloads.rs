@@ -6,8 +6,6 @@ pub mod inventory;
 pub mod live;
 pub mod logs;
 mod places;
-#[cfg(test)]
-mod simulated;
 pub mod terminals;
 
 use crate::app::AppState;

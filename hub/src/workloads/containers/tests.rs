@@ -3,8 +3,8 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
+use crate::testing::engine::{SimulatedEngine, listed};
 use crate::testing::{Client, TestHub};
-use crate::workloads::simulated::{SimulatedEngine, listed};
 
 struct World {
     hub: TestHub,

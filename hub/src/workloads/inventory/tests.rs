@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::db::testing::on_both_engines;
 use crate::on_tx;
 use crate::testing::TestHub;
-use crate::workloads::simulated::{SimulatedEngine, listed};
+use crate::testing::engine::{SimulatedEngine, listed};
 
 fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()

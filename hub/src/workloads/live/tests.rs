@@ -20,10 +20,10 @@ use crate::http::Scheme;
 use crate::lifecycle::Ended;
 use crate::router;
 use crate::server::{CertificateSource, DoorPlan, PortCertificate, Server, TrustedProxies};
+use crate::testing::engine::{SimulatedEngine, listed};
 use crate::testing::{Client, PASSWORD, TestHub};
 use crate::tunnel::News;
 use crate::tunnel::feed::KEPT_MAX;
-use crate::workloads::simulated::{SimulatedEngine, listed};
 
 /// How long something may take that takes a moment.
 const SOON: Duration = Duration::from_secs(10);

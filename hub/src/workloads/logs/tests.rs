@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 use crate::testing::TestHub;
-use crate::workloads::simulated::SimulatedEngine;
+use crate::testing::engine::SimulatedEngine;
 
 struct World {
     hub: TestHub,

@@ -4,8 +4,8 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::TERMINALS_OF_USER_MAX;
+use crate::testing::engine::SimulatedEngine;
 use crate::testing::{Answer, Client, TestHub};
-use crate::workloads::simulated::SimulatedEngine;
 
 struct World {
     hub: TestHub,

@@ -1,4 +1,4 @@
-//! A simulated engine for the tests of this domain: it listens on a socket and
+//! A simulated engine for the tests of the API: it listens on a socket and
 //! answers what an engine would, as far as the tests look.
 
 use std::collections::HashMap;
