@@ -26,6 +26,13 @@ impl Timestamp {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000).map(Self)
     }
 
+    /// The moment that many seconds after the start of 1970; `None` for zero,
+    /// with which engines say never, and for what is no time.
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        let micros = seconds.checked_mul(1_000_000).filter(|micros| *micros > 0)?;
+        Self::from_micros(micros).ok()
+    }
+
     /// Microseconds since the start of 1970.
     pub fn as_micros(self) -> i64 {
         i64::try_from(self.0.unix_timestamp_nanos() / 1_000).expect("four-digit years fit 64 bits of microseconds")

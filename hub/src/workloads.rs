@@ -6,6 +6,7 @@ pub mod inventory;
 pub mod live;
 pub mod logs;
 mod places;
+pub mod resources;
 pub mod terminals;
 
 use crate::app::AppState;
@@ -16,5 +17,6 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
     let routes = live::routes(routes);
     let routes = logs::routes(routes);
+    let routes = resources::routes(routes);
     terminals::routes(routes)
 }

@@ -105,7 +105,12 @@ impl SimulatedEngine {
 
     /// Sends an event to those who follow.
     pub fn tell(&self, action: &str, container: &str) {
-        let event = json!({ "Type": "container", "Action": action, "Actor": { "ID": container, "Attributes": {} } });
+        self.tell_of("container", action, container);
+    }
+
+    /// The same of something else.
+    pub fn tell_of(&self, kind: &str, action: &str, id: &str) {
+        let event = json!({ "Type": kind, "Action": action, "Actor": { "ID": id, "Attributes": {} } });
         self.state.events.send(format!("{event}\n")).ok();
     }
 }

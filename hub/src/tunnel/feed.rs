@@ -27,6 +27,8 @@ pub enum News {
     },
     /// Something may have happened to any container of an environment.
     Containers(EnvironmentId),
+    /// The images, volumes or networks of an environment are not as they were.
+    Resources(EnvironmentId),
 }
 
 /// The changes after a number are no longer all there.

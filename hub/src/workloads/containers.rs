@@ -9,6 +9,6 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use masking::mask;
+pub use masking::{mask, mask_named};
 pub use model::{Container, ContainerFilter, ContainerId};
 pub(super) use routes::routes;

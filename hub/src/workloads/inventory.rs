@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
 
 pub use self::keeper::keep;
-pub use self::things::{Heard, Things};
+pub use self::things::{Heard, Things, has_label, label_of};
 
 /// The inventories of all environments. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +41,14 @@ impl Inventories {
     pub fn all(&self) -> Vec<(EnvironmentId, Arc<Heard>)> {
         let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
         places.iter().filter_map(|(id, place)| Some((*id, place.heard.borrow().clone()?))).collect()
+    }
+
+    /// What is known of one engine, or of all, now.
+    pub fn of_one_or_all(&self, environment: Option<EnvironmentId>) -> Vec<(EnvironmentId, Arc<Heard>)> {
+        match environment {
+            Some(environment) => self.of(environment).map(|heard| (environment, heard)).into_iter().collect(),
+            None => self.all(),
+        }
     }
 
     /// Follows what is known of an engine.

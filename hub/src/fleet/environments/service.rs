@@ -1,5 +1,6 @@
 //! Which environments there are, and how they are now.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -55,6 +56,15 @@ impl Fleet {
     pub async fn list_environments(&self, filter: &EnvironmentFilter) -> Result<Vec<Environment>, DbError> {
         let rows = store::list(&mut self.base.db.read().await?, filter.name.as_deref()).await?;
         Ok(rows.into_iter().map(|row| self.present(row)).filter(|found| filter.wants(found)).collect())
+    }
+
+    /// What every environment is called.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn environment_names(&self) -> Result<HashMap<EnvironmentId, String>, DbError> {
+        let rows = store::list(&mut self.base.db.read().await?, None).await?;
+        Ok(rows.into_iter().map(|row| (EnvironmentId(row.id), row.name.to_string())).collect())
     }
 
     /// One environment with its present state.

@@ -12,6 +12,7 @@ use windflow_protocol::message::report;
 
 use super::masking::{mask_named, mask_text};
 use crate::clock::Timestamp;
+use crate::workloads::inventory::{has_label, label_of};
 
 /// The labels by which Compose marks its containers.
 const PROJECT: &str = "com.docker.compose.project";
@@ -217,22 +218,13 @@ impl ContainerFilter {
     /// Whether this container is wanted.
     pub fn wants(&self, container: &report::Container) -> bool {
         let state = self.state.as_ref().is_none_or(|state| container.state.eq_ignore_ascii_case(state));
-        let label = || self.label.as_ref().is_none_or(|label| has_label(container, label));
+        let label = || self.label.as_ref().is_none_or(|label| has_label(&container.labels, label));
         state && label() && self.search.as_ref().is_none_or(|text| is_found(container, &text.to_lowercase()))
     }
 }
 
-fn has_label(container: &report::Container, wanted: &str) -> bool {
-    let (key, value) = wanted.split_once('=').map_or((wanted, None), |(key, value)| (key, Some(value)));
-    label(container, key).is_some_and(|found| value.is_none_or(|value| value == found))
-}
-
-fn label<'a>(container: &'a report::Container, key: &str) -> Option<&'a str> {
-    container.labels.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
-}
-
 fn is_found(container: &report::Container, text: &str) -> bool {
-    let texts = [Some(container.name.as_str()), Some(&container.image), label(container, PROJECT)];
+    let texts = [Some(container.name.as_str()), Some(&container.image), label_of(&container.labels, PROJECT)];
     let starts = || container.id.to_string().starts_with(text);
     texts.into_iter().flatten().any(|place| place.to_lowercase().contains(text)) || starts()
 }
@@ -272,15 +264,15 @@ impl Container {
             state: told.state.clone(),
             health: filled(&told.health),
             exit_code: is_over.then_some(told.exit_code),
-            created_at: time(told.created_at),
-            started_at: time(told.started_at),
-            finished_at: time(told.finished_at),
+            created_at: Timestamp::from_seconds(told.created_at),
+            started_at: Timestamp::from_seconds(told.started_at),
+            finished_at: Timestamp::from_seconds(told.finished_at),
             restarts: told.restarts,
             ports: told.ports.iter().map(Port::from).collect(),
             networks: told.networks.iter().map(Attachment::from).collect(),
             mounts: told.mounts.iter().map(Mount::from).collect(),
-            project: label(told, PROJECT).map(str::to_owned),
-            service: label(told, SERVICE).map(str::to_owned),
+            project: label_of(&told.labels, PROJECT).map(str::to_owned),
+            service: label_of(&told.labels, SERVICE).map(str::to_owned),
             labels: told.labels.iter().map(shown).collect(),
             as_of,
         }
@@ -313,12 +305,6 @@ fn filled(text: &str) -> Option<String> {
 
 fn shown((name, value): &(String, String)) -> (String, String) {
     (name.clone(), mask_named(name, value).into_owned())
-}
-
-/// Seconds since 1970; zero is never.
-fn time(seconds: i64) -> Option<Timestamp> {
-    let micros = seconds.checked_mul(1_000_000).filter(|micros| *micros > 0)?;
-    Timestamp::from_micros(micros).ok()
 }
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
 //! The containers that are known.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -9,10 +8,11 @@ use windflow_protocol::message::control::EngineStatus;
 
 use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::App;
+use crate::clock::Timestamp;
 use crate::docker::EngineError;
 use crate::error::ApiResult;
-use crate::fleet::environments::EnvironmentFilter;
 use crate::http::{List, Page};
+use crate::workloads::inventory::Heard;
 
 /// An agent that has just connected must have told what its engine has within
 /// this.
@@ -44,11 +44,9 @@ impl App {
     pub(super) async fn list_all_containers(&self, filter: FleetFilter, page: Page) -> ApiResult<List<FleetContainer>> {
         let (environment, filter) = filter.into();
         let found = self.list_known_containers(environment.map(EnvironmentId), &filter, page);
-        let environments = self.fleet.list_environments(&EnvironmentFilter::default()).await?;
-        let names: HashMap<_, _> =
-            { environments.into_iter() }.map(|known| (known.id.0, known.name.to_string())).collect();
+        let names = self.fleet.environment_names().await?;
         Ok(found.map(|container| FleetContainer {
-            environment_name: names.get(&container.environment_id).cloned().unwrap_or_default(),
+            environment_name: names.get(&EnvironmentId(container.environment_id)).cloned().unwrap_or_default(),
             container,
         }))
     }
@@ -59,12 +57,7 @@ impl App {
         filter: &ContainerFilter,
         page: Page,
     ) -> List<Container> {
-        let inventories = match environment {
-            Some(environment) => {
-                self.inventories.of(environment).map(|heard| (environment, heard)).into_iter().collect()
-            }
-            None => self.inventories.all(),
-        };
+        let inventories = self.inventories.of_one_or_all(environment);
         let containers = inventories.iter().flat_map(|(environment, heard)| {
             heard.things.containers.values().map(move |container| (*environment, heard, container))
         });
@@ -72,14 +65,14 @@ impl App {
         let sort = filter.sort.unwrap_or_default();
         wanted.sort_by(|(_, _, one), (_, _, other)| sort.order(one, other));
         page.of(wanted).map(|(environment, heard, container)| {
-            let as_of = (heard.is_stale || !self.is_told(environment)).then_some(heard.at);
-            Container::new(environment, container, as_of)
+            Container::new(environment, container, self.as_of(environment, heard))
         })
     }
 
-    /// Whether what is known of an engine is so now.
-    fn is_told(&self, environment: EnvironmentId) -> bool {
-        self.sessions.of(environment).is_ok_and(|session| session.engine_facts().is_some())
+    /// When what is known of an engine was so; none where it is so now.
+    pub(in crate::workloads) fn as_of(&self, environment: EnvironmentId, heard: &Heard) -> Option<Timestamp> {
+        let is_told = || self.sessions.of(environment).is_ok_and(|session| session.engine_facts().is_some());
+        (heard.is_stale || !is_told()).then_some(heard.at)
     }
 
     async fn wait_for_inventory(&self, environment: EnvironmentId) -> ApiResult<()> {

@@ -9,7 +9,7 @@ use windflow_protocol::message::report::{ObjectId, Report, ReportRequest};
 use windflow_protocol::transport::Priority;
 
 use super::Inventories;
-use super::things::{Changed, Heard, Pending, ReportError};
+use super::things::{Changed, Containers, Heard, Pending, ReportError};
 use crate::clock::Clock;
 use crate::tunnel::{Feed, News, Session, StreamError};
 
@@ -70,11 +70,12 @@ impl Follower {
                     let changed = pending.settle(&mut things);
                     let heard = Heard { things: things.clone(), position, at: self.clock.now(), is_stale: false };
                     let was_stale = self.inventories.put(session.environment, heard);
-                    self.tell(session, if was_stale { &Changed::Everything } else { &changed });
+                    let changed = if was_stale { Changed::everything() } else { changed };
+                    self.tell(session, &changed);
                 }
                 Report::Stale => {
                     self.inventories.put_stale(session.environment);
-                    self.tell(session, &Changed::Everything);
+                    self.tell(session, &Changed::everything());
                 }
                 report => pending.add(report, encoded.len())?,
             }
@@ -83,13 +84,16 @@ impl Follower {
 
     fn tell(&self, session: &Session, changed: &Changed) {
         let environment = session.environment;
-        match changed {
-            Changed::Containers(containers) if containers.len() <= TOLD_MAX => {
+        if changed.resources {
+            self.feed.post(News::Resources(environment));
+        }
+        match &changed.containers {
+            Containers::These(containers) if containers.len() <= TOLD_MAX => {
                 for container in containers.iter().map(ObjectId::to_string) {
                     self.feed.post(News::Container { environment, container });
                 }
             }
-            Changed::Everything | Changed::Containers(_) => self.feed.post(News::Containers(environment)),
+            Containers::Any | Containers::These(_) => self.feed.post(News::Containers(environment)),
         }
     }
 }

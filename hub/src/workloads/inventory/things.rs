@@ -57,12 +57,21 @@ pub struct Pending {
 }
 
 /// What reports changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Which containers.
+    pub containers: Containers,
+    /// Whether an image, a volume or a network.
+    pub resources: bool,
+}
+
+/// Which containers are not as they were.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Changed {
+pub enum Containers {
     /// Whatever there is may be another.
-    Everything,
-    /// These containers, and maybe other things.
-    Containers(Vec<ObjectId>),
+    Any,
+    /// These.
+    These(Vec<ObjectId>),
 }
 
 impl Pending {
@@ -81,7 +90,7 @@ impl Pending {
 
     /// Changes `things` by all that was told.
     pub fn settle(&mut self, things: &mut Things) -> Changed {
-        let mut changed = Changed::Containers(Vec::new());
+        let mut changed = Changed::default();
         self.size = 0;
         for report in self.reports.drain(..) {
             things.apply(report, &mut changed);
@@ -95,7 +104,7 @@ impl Things {
         match report {
             Report::Everything => {
                 *self = Self::default();
-                *changed = Changed::Everything;
+                *changed = Changed::everything();
             }
             Report::Position(_) | Report::Stale => {}
             Report::Container(container) => {
@@ -106,23 +115,56 @@ impl Things {
                 changed.add(id);
                 self.containers.remove(&id);
             }
+            other => {
+                changed.resources = true;
+                self.apply_resource(other);
+            }
+        }
+    }
+
+    fn apply_resource(&mut self, report: Report) {
+        match report {
             Report::Image(image) => drop(self.images.insert(image.id, Arc::new(image))),
             Report::ImageGone(id) => drop(self.images.remove(&id)),
             Report::Volume(volume) => drop(self.volumes.insert(volume.name.clone(), Arc::new(volume))),
             Report::VolumeGone(name) => drop(self.volumes.remove(&name)),
             Report::Network(network) => drop(self.networks.insert(network.id, Arc::new(network))),
             Report::NetworkGone(id) => drop(self.networks.remove(&id)),
+            Report::Everything | Report::Position(_) | Report::Stale => {}
+            Report::Container(_) | Report::ContainerGone(_) => {}
         }
     }
 }
 
+impl Default for Containers {
+    fn default() -> Self {
+        Self::These(Vec::new())
+    }
+}
+
 impl Changed {
+    /// Whatever there is may be another.
+    pub const fn everything() -> Self {
+        Self { containers: Containers::Any, resources: true }
+    }
+
     fn add(&mut self, container: ObjectId) {
-        match self {
-            Self::Everything => {}
-            Self::Containers(containers) => containers.push(container),
+        match &mut self.containers {
+            Containers::Any => {}
+            Containers::These(containers) => containers.push(container),
         }
     }
+}
+
+/// The value of a label.
+pub fn label_of<'a>(labels: &'a [(String, String)], key: &str) -> Option<&'a str> {
+    labels.iter().find(|(found, _)| found == key).map(|(_, value)| value.as_str())
+}
+
+/// Whether this label is among them: `key`, or `key=value`.
+pub fn has_label(labels: &[(String, String)], wanted: &str) -> bool {
+    let (key, value) = wanted.split_once('=').map_or((wanted, None), |(key, value)| (key, Some(value)));
+    label_of(labels, key).is_some_and(|found| value.is_none_or(|value| value == found))
 }
 
 impl Heard {

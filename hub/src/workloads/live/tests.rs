@@ -230,6 +230,27 @@ async fn who_looks_at_an_environment_or_at_all_containers_is_told_of_them_and_no
 }
 
 #[tokio::test]
+async fn who_looks_at_images_volumes_and_networks_is_told_of_them_and_nobody_else() {
+    let world = World::start().await;
+    let mut all = world.watching(json!({ "watch": ["resources"] })).await;
+    let mut elsewhere = world.watching(json!({ "watch": ["environments", "containers"] })).await;
+    for channel in [&mut all, &mut elsewhere] {
+        channel.until("reset").await;
+    }
+    let network = json!([{ "Id": "ee".repeat(32), "Name": "back", "Driver": "bridge", "Scope": "local" }]);
+    world.engine.answers("GET /networks", StatusCode::OK, network);
+    world.engine.tell_of("network", "create", &"ee".repeat(32));
+    assert_eq!(all.until("resources").await["environment_id"], json!(world.environment));
+    world.post(News::Environment(world.environment));
+    loop {
+        match elsewhere.kind().await.as_str() {
+            "environment" => break,
+            kind => assert_ne!(kind, "resources"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_turns_to_another_environment_asks_again() {
     let world = World::start().await;
     let mut channel = world.watching(json!({ "watch": ["environments"] })).await;

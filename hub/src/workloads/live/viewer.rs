@@ -57,6 +57,8 @@ enum Topic {
     Environments,
     /// The containers of all environments.
     Containers,
+    /// The images, volumes and networks of all environments.
+    Resources,
 }
 
 /// What the browser is told.
@@ -67,6 +69,7 @@ enum Told<'a> {
     Agent { agent_id: String, environment_id: EnvironmentId },
     Container { environment_id: EnvironmentId, container_id: &'a str },
     Containers { environment_id: EnvironmentId },
+    Resources { environment_id: EnvironmentId },
     Reset,
     Ping,
 }
@@ -252,6 +255,9 @@ impl Wish {
                 inside(environment).then_some(Told::Container { environment_id: *environment, container_id: container })
             }
             News::Containers(id) => inside(id).then_some(Told::Containers { environment_id: *id }),
+            News::Resources(id) => {
+                self.watch.contains(&Topic::Resources).then_some(Told::Resources { environment_id: *id })
+            }
         }
     }
 }
