@@ -4,6 +4,7 @@ import { createRouter, createWebHistory, type RouteLocationNormalized, type Rout
 
 import type { Live } from '@/api/live'
 import { loadMe, loadSetup } from '@/features/identity/composables/session'
+import { KINDS } from '@/features/workloads/resources/kinds'
 
 declare module 'vue-router' {
   interface RouteMeta {
@@ -29,6 +30,7 @@ const routes: RouteRecordRaw[] = [
   // Workloads
   { path: '/containers', name: 'containers', component: () => import('@/features/workloads/pages/ContainersPage.vue'), meta: { title: 'containers.heading' } },
   { path: '/environments/:id/containers/:container', name: 'container', component: () => import('@/features/workloads/pages/ContainerPage.vue'), props: true, meta: { title: 'container.title' } },
+  ...KINDS.map((kind) => ({ path: `/${kind}`, name: kind, component: () => import('@/features/workloads/resources/ResourcesPage.vue'), props: { kind }, meta: { title: `resources.${kind}.heading` } })),
   { path: '/logs', name: 'logs', component: () => import('@/features/workloads/logs/pages/LogsPage.vue'), meta: { title: 'logs.title' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },

@@ -6,7 +6,7 @@ export type LiveState = 'connecting' | 'live' | 'paused'
 
 /** What the hub says changed. */
 export interface LiveEvent {
-  kind: 'environment' | 'container' | 'containers' | 'agent' | 'reset'
+  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'reset'
   id: number
   environment_id?: string
   container_id?: string

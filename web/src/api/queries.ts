@@ -12,6 +12,7 @@ export const keys = {
   containers: (environment: string) => ['containers', environment] as const,
   containerDetails: (environment: string, container: string) => ['container-details', environment, container] as const,
   allContainers: ['all-containers'] as const,
+  resources: ['resources'] as const,
   agents: ['agents'] as const,
   enrollmentTokens: ['enrollment-tokens'] as const,
   sessions: ['sessions'] as const,

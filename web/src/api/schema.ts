@@ -528,6 +528,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the images of all environments, also those of hosts that are away. */
+        get: operations["list_images"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -559,6 +576,23 @@ export interface paths {
          *     gets a new one.
          */
         post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/networks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the networks of all environments, also those of hosts that are away. */
+        get: operations["list_networks"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -789,6 +823,23 @@ export interface paths {
         put?: never;
         /** Replaces a user's password and ends their sessions. */
         post: operations["reset_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/volumes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the volumes of all environments, also those of hosts that are away. */
+        get: operations["list_volumes"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1305,6 +1356,28 @@ export interface components {
             /** @description What it was done to. */
             target_id?: string | null;
         };
+        /** @description An image. */
+        Image: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Where it came from, such as `nginx@sha256:…`. */
+            digests: string[];
+            /** @description Its id. */
+            id: string;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description What it takes on the disk, shared layers included, in bytes.
+             */
+            size: number;
+            /**
+             * @description What it is called, such as `nginx:1.29`; an image without a name is
+             *     what a newer one left over.
+             */
+            tags: string[];
+        };
         /** @description All that an engine tells of a container. */
         Inspection: {
             /** @description What Docker's API answers to `GET /containers/{id}/json`. */
@@ -1585,6 +1658,64 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Image: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description Where it came from, such as `nginx@sha256:…`. */
+                digests: string[];
+                /** @description Its id. */
+                id: string;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * Format: int64
+                 * @description What it takes on the disk, shared layers included, in bytes.
+                 */
+                size: number;
+                /**
+                 * @description What it is called, such as `nginx:1.29`; an image without a name is
+                 *     what a newer one left over.
+                 */
+                tags: string[];
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Network: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description `bridge`, `overlay` and so on. */
+                driver: string;
+                /** @description Its id. */
+                id: string;
+                /** @description Whether nothing outside can be reached from it. */
+                internal: boolean;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /** @description Its name. */
+                name: string;
+                /** @description `local` or `swarm`. */
+                scope: string;
+                /** @description Its address ranges, such as `172.18.0.0/16`. */
+                subnets: string[];
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_Session: {
             /** @description The items of this page. */
             items: {
@@ -1666,6 +1797,28 @@ export interface components {
              */
             total: number;
         };
+        /** @description A page of a list and the length of the whole list. */
+        List_Volume: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description What keeps it, such as `local`. */
+                driver: string;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /** @description Its name. */
+                name: string;
+                /** @description Where it is on the host. */
+                path: string;
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
         /** @description Who the caller is. */
         MeResponse: {
             /** @description By what they were recognised. */
@@ -1704,6 +1857,26 @@ export interface components {
             target: string;
             /** @description Whether the container may write there. */
             writable: boolean;
+        };
+        /** @description A network. */
+        Network: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description `bridge`, `overlay` and so on. */
+            driver: string;
+            /** @description Its id. */
+            id: string;
+            /** @description Whether nothing outside can be reached from it. */
+            internal: boolean;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Its name. */
+            name: string;
+            /** @description `local` or `swarm`. */
+            scope: string;
+            /** @description Its address ranges, such as `172.18.0.0/16`. */
+            subnets: string[];
         };
         /** @description A token to be made. */
         NewEnrollmentToken: {
@@ -1969,6 +2142,33 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
+        /** @description A volume. */
+        Volume: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What keeps it, such as `local`. */
+            driver: string;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Its name. */
+            name: string;
+            /** @description Where it is on the host. */
+            path: string;
+        };
+        /** @description Where something is, and since when it is not known any more. */
+        Whereabouts: {
+            as_of?: components["schemas"]["Timestamp"] | null;
+            /** @description How many containers use it, those that do not run included. */
+            containers: number;
+            /**
+             * Format: uuid
+             * @description The environment it is in.
+             */
+            environment_id: string;
+            /** @description What that is called. */
+            environment_name: string;
+        };
         /**
          * @description Why a terminal ended.
          * @enum {string}
@@ -3504,6 +3704,41 @@ export interface operations {
             };
         };
     };
+    list_images: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of images */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Image"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -3552,6 +3787,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_networks: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of networks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Network"];
+                };
             };
         };
     };
@@ -4020,6 +4290,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_volumes: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of volumes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Volume"];
+                };
             };
         };
     };

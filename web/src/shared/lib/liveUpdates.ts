@@ -83,6 +83,8 @@ function touchedBy(change: LiveEvent): QueryKey[] {
       return environment === undefined ? [] : [keys.containers(environment), keys.allContainers, ...own]
     case 'environment':
       return [keys.environments, keys.agents, keys.allContainers, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
+    case 'resources':
+      return [keys.resources]
     case 'agent':
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
     default:
