@@ -75,7 +75,7 @@ e2e: ## Only the scenarios on real engines; NAME=part of a name narrows them dow
 	$(CARGO) test --locked --workspace --test scenarios --test installer -- $(NAME)
 
 screenshots: ## Take the documents' pictures of the console anew, on the walk through it
-	$(MAKE) e2e NAME=walks::console
+	$(MAKE) e2e NAME=acceptance::console
 	cd web && npm run --silent screenshots
 
 bench: build ## Measure speed and size beside the direct socket; PART=engine|transport|agents|distance|rival|console

@@ -5,7 +5,7 @@ import { defineConfig } from '@playwright/test'
 import { folder, url } from './e2e/surroundings'
 
 // One walk through the console: each file goes on where the one before ended,
-// against the hub that `tests/tests/scenarios/walks/console.rs` started.
+// against the hub that `tests/tests/scenarios/acceptance/console.rs` started.
 export default defineConfig({
   testDir: 'e2e',
   outputDir: join(folder, 'results'),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "all of it is tests, also what a test calls")]
 
 mod scenarios {
+    mod acceptance;
     mod bad_input;
     mod docker_cli;
     mod enrollment;
@@ -9,7 +10,6 @@ mod scenarios {
     mod harness;
     mod proxies;
     mod two_hosts;
-    mod walks;
     mod workloads;
     mod worlds;
 
