@@ -1,6 +1,6 @@
 //! `make bench`: what the tunnel and the hub cost, side by side in one run.
 //! `cargo bench -p windflow-tests -- PART` measures one part of it: `engine`,
-//! `transport`, `agents`, `distance` or `rival`.
+//! `live`, `transport`, `agents`, `distance` or `rival`.
 //!
 //! Nothing here passes or fails by time: the table has what was measured
 //! beside what is required, for people to read. Figures are to be compared
@@ -12,6 +12,7 @@ mod tunnel {
     pub mod engine;
     pub mod hub_here;
     pub mod lane;
+    pub mod live;
     pub mod meter;
     pub mod peer;
     pub mod rival;
@@ -25,7 +26,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tunnel::meter::{WORKERS, block_on};
 use tunnel::transport::{bulk, small, stalled};
-use tunnel::{agents, distance, engine, peer, rival, table, transport};
+use tunnel::{agents, distance, engine, live, peer, rival, table, transport};
 
 /// As in the hub.
 #[global_allocator]
@@ -55,8 +56,9 @@ fn main() {
 /// Measures the named parts, or all.
 fn measure(wanted: &[&str]) {
     table::print_head();
-    let parts: [(&str, fn()); 5] = [
+    let parts: [(&str, fn()); 6] = [
         ("engine", engine::measure),
+        ("live", live::measure),
         ("transport", transport::measure),
         ("agents", agents::measure),
         ("distance", || block_on(WORKERS, distance::measure())),

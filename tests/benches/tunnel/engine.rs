@@ -88,4 +88,4 @@ fn docker(engine: &TestEngine, arguments: &[&str]) -> String {
 }
 
 /// The image of every container here.
-const IMAGE: &str = BUSYBOX;
+pub const IMAGE: &str = BUSYBOX;

@@ -19,7 +19,7 @@ use windflow_tests::product::Hub;
 pub enum Target {
     /// The engine's own socket.
     Direct(PathBuf),
-    /// The hub's gateway.
+    /// The hub, below a path of its own.
     Through { address: SocketAddr, prefix: String, token: String },
 }
 
@@ -38,8 +38,12 @@ impl Target {
 
     /// The hub's gateway to this environment.
     pub fn through(hub: &Hub, environment_id: &str) -> Self {
-        let prefix = format!("/api/v1/environments/{environment_id}/engine");
-        Self::Through { address: hub.address(), prefix, token: hub.api_token().to_owned() }
+        Self::routes(hub, &format!("/api/v1/environments/{environment_id}/engine"))
+    }
+
+    /// The hub's routes below this path.
+    pub fn routes(hub: &Hub, prefix: &str) -> Self {
+        Self::Through { address: hub.address(), prefix: prefix.to_owned(), token: hub.api_token().to_owned() }
     }
 
     /// Connects.
