@@ -20,7 +20,6 @@ pub mod fleet;
 pub mod http;
 pub mod identity;
 pub mod lifecycle;
-pub mod openapi;
 pub mod ops;
 pub mod router;
 pub mod server;

@@ -1,5 +1,7 @@
 //! Every route of the hub, on one page.
 
+mod openapi;
+
 use std::sync::{Arc, OnceLock};
 
 use axum::Router;
@@ -12,11 +14,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
 
+use self::openapi::ApiDocument;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::fleet;
 use crate::http::{Authenticate, JSON_BODY_MAX, RouteRecord, Routes, frame};
-use crate::openapi::{self, ApiDocument};
 use crate::{identity, ops, workloads};
 
 /// The router that serves all doors of the hub.

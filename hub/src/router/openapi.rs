@@ -56,7 +56,7 @@ impl Authenticate for Unasked {
 #[cfg(test)]
 mod tests {
     /// The document that the console is built from.
-    const COMMITTED: &str = include_str!("../../web/openapi.json");
+    const COMMITTED: &str = include_str!("../../../web/openapi.json");
 
     #[test]
     fn the_committed_document_is_that_of_the_handlers() {
