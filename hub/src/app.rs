@@ -17,7 +17,9 @@ use crate::fleet::attached::Attached;
 use crate::fleet::installer::Installer;
 use crate::fleet::{self, Fleet};
 use crate::identity::Identity;
+use crate::identity::audit::CutOff;
 use crate::identity::users::passwords::HashCost;
+use crate::jobs::{Jobs, Limits};
 use crate::lifecycle::Lifecycle;
 use crate::ops::backup::{Backups, Places};
 use crate::ops::console::Files;
@@ -53,6 +55,8 @@ pub struct App {
     pub sessions: Registry,
     /// The engines behind the sessions.
     pub engines: Engines,
+    /// What takes long.
+    pub jobs: Jobs,
     /// What the engines have.
     pub inventories: Inventories,
     /// The agents of the engines that the hub reaches by itself.
@@ -161,6 +165,11 @@ impl App {
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
         let engines = Engines::new(sessions.clone());
+        let jobs = Jobs::new(db.clone(), clock.clone(), sessions.feed().clone(), lifecycle.clone(), Limits::default());
+        // A hub starts on a full disk: what is cut off is ended later then.
+        if let Err(error) = jobs.end_cut_off(&CutOff).await {
+            tracing::error!(%error, "the jobs of the hub before this one could not be ended");
+        }
         let live = Live::new(sessions.feed().clone());
         Ok(Arc::new(Self {
             db,
@@ -171,6 +180,7 @@ impl App {
             fleet,
             sessions,
             engines,
+            jobs,
             inventories: Inventories::default(),
             attached,
             installer,

@@ -9,6 +9,7 @@ use crate::app::AppState;
 use crate::clock::ClockGuard;
 use crate::db::DbError;
 use crate::db::guard::{Change, Guard};
+use crate::identity::audit::CutOff;
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
@@ -91,6 +92,8 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         }
         report(app.identity.delete_expired().await);
         report(app.fleet.delete_expired().await);
+        report(app.jobs.end_cut_off(&CutOff).await);
+        report(app.jobs.delete_expired().await);
     }
 }
 
@@ -157,9 +160,11 @@ async fn watch_clock(app: AppState, lifecycle: Lifecycle) {
     }
 }
 
-/// Ends the sessions once the hub is asked to finish.
+/// Ends the sessions once the hub is asked to finish, after the jobs that need
+/// them.
 async fn drain(app: AppState, lifecycle: Lifecycle) {
     lifecycle.soft.cancelled().await;
+    app.jobs.ended().await;
     app.fleet.sessions().drain().await;
 }
 

@@ -7,6 +7,8 @@ mod calls;
 mod connector;
 mod engines;
 pub mod gateway;
+mod lines;
 mod refusal;
 
 pub use engines::{EngineError, Engines};
+pub use lines::JsonLines;

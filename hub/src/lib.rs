@@ -3,8 +3,8 @@
 //!
 //! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
 //! are what everything stands on; [`http`] has the ground rules of every route;
-//! [`tunnel`] holds the sessions and [`docker`] the engines behind them; the
-//! features are [`identity`], [`fleet`], [`workloads`] and [`ops`]. [`router`] lists every route,
+//! [`tunnel`] holds the sessions and [`docker`] the engines behind them, [`jobs`]
+//! does what takes long; the features are [`identity`], [`fleet`], [`workloads`] and [`ops`]. [`router`] lists every route,
 //! [`background`] every job, and [`app`] what they share. [`server`] opens the
 //! doors and [`lifecycle`] closes them.
 
@@ -19,6 +19,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 pub mod identity;
+pub mod jobs;
 pub mod lifecycle;
 pub mod ops;
 pub mod router;

@@ -1,6 +1,8 @@
-//! The hub itself: how it does, what it counts, and the console it serves.
+//! The hub itself: how it does, what it counts, what takes long, and the console
+//! it serves.
 
 pub mod backup;
 pub mod console;
 pub mod health;
+pub mod jobs;
 pub mod metrics;

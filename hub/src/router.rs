@@ -62,6 +62,7 @@ fn collect(authenticate: Arc<dyn Authenticate>, document: &Arc<OnceLock<Bytes>>)
     let routes = ops::health::routes(routes);
     let routes = ops::backup::routes(routes);
     let routes = ops::metrics::routes(routes);
+    let routes = ops::jobs::routes(routes);
     let routes = openapi::routes(routes, document.clone());
 
     // Whatever no other route takes.

@@ -2,6 +2,7 @@
 //! somebody looks on.
 
 pub mod containers;
+pub mod images;
 pub mod inventory;
 pub mod live;
 pub mod logs;
@@ -15,6 +16,7 @@ use crate::http::Routes;
 /// Adds the routes of this domain.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
+    let routes = images::routes(routes);
     let routes = live::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);

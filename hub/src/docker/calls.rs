@@ -17,6 +17,7 @@ use serde_json::Value;
 use windflow_protocol::transport::Priority;
 
 use super::engines::{EngineError, Engines, classify, stuck};
+use super::lines::JsonLines;
 use crate::tunnel::Session;
 
 /// Largest JSON answer that is read whole, in bytes: the list of some ten
@@ -86,6 +87,18 @@ impl Engines {
             Ok(serde_json::from_slice(&body).unwrap_or_default())
         };
         tokio::time::timeout(deadline, posting).await.unwrap_or(Err(EngineError::Slow))
+    }
+
+    /// Posts nothing to `target` on the engine, and gives what it answers line
+    /// by line, for as long as it works.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn post_and_follow(&self, session: &Session, target: &str) -> Result<JsonLines, EngineError> {
+        let request = Request::post(target).header(header::HOST, "docker").body(Body::empty());
+        let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+        let answer = self.send(session, Priority::Normal, request).await?;
+        if answer.status().is_success() { Ok(JsonLines::new(answer)) } else { Err(refusal(answer).await) }
     }
 
     /// Posts `body` to `target` on the engine, which goes on with bytes both

@@ -1,6 +1,8 @@
 //! Who did what to what, written in the transaction that does it: what is not
 //! recorded has not happened.
 
+mod witness;
+
 use std::net::IpAddr;
 
 use axum::extract::State;
@@ -11,6 +13,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::{AgentId, EnvironmentId};
 
+pub use self::witness::CutOff;
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
@@ -135,6 +138,12 @@ actions! {
     ContainerReveal => "container.reveal",
     /// A terminal was opened in a container; its end tells how long it was.
     TerminalOpen => "terminal.open",
+    /// Someone told a job to end.
+    JobCancel => "job.cancel",
+    /// A job was ended since the hub that ran it was gone.
+    JobCutOff => "job.cut_off",
+    /// An image was pulled.
+    ImagePull => "image.pull",
     /// Someone made a backup of the hub: all that it knows and every key.
     HubBackup => "hub.backup",
     /// The hub was restored from a backup.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use uuid::Uuid;
 use windflow_protocol::ids::{AgentId, EnvironmentId};
 
 /// Changes kept at once.
@@ -29,6 +30,13 @@ pub enum News {
     Containers(EnvironmentId),
     /// The images, volumes or networks of an environment are not as they were.
     Resources(EnvironmentId),
+    /// A job has come further, or is there.
+    Job {
+        /// The job.
+        job: Uuid,
+        /// The environment it works on.
+        environment: Option<EnvironmentId>,
+    },
 }
 
 /// The changes after a number are no longer all there.

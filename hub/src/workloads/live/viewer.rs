@@ -59,6 +59,8 @@ enum Topic {
     Containers,
     /// The images, volumes and networks of all environments.
     Resources,
+    /// All jobs.
+    Jobs,
 }
 
 /// What the browser is told.
@@ -70,6 +72,7 @@ enum Told<'a> {
     Container { environment_id: EnvironmentId, container_id: &'a str },
     Containers { environment_id: EnvironmentId },
     Resources { environment_id: EnvironmentId },
+    Job { job_id: Uuid, environment_id: Option<EnvironmentId> },
     Reset,
     Ping,
 }
@@ -257,6 +260,10 @@ impl Wish {
             News::Containers(id) => inside(id).then_some(Told::Containers { environment_id: *id }),
             News::Resources(id) => {
                 self.watch.contains(&Topic::Resources).then_some(Told::Resources { environment_id: *id })
+            }
+            News::Job { job, environment } => {
+                let wanted = self.watch.contains(&Topic::Jobs);
+                wanted.then_some(Told::Job { job_id: *job, environment_id: *environment })
             }
         }
     }

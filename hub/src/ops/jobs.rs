@@ -1,0 +1,109 @@
+//! What takes long, for those who look at it: the routes of jobs.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa_axum::routes;
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
+
+use crate::app::AppState;
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
+use crate::identity::audit::{Action, Actor, Entry};
+use crate::jobs::{Excerpt, Job, JobFilter, JobId};
+
+/// Adds the routes of this module.
+pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    routes
+        .add(Access::SignedIn, routes!(list_jobs))
+        .add(Access::SignedIn, routes!(get_job))
+        .add(Access::SignedIn, routes!(list_job_lines))
+        .add(Access::SignedIn, routes!(get_job_output))
+        .add(Access::Administrator, routes!(cancel_job))
+}
+
+/// From where to read.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct From {
+    /// The number of the first line to read; the first is 0.
+    #[serde(default)]
+    #[param(value_type = Option<u64>)]
+    from: u64,
+}
+
+/// Lists the jobs of the last 30 days, the newest first.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Page, JobFilter), responses(
+    (status = 200, description = "One page of jobs", body = List<Job>),
+))]
+async fn list_jobs(
+    State(app): State<AppState>,
+    Listing { page, filter }: Listing<JobFilter>,
+) -> ApiResult<Json<List<Job>>> {
+    Ok(Json(app.jobs.list(&filter, page).await?))
+}
+
+/// Tells how one job does. `/api/v1/live` tells when to look again.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "The job", body = Job),
+    (status = 404, description = "There is no such job"),
+))]
+async fn get_job(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Job>> {
+    Ok(Json(found(&app, JobId(id)).await?))
+}
+
+/// Reads what a job said from a line on, also while it runs.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/lines", tag = "jobs", params(("id" = Uuid, Path), From), responses(
+    (status = 200, description = "The lines that are kept of it", body = Excerpt),
+    (status = 404, description = "There is no such job"),
+))]
+async fn list_job_lines(
+    State(app): State<AppState>,
+    Path(id): Path<Uuid>,
+    Query(From { from }): Query<From>,
+) -> ApiResult<Json<Excerpt>> {
+    Ok(Json(lines(&app, JobId(id), from).await?))
+}
+
+/// Gives all that is kept of what a job said, as text.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/output", tag = "jobs", params(("id" = Uuid, Path)), responses(
+    (status = 200, description = "Its last lines", body = String, content_type = "text/plain"),
+    (status = 404, description = "There is no such job"),
+))]
+async fn get_job_output(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Response> {
+    let text = lines(&app, JobId(id), 0).await?.text();
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}
+
+/// Tells a job to end. It undoes what it has to and is `cancelled` then.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = Uuid, Path)), responses(
+    (status = 202, description = "It is told to end"),
+    (status = 404, description = "There is no such job"),
+    (status = 409, description = "It is over"),
+))]
+async fn cancel_job(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
+    let job = found(&app, JobId(id)).await?;
+    let over = || ApiError::conflict("job_over", "The job is over: there is nothing to cancel.");
+    if job.state.is_over() {
+        return Err(over());
+    }
+    let entry = Entry::new(&Actor::from(&caller), Action::JobCancel, &job.id.to_string());
+    let entry = entry.fact("kind", job.kind.into()).fact("subject", job.subject.into());
+    let entry = match job.environment_id {
+        Some(environment) => entry.environment(EnvironmentId(environment)),
+        None => entry,
+    };
+    app.fleet.note(entry).await?;
+    if app.jobs.cancel(job.id) { Ok(StatusCode::ACCEPTED) } else { Err(over()) }
+}
+
+async fn found(app: &AppState, id: JobId) -> ApiResult<Job> {
+    app.jobs.find(id).await?.ok_or_else(|| ApiError::not_found("job"))
+}
+
+async fn lines(app: &AppState, id: JobId, from: u64) -> ApiResult<Excerpt> {
+    app.jobs.output(id, from).await?.ok_or_else(|| ApiError::not_found("job"))
+}
