@@ -89,6 +89,23 @@ impl Engines {
         tokio::time::timeout(deadline, posting).await.unwrap_or(Err(EngineError::Slow))
     }
 
+    /// Deletes what stands at `target` on the engine.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn delete(&self, session: &Session, target: &str, deadline: Duration) -> Result<(), EngineError> {
+        let deleting = async {
+            let request = Request::delete(target).header(header::HOST, "docker").body(Body::empty());
+            let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+            let answer = self.send(session, Priority::Normal, request).await?;
+            if !answer.status().is_success() {
+                return Err(refusal(answer).await);
+            }
+            collect(answer, ANSWER_MAX).await.map(drop)
+        };
+        tokio::time::timeout(deadline, deleting).await.unwrap_or(Err(EngineError::Slow))
+    }
+
     /// Posts nothing to `target` on the engine, and gives what it answers line
     /// by line, for as long as it works.
     ///

@@ -138,6 +138,12 @@ actions! {
     ContainerReveal => "container.reveal",
     /// A terminal was opened in a container; its end tells how long it was.
     TerminalOpen => "terminal.open",
+    /// A container was made an image.
+    ContainerCommit => "container.commit",
+    /// A container's files were given to someone.
+    ContainerExport => "container.export",
+    /// What nothing used on an engine was removed.
+    EnvironmentPrune => "environment.prune",
     /// Someone told a job to end.
     JobCancel => "job.cancel",
     /// A job was ended since the hub that ran it was gone.

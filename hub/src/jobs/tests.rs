@@ -197,11 +197,13 @@ async fn a_job_that_is_cancelled_undoes_what_it_must_and_is_cancelled_then() {
     let test = TestDb::sqlite().await;
     let world = World::on(test.db.clone(), QUICK);
     let work = |job: JobHandle| async move {
+        job.step("pull");
         let told = job.unless_told_to_end(std::future::pending::<()>()).await;
         job.output("undone");
         told.map(|()| Value::Null)
     };
     let job = world.jobs.start(new(NEVER), work).await.unwrap();
+    world.until(job.id, |job| job.progress.step.is_some()).await;
     assert!(world.jobs.cancel(job.id));
     let ended = world.ended(job.id).await;
     assert_eq!((ended.state, ended.failure), (JobState::Cancelled, None));

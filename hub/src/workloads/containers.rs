@@ -1,5 +1,6 @@
 //! Containers: what an engine has, and what is done with them.
 
+mod capture;
 mod change;
 mod details;
 mod masking;

@@ -1,5 +1,7 @@
-//! Images: pulled from a registry, as a job.
+//! Images: pulled from a registry, and cleaned up together with all else that
+//! nothing uses.
 
+mod prune;
 mod pull;
 mod reference;
 mod routes;

@@ -15,7 +15,7 @@ use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes
+    super::capture::routes(routes)
         .add(Access::SignedIn, routes!(list_containers))
         .add(Access::SignedIn, routes!(list_all_containers))
         .add(Access::SignedIn, routes!(inspect_container))

@@ -31,6 +31,11 @@ impl ImageReference {
         &self.repository
     }
 
+    /// Whether it names an image by what is in it.
+    pub fn has_digest(&self) -> bool {
+        self.digest.is_some()
+    }
+
     /// What the engine takes as a tag: the digest, where one is said.
     pub fn version(&self) -> &str {
         self.digest.as_deref().or(self.tag.as_deref()).unwrap_or(LATEST)
@@ -91,9 +96,12 @@ fn is_repository(text: &str) -> bool {
 fn is_registry_name(text: &str) -> bool {
     let (host, port) = text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
     let is_host = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    let ends_in_words = |host: &str| {
+        host.starts_with(|c: char| c.is_ascii_alphanumeric()) && host.ends_with(|c: char| c.is_ascii_alphanumeric())
+    };
     let is_address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
     let is_address = is_address.is_some_and(|host| host.parse::<std::net::Ipv6Addr>().is_ok());
-    let host_is_good = is_address || !host.is_empty() && host.chars().all(is_host);
+    let host_is_good = is_address || ends_in_words(host) && host.chars().all(is_host);
     host_is_good && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
