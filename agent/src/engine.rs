@@ -2,8 +2,8 @@
 //! and how it is doing. Everything that talks to the engine connects here.
 
 mod address;
-mod census;
 mod connect;
+mod events;
 mod inquiry;
 mod inventory;
 mod probe;
@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
+use windflow_protocol::message::control::EngineStatus;
 
 pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
 pub use connect::EngineStream;
+pub use events::{Events, Missed};
 pub use inventory::{Inventory, Told};
 
 /// An engine must accept a connection, TLS included, within this.
@@ -37,9 +38,7 @@ pub struct Engine {
     status: watch::Sender<EngineStatus>,
     /// A connection was refused: worth a look before the next regular probe.
     suspected: Notify,
-    counts: watch::Sender<Option<ContainerCounts>>,
-    /// Somebody began to follow the counts.
-    counting: Notify,
+    events: Events,
     inventory: Inventory,
 }
 
@@ -47,8 +46,8 @@ impl Engine {
     /// The engine at `address`, not asked yet.
     pub fn new(address: EngineAddress) -> Self {
         let status = watch::Sender::new(EngineStatus::Unknown);
-        let (suspected, counting) = (Notify::new(), Notify::new());
-        Self { address, status, suspected, counts: watch::Sender::new(None), counting, inventory: Inventory::new() }
+        let (suspected, events, inventory) = (Notify::new(), Events::new(), Inventory::new());
+        Self { address, status, suspected, events, inventory }
     }
 
     /// Connects within [`CONNECT_DEADLINE`].
@@ -74,12 +73,9 @@ impl Engine {
         self.status.subscribe()
     }
 
-    /// Follows how many containers the engine has; none while that is not
-    /// known. It is counted only while somebody follows.
-    pub fn counts(&self) -> watch::Receiver<Option<ContainerCounts>> {
-        let counts = self.counts.subscribe();
-        self.counting.notify_one();
-        counts
+    /// What happens on the engine.
+    pub const fn events(&self) -> &Events {
+        &self.events
     }
 
     /// What the engine has.
@@ -92,8 +88,9 @@ impl Engine {
     /// task the status stays unknown.
     pub async fn watch(&self, stop: CancellationToken) {
         // The loops have no end of their own.
-        let inventory = self.inventory.keep(&self.address, self.subscribe());
-        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), self.count_forever(), inventory) }).await;
+        let events = self.events.keep(&self.address, self.subscribe());
+        let inventory = self.inventory.keep(&self.address, self.subscribe(), &self.events);
+        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), events, inventory) }).await;
     }
 
     /// Asks the engine now.
@@ -111,19 +108,6 @@ impl Engine {
                 () = tokio::time::sleep(wait) => {}
                 () = self.suspected.notified() => tokio::time::sleep(PROBE_AGAIN.min(wait) / 4).await,
             }
-        }
-    }
-
-    async fn count_forever(&self) {
-        loop {
-            while self.counts.receiver_count() == 0 {
-                self.counting.notified().await;
-            }
-            tokio::select! {
-                () = self.counts.closed() => {}
-                () = census::keep(&self.address, self.subscribe(), &self.counts) => {}
-            }
-            self.counts.send_replace(None);
         }
     }
 

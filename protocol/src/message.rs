@@ -7,6 +7,7 @@
 
 pub mod control;
 pub mod enroll;
+pub mod events;
 #[cfg(test)]
 mod golden;
 pub mod hello;

@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use windflow_protocol::message::control::EngineStatus;
+use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 use windflow_protocol::message::report::{Position, Report};
 
 use self::changes::{Changes, Suspects};
 use self::collect::Collector;
 use self::known::Known;
 use super::EngineAddress;
+use super::events::Events;
 
 /// Changes come in bursts; a burst is waited for this long.
 const BURST: Duration = Duration::from_millis(200);
@@ -85,26 +86,31 @@ impl Inventory {
         self.known().after(after)
     }
 
+    /// How many containers the engine has; none while that is not known.
+    pub fn counts(&self) -> Option<ContainerCounts> {
+        let told = *self.told.borrow();
+        (told.number > 0 && !told.is_stale).then(|| self.known().counts())
+    }
+
     /// Keeps it true for as long as it is polled.
-    pub(super) async fn keep(&self, address: &EngineAddress, status: watch::Receiver<EngineStatus>) {
+    pub(super) async fn keep(&self, address: &EngineAddress, status: watch::Receiver<EngineStatus>, events: &Events) {
         loop {
             while self.told.receiver_count() == 0 {
                 self.wanted.notified().await;
             }
             tokio::select! {
                 () = self.told.closed() => {}
-                () = self.keep_followed(address, status.clone()) => return,
+                () = self.keep_followed(address, status.clone(), events) => return,
             }
         }
     }
 
-    async fn keep_followed(&self, address: &EngineAddress, mut status: watch::Receiver<EngineStatus>) {
+    async fn keep_followed(&self, address: &EngineAddress, mut status: watch::Receiver<EngineStatus>, events: &Events) {
         let mut again = AGAIN.0;
         while status.wait_for(|status| matches!(status, EngineStatus::Running(_))).await.is_ok() {
             let begun = Instant::now();
-            if let Err(error) = self.keep_running(address).await {
-                tracing::debug!(engine.address = %address, %error, "the engine does not tell what it has");
-            }
+            let Err(error) = self.keep_running(address, events).await;
+            tracing::debug!(engine.address = %address, %error, "the engine does not tell what it has");
             self.told.send_if_modified(|told| !std::mem::replace(&mut told.is_stale, true));
             again = if begun.elapsed() > AGAIN.1 * 2 { AGAIN.0 } else { again };
             sleep(again).await;
@@ -114,35 +120,28 @@ impl Inventory {
 
     /// Looks, and looks again after each change, until the engine stops
     /// telling.
-    async fn keep_running(&self, address: &EngineAddress) -> anyhow::Result<()> {
-        let (mut changes, carrier) = Changes::begin(address).await?;
-        let keeping = async {
-            // Asked to tell before it is looked at; what it does in between is seen
-            // a little later.
+    async fn keep_running(&self, address: &EngineAddress, events: &Events) -> anyhow::Result<std::convert::Infallible> {
+        // Listened to before it is looked at; what it does in between is seen a
+        // little later.
+        let mut changes = Changes::begin(events).await?;
+        let (mut collector, mut cause) = (Collector::default(), Cause::Told);
+        loop {
+            let (begun, suspects) = (Instant::now(), changes.take());
+            self.take(collector.look(address, &suspects).await?);
+            let rested = Instant::now() + begun.elapsed() * REST;
+            let wait = match cause {
+                _ if collector.has_rest() => Duration::ZERO,
+                Cause::Told | Cause::Rest => AFTERMATH,
+                Cause::Aftermath | Cause::Routine => RECONCILE,
+            };
+            cause = match timeout(wait, changes.wait()).await {
+                Ok(told) => told.map(|()| Cause::Told)?,
+                Err(_) if collector.has_rest() => changes.suspect(Suspects::containers(), Cause::Rest),
+                Err(_) if cause == Cause::Told => changes.suspect(suspects, Cause::Aftermath),
+                Err(_) => changes.suspect(Suspects::everything(), Cause::Routine),
+            };
+            sleep_until(rested.max(Instant::now() + BURST)).await;
             changes.gather()?;
-            let (mut collector, mut cause) = (Collector::default(), Cause::Told);
-            loop {
-                let (begun, suspects) = (Instant::now(), changes.take());
-                self.take(collector.look(address, &suspects).await?);
-                let rested = Instant::now() + begun.elapsed() * REST;
-                let wait = match cause {
-                    _ if collector.has_rest() => Duration::ZERO,
-                    Cause::Told | Cause::Rest => AFTERMATH,
-                    Cause::Aftermath | Cause::Routine => RECONCILE,
-                };
-                cause = match timeout(wait, changes.wait()).await {
-                    Ok(told) => told.map(|()| Cause::Told)?,
-                    Err(_) if collector.has_rest() => changes.suspect(Suspects::containers(), Cause::Rest),
-                    Err(_) if cause == Cause::Told => changes.suspect(suspects, Cause::Aftermath),
-                    Err(_) => changes.suspect(Suspects::everything(), Cause::Routine),
-                };
-                sleep_until(rested.max(Instant::now() + BURST)).await;
-                changes.gather()?;
-            }
-        };
-        tokio::select! {
-            ended = keeping => ended,
-            ended = carrier => Err(anyhow::anyhow!("The connection ended: {ended:?}")),
         }
     }
 

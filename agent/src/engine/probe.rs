@@ -1,10 +1,9 @@
 //! Asks an engine how it is, as any Docker client would: `GET /_ping` each time,
-//! and `GET /version` where what answers is not known yet; and how many
-//! containers it has.
+//! and `GET /version` where what answers is not known yet.
 //!
 //! Docker answers all of these at once. Podman runs other programs for its
 //! `/version` and its `/info`, which takes seconds, and on a busy host half a
-//! minute; its list of containers is there at once.
+//! minute.
 
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use http_body_util::Empty;
 use hyper::Request;
 use serde::Deserialize;
 use tokio::time::timeout;
-use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus};
+use windflow_protocol::message::control::{EngineFacts, EngineStatus};
 use windflow_protocol::text::sanitize;
 
 use super::connect::{self, EngineStream};
@@ -24,8 +23,6 @@ use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE};
 /// Largest answer of an engine to a probe, in bytes. `/info` of a busy engine
 /// takes a few kilobytes.
 const ANSWER_MAX: usize = 1024 * 1024;
-/// Largest list of containers that is counted, in bytes: some ten thousand.
-const LIST_MAX: usize = 16 * 1024 * 1024;
 /// An engine that answered a ping must say what it is within this.
 const FACTS_DEADLINE: Duration = Duration::from_secs(30);
 /// Only Podman sends it.
@@ -52,26 +49,6 @@ pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> Eng
             EngineStatus::Unresponsive
         }
     }
-}
-
-/// How many containers the engine has now.
-pub(super) async fn count(address: &EngineAddress) -> anyhow::Result<ContainerCounts> {
-    let stream = timeout(CONNECT_DEADLINE, connect::connect(address)).await??;
-    let (mut sender, connection) = inquiry::begin(stream).await?;
-    carried_by(connection, async {
-        if ping(&mut sender).await?.is_podman() {
-            let listed: Vec<Listed> = get(&mut sender, "/containers/json?all=1", LIST_MAX).await?;
-            let running = listed.iter().filter(|container| container.state == "running").count();
-            return Ok(ContainerCounts { running: number(running), total: number(listed.len()) });
-        }
-        let census: Census = get(&mut sender, "/info", ANSWER_MAX).await?;
-        Ok(ContainerCounts { running: census.running, total: census.total })
-    })
-    .await
-}
-
-fn number(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<EngineFacts> {
@@ -163,18 +140,4 @@ impl Version {
 struct Info {
     #[serde(default, rename = "ID")]
     id: String,
-}
-
-#[derive(Deserialize)]
-struct Census {
-    #[serde(rename = "ContainersRunning")]
-    running: u32,
-    #[serde(rename = "Containers")]
-    total: u32,
-}
-
-#[derive(Deserialize)]
-struct Listed {
-    #[serde(default, rename = "State")]
-    state: String,
 }

@@ -15,7 +15,7 @@ use windflow_protocol::message::control::{ContainerCounts, EngineStatus, ToAgent
 use windflow_protocol::transport::{CloseReason, Connection, Stream};
 
 use super::{CLOSE_GRACE, Credentials, Greeted, ServeOptions, SessionEnd};
-use crate::engine::Engine;
+use crate::engine::{Inventory, Told};
 
 /// A planned departure waits this long for the hub to hear of it.
 const LEAVE_DEADLINE: Duration = Duration::from_secs(1);
@@ -86,7 +86,7 @@ async fn report<C: Credentials>(
     leave: &CancellationToken,
 ) -> SessionEnd {
     let mut engine = session.options.engine.subscribe();
-    let mut census = Census { agreed: session.agreed.subscribe(), counts: None, told: None };
+    let mut census = Census { agreed: session.agreed.subscribe(), inventory: None, told: None };
     loop {
         let found = engine.borrow_and_update().clone();
         let message = if found != told {
@@ -97,7 +97,7 @@ async fn report<C: Credentials>(
                 () = leave.cancelled() => return say_goodbye(&mut writer, session.connection).await,
                 _ = engine.changed() => continue,
                 csr = session.credentials.renewal_due() => ToHub::Renew { csr },
-                counts = census.news(&session.options.engine) => ToHub::Containers(counts),
+                counts = census.news(session.options.engine.inventory()) => ToHub::Containers(counts),
             }
         };
         match timeout(WRITE_DEADLINE, write_message(&mut writer, &message)).await {
@@ -108,38 +108,45 @@ async fn report<C: Credentials>(
     }
 }
 
-/// What the hub knows of how many containers the engine has.
+/// What the hub knows of how many containers the engine has, where it does not
+/// count them by itself: one that follows the reports does.
 struct Census {
     agreed: watch::Receiver<Capabilities>,
-    /// Followed once the session may carry it, and not before: counting costs
+    /// Followed once the session may carry it, and not before: looking costs
     /// the engine something.
-    counts: Option<watch::Receiver<Option<ContainerCounts>>>,
+    inventory: Option<watch::Receiver<Told>>,
     told: Option<ContainerCounts>,
 }
 
 impl Census {
     /// Waits for numbers that the hub does not know yet. Cancel safe.
-    async fn news(&mut self, engine: &Engine) -> ContainerCounts {
+    async fn news(&mut self, inventory: &Inventory) -> ContainerCounts {
         loop {
-            let Some(counts) = &mut self.counts else {
+            let Some(changes) = &mut self.inventory else {
                 self.may_count().await;
-                self.counts = Some(engine.counts());
+                self.inventory = Some(inventory.follow());
                 continue;
             };
-            let found = *counts.borrow_and_update();
+            changes.borrow_and_update();
+            let found = inventory.counts();
             if found != self.told {
                 self.told = found;
                 if let Some(found) = found {
                     return found;
                 }
-            } else if counts.changed().await.is_err() {
+            } else if changes.changed().await.is_err() {
                 return std::future::pending().await;
             }
         }
     }
 
     async fn may_count(&mut self) {
-        if self.agreed.wait_for(|agreed| agreed.contains(Capabilities::COUNTS)).await.is_err() {
+        let counts = |agreed: &Capabilities| agreed.contains(Capabilities::COUNTS);
+        let is_told = match self.agreed.wait_for(counts).await {
+            Ok(agreed) => agreed.contains(Capabilities::REPORT),
+            Err(_) => true,
+        };
+        if is_told {
             std::future::pending().await
         }
     }

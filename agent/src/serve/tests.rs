@@ -195,12 +195,14 @@ async fn a_pending_agent_serves_docker_only_once_it_is_approved() {
     assert_eq!(agreed.read_u8().await.unwrap(), b'H');
 }
 
-/// An engine whose numbers grow each time they are asked for, and which tells
-/// of a change whenever it is told to.
+/// An event in one piece of an answer.
+const CHANGE: &[u8] = b"34\r\n{\"Type\":\"container\",\"Action\":\"start\",\"Actor\":{}}\n\r\n";
+
+/// An engine whose containers grow in number each time they are asked for, and
+/// which tells of a change whenever it is told to.
 struct CountedEngine {
     engine: FakeEngine,
     changes: broadcast::Sender<()>,
-    counts: Arc<AtomicU32>,
     followers: Arc<AtomicU32>,
 }
 
@@ -208,31 +210,38 @@ impl CountedEngine {
     fn start() -> Self {
         let changes = broadcast::Sender::new(8);
         let (counts, followers) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let (told, counted, followed) = (changes.clone(), Arc::clone(&counts), Arc::clone(&followers));
+        let (told, counted, followed) = (changes.clone(), counts, Arc::clone(&followers));
         let engine = FakeEngine::new(move |mut stream| {
             let (mut told, counted, followed) = (told.subscribe(), Arc::clone(&counted), Arc::clone(&followed));
             async move {
                 let mut request = [0; 4096];
                 while let Some(read) = stream.read(&mut request).await.ok().filter(|read| *read > 0) {
                     let asked = String::from_utf8_lossy(&request[..read]).into_owned();
-                    if asked.starts_with("GET /events") {
+                    let is_past = asked.contains("until=");
+                    if asked.starts_with("GET /events") && !is_past {
                         followed.fetch_add(1, Ordering::SeqCst);
                         let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
                         stream.write_all(head).await.unwrap();
-                        while told.recv().await.is_ok() && stream.write_all(b"1\r\nx\r\n").await.is_ok() {}
+                        while told.recv().await.is_ok() && stream.write_all(CHANGE).await.is_ok() {}
                         return;
                     }
-                    let asks_for_numbers = asked.starts_with("GET /info");
-                    let total = if asks_for_numbers { counted.fetch_add(1, Ordering::SeqCst) } else { 0 };
-                    let body = format!(
-                        r#"{{"Version":"1","ApiVersion":"1.45","ID":"one","Containers":{total},"ContainersRunning":0}}"#
-                    );
+                    let body = if asked.starts_with("GET /containers/json") {
+                        let listed = |number| format!(r#"{{"Id":"{number:064x}","State":"running"}}"#);
+                        let all: Vec<String> = (0..=counted.fetch_add(1, Ordering::SeqCst)).map(listed).collect();
+                        format!("[{}]", all.join(","))
+                    } else if asked.starts_with("GET /images") || asked.starts_with("GET /networks") {
+                        "[]".to_owned()
+                    } else if is_past {
+                        String::new()
+                    } else {
+                        r#"{"Version":"1","ApiVersion":"1.45","ID":"one"}"#.to_owned()
+                    };
                     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                     stream.write_all(answer.as_bytes()).await.unwrap();
                 }
             }
         });
-        Self { engine, changes, counts, followers }
+        Self { engine, changes, followers }
     }
 }
 
@@ -244,17 +253,40 @@ async fn next_count(hub: &mut Hub) -> u32 {
     }
 }
 
+/// A hub that does not follow reports welcomes its agent.
+async fn welcomed_by_an_older_hub(hub: &mut Hub, standing: Standing) {
+    let capabilities = Capabilities::DOCKER.union(Capabilities::COUNTS);
+    hub.reply(&HelloReply::Welcome(Welcome { standing, capabilities, ..welcome() })).await;
+    let _: Ack = read_message(&mut hub.control).await.unwrap();
+}
+
 #[tokio::test]
-async fn containers_are_counted_when_they_change_and_not_while_they_rest() {
+async fn f45_a_hub_that_does_not_follow_reports_is_told_how_many_containers_there_are() {
+    let counted = CountedEngine::start();
+    let mut hub = Hub::greeted(counted.engine.engine(), InProcess).await;
+    welcomed_by_an_older_hub(&mut hub, Standing::Active).await;
+    let (watching, stop) = (Arc::clone(&hub.engine), CancellationToken::new());
+    let told = async {
+        let first = next_count(&mut hub).await;
+        counted.changes.send(()).unwrap();
+        assert!(next_count(&mut hub).await > first);
+        assert_eq!(counted.followers.load(Ordering::SeqCst), 1, "one follower for everything");
+        stop.cancel();
+    };
+    tokio::join!(told, watching.watch(stop.clone()));
+}
+
+#[tokio::test]
+async fn a_hub_that_follows_reports_counts_by_itself() {
     let counted = CountedEngine::start();
     let mut hub = Hub::welcome(counted.engine.engine()).await;
     let (watching, stop) = (Arc::clone(&hub.engine), CancellationToken::new());
     let told = async {
-        let first = next_count(&mut hub).await;
-        let before = counted.counts.load(Ordering::SeqCst);
-        counted.changes.send(()).unwrap();
-        assert!(next_count(&mut hub).await > first);
-        assert_eq!(counted.counts.load(Ordering::SeqCst), before + 1, "one count for one change");
+        while !matches!(read_message(&mut hub.control).await.unwrap(), ToHub::Engine(EngineStatus::Running(_))) {}
+        let mut inventory = hub.engine.inventory().follow();
+        inventory.wait_for(|told| told.number > 0).await.unwrap();
+        hub.leave.cancel();
+        assert!(matches!(read_message(&mut hub.control).await.unwrap(), ToHub::Leaving { .. }));
         stop.cancel();
     };
     tokio::join!(told, watching.watch(stop.clone()));
@@ -264,8 +296,7 @@ async fn containers_are_counted_when_they_change_and_not_while_they_rest() {
 async fn an_agent_that_waits_for_approval_counts_nothing_until_it_has_it() {
     let counted = CountedEngine::start();
     let mut hub = Hub::greeted(counted.engine.engine(), InProcess).await;
-    hub.reply(&HelloReply::Welcome(Welcome { standing: Standing::PendingApproval, ..welcome() })).await;
-    let _: Ack = read_message(&mut hub.control).await.unwrap();
+    welcomed_by_an_older_hub(&mut hub, Standing::PendingApproval).await;
     let (watching, stop) = (Arc::clone(&hub.engine), CancellationToken::new());
     let told = async {
         while !matches!(read_message(&mut hub.control).await.unwrap(), ToHub::Engine(EngineStatus::Running(_))) {}

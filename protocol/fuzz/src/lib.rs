@@ -8,6 +8,7 @@ use windflow_protocol::codec::{Message, decode, encode};
 use windflow_protocol::frame::{Decoder, Frame, FrameError};
 use windflow_protocol::message::control::{ToAgent, ToHub};
 use windflow_protocol::message::enroll::{EnrollReply, EnrollRequest, RenewReply, RenewRequest};
+use windflow_protocol::message::events::{EventsMessage, EventsRequest};
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply};
 use windflow_protocol::message::logs::{LogsEvent, LogsRequest};
 use windflow_protocol::message::preamble::{StreamKind, read_preamble};
@@ -54,6 +55,8 @@ pub fn hello(bytes: &[u8]) {
     stable::<RenewReply>(bytes);
     stable::<LogsRequest>(bytes);
     stable::<LogsEvent>(bytes);
+    stable::<EventsRequest>(bytes);
+    stable::<EventsMessage>(bytes);
 }
 
 /// A text that is taken for a token is that token's text.

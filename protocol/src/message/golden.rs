@@ -10,6 +10,7 @@ use crate::codec::{CodecError, Message, Tail, decode, encode};
 use crate::ids::{AgentId, EnvironmentId, HubId, SessionId};
 use crate::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent, ToHub};
 use crate::message::enroll::{Certificate, EnrollReply, EnrollRequest, Enrolled, RenewReply, RenewRequest};
+use crate::message::events::{Event, EventGap, EventMark, EventsMessage, EventsRequest};
 use crate::message::hello::{Ack, Hello, HelloReply, HostFacts, RejectReason, Rejected, Standing, Ticket, Welcome};
 use crate::message::logs::{
     LogBatch, LogFilter, LogLine, LogPace, LogPart, LogStream, LogsEnd, LogsEvent, LogsRequest,
@@ -61,7 +62,7 @@ impl<M: Message> Golden for M {
 
 fn goldens() -> Vec<Box<dyn Golden>> {
     let of_session = [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent()];
-    { of_session }.into_iter().chain([reports(), logs_requests(), logs_events()]).flatten().collect()
+    { of_session }.into_iter().chain([reports(), logs_requests(), logs_events(), events()]).flatten().collect()
 }
 
 fn preamble() -> Vec<Box<dyn Golden>> {
@@ -304,6 +305,24 @@ fn logs_events() -> Vec<Box<dyn Golden>> {
     ];
     goldens.extend(ends.map(|end| Box::new(LogsEvent::Ended(end)) as Box<dyn Golden>));
     goldens
+}
+
+fn events() -> Vec<Box<dyn Golden>> {
+    let event = Event {
+        time: 1_750_000_000_000_000_000,
+        kind: "container".to_owned(),
+        action: "die".to_owned(),
+        id: "4c01".to_owned(),
+        name: "web".to_owned(),
+        facts: vec![("exit_code".to_owned(), "137".to_owned())],
+    };
+    let mark: EventMark = event.mark();
+    vec![
+        Box::new(EventsRequest { after: None }),
+        Box::new(EventsRequest { after: Some(mark) }),
+        Box::new(EventsMessage::Event(event)),
+        Box::new(EventsMessage::Gap(EventGap { from: -1, until: 300 })),
+    ]
 }
 
 fn host() -> HostFacts {

@@ -29,6 +29,13 @@ pub const LOG_LINE_MAX: usize = 16 * 1024;
 pub const LOG_BATCH_TEXT_MAX: usize = 32 * 1024;
 /// Most lines in one batch.
 pub const LOG_BATCH_LINES_MAX: usize = 1000;
+/// Largest request for events, in bytes.
+pub const EVENTS_REQUEST_MAX: usize = 1024;
+/// Largest event, in bytes: [`EVENT_FACTS_MAX`] facts of [`FACT_TEXT_MAX`] each
+/// and what it is about.
+pub const EVENT_MAX: usize = 4 * 1024;
+/// Most facts that an event carries.
+pub const EVENT_FACTS_MAX: usize = 8;
 /// Longest text in a hello or an enrollment (host name, version), in bytes.
 pub const FACT_TEXT_MAX: usize = 256;
 /// Most labels an agent may claim when it enrolls.

@@ -71,6 +71,8 @@ struct Request {
     /// Without the API version and the query.
     path: String,
     length: u64,
+    /// Whether it asks for a time that ends.
+    is_past: bool,
 }
 
 impl SimulatedEngine {
@@ -199,7 +201,8 @@ async fn read_head(stream: &mut BufStream<UnixStream>) -> io::Result<Option<Requ
     }
     let mut words = line.split_whitespace();
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut request = Request { method: method.to_owned(), path: bare_path(target).to_owned(), length: 0 };
+    let is_past = target.contains("until=");
+    let mut request = Request { method: method.to_owned(), path: bare_path(target).to_owned(), length: 0, is_past };
     loop {
         line.clear();
         stream.read_line(&mut line).await?;
@@ -231,6 +234,7 @@ async fn answer(stream: &mut BufStream<UnixStream>, request: &Request, shared: &
         (_, "/images/json" | "/networks") => json!([]),
         (_, "/volumes") => json!({ "Volumes": [] }),
         (_, path) if path.starts_with("/containers/") && path.ends_with("/json") => json!({ "State": {} }),
+        (_, "/events") if request.is_past => return text(stream, "200 OK", "").await,
         (_, "/events") => return follow(stream, shared).await,
         (_, "/slow") => {
             shared.until_released().await;

@@ -2,41 +2,23 @@
 //! to look at again.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
+use std::time::Duration;
 
 use anyhow::Context;
-use bytes::{Buf, BytesMut};
-use http::header;
-use http_body_util::{BodyExt, Empty};
-use hyper::Request;
-use hyper::body::Incoming;
-use serde::Deserialize;
+use tokio::sync::watch;
 use tokio::time::timeout;
+use windflow_protocol::message::events::{Event, EventsMessage};
 use windflow_protocol::message::report::ObjectId;
 
-use super::super::inquiry::{self, Carrier};
-use super::super::{CONNECT_DEADLINE, EngineAddress, connect};
+use super::super::events::{Events, Missed, Told};
 use super::Cause;
 use super::known::Kind;
 
-/// Longest event, in bytes: it carries all labels of what it is about.
-const EVENT_MAX: usize = 256 * 1024;
 /// Containers of one burst that are looked at for their own sake; after more,
 /// each is.
 const CONTAINERS_MAX: usize = 1024;
-/// Pieces of one burst that are taken in at once.
-const PIECES_MAX: usize = 1024;
-/// Podman begins its answer with the first event, so the answer is not waited
-/// for.
-type Answer = std::pin::Pin<Box<dyn Future<Output = hyper::Result<http::Response<Incoming>>> + Send>>;
-
-/// The events after which something looks different: what runs inside a
-/// container, health checks for one, is none. Podman has other words for some.
-const TOLD: &str = concat!(
-    r#"{"type":["container","image","volume","network"],"event":["create","start","restart","stop","die","died","#,
-    r#""kill","oom","pause","unpause","rename","update","destroy","remove","rm","health_status","pull","push","tag","#,
-    r#""untag","delete","import","load","loadFromArchive","prune","connect","disconnect"]}"#
-);
+/// An engine that runs must be listened to within this.
+const HEARD_DEADLINE: Duration = Duration::from_secs(15);
 
 /// What to look at again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,36 +30,12 @@ pub struct Suspects {
     pub all: bool,
 }
 
-/// The events of an engine.
-pub struct Changes {
-    answering: Option<Answer>,
-    body: Option<Incoming>,
-    buffer: BytesMut,
+/// The events of an engine, and how far they were looked at.
+pub struct Changes<'a> {
+    events: &'a Events,
+    told: watch::Receiver<Told>,
+    number: u64,
     suspects: Suspects,
-}
-
-/// An event, as far as it matters.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Event {
-    #[serde(rename = "Type")]
-    kind: String,
-    actor: Actor,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Actor {
-    #[serde(rename = "ID")]
-    id: String,
-    #[serde(default)]
-    attributes: Attributes,
-}
-
-#[derive(Default, Deserialize)]
-struct Attributes {
-    /// The container that a network is about.
-    container: Option<String>,
 }
 
 impl Suspects {
@@ -105,11 +63,11 @@ impl Suspects {
         };
         self.kinds.insert(kind);
         let container = match kind {
-            Kind::Containers => Some(&event.actor.id),
-            Kind::Networks => event.actor.attributes.container.as_ref(),
+            Kind::Containers => Some(event.id.as_str()),
+            Kind::Networks => event.fact("container"),
             Kind::Images | Kind::Volumes => None,
         };
-        if let Some(id) = container.and_then(|id| ObjectId::parse(id)) {
+        if let Some(id) = container.and_then(ObjectId::parse) {
             self.kinds.insert(Kind::Containers);
             self.containers.insert(id);
             self.all |= self.containers.len() > CONTAINERS_MAX;
@@ -120,21 +78,13 @@ impl Suspects {
     }
 }
 
-impl Changes {
-    /// Asks the engine to tell, and suspects everything at first. The carrier
-    /// has to be polled.
-    pub async fn begin(address: &EngineAddress) -> anyhow::Result<(Self, Carrier)> {
-        static PATH: LazyLock<String> = LazyLock::new(|| {
-            let filters: String = url::form_urlencoded::byte_serialize(TOLD.as_bytes()).collect();
-            format!("/events?filters={filters}")
-        });
-        let connecting = timeout(CONNECT_DEADLINE, connect::connect(address));
-        let stream = connecting.await.context("The engine takes no connection")??;
-        let (mut sender, carrier) = inquiry::begin(stream).await?;
-        let request = Request::get(PATH.as_str()).header(header::HOST, "docker").body(Empty::new())?;
-        let answering: Answer = Box::pin(async move { sender.send_request(request).await });
-        let suspects = Suspects::everything();
-        Ok((Self { answering: Some(answering), body: None, buffer: BytesMut::new(), suspects }, carrier))
+impl<'a> Changes<'a> {
+    /// Waits until the engine is listened to, and suspects everything at first.
+    pub async fn begin(events: &'a Events) -> anyhow::Result<Self> {
+        let mut told = events.follow();
+        let heard = timeout(HEARD_DEADLINE, told.wait_for(|told| told.is_heard));
+        let number = heard.await.context("The engine does not tell what changes")??.number;
+        Ok(Self { events, told, number, suspects: Suspects::everything() })
     }
 
     /// What to look at now; nothing is suspected any more.
@@ -150,44 +100,31 @@ impl Changes {
 
     /// Waits until the engine has told of something. Cancel safe.
     pub async fn wait(&mut self) -> anyhow::Result<()> {
+        self.gather()?;
         while self.suspects.is_empty() {
-            self.read().await?;
+            self.told.changed().await?;
+            self.gather()?;
         }
         Ok(())
     }
 
     /// Takes in what has been told already.
     pub fn gather(&mut self) -> anyhow::Result<()> {
-        use futures_util::FutureExt;
-        for _ in 0..PIECES_MAX {
-            match self.read().now_or_never() {
-                Some(read) => read?,
-                None => break,
+        let told = *self.told.borrow_and_update();
+        anyhow::ensure!(told.is_heard, "The events ended");
+        match self.events.after(self.number) {
+            Ok((events, number)) => {
+                self.number = number;
+                for told in &events {
+                    match &**told {
+                        EventsMessage::Event(event) => self.suspects.add(event),
+                        EventsMessage::Gap(_) => self.suspects.kinds.extend(Kind::ALL),
+                    }
+                }
             }
-        }
-        Ok(())
-    }
-
-    /// Takes in what the engine says next. Cancel safe.
-    async fn read(&mut self) -> anyhow::Result<()> {
-        if let Some(answering) = &mut self.answering {
-            let answer = answering.await?;
-            self.answering = None;
-            anyhow::ensure!(answer.status().is_success(), "The engine answered {}", answer.status());
-            self.body = Some(answer.into_body());
-        }
-        let body = self.body.as_mut().context("The engine has not answered")?;
-        let frame = body.frame().await.context("The events ended")??;
-        if let Ok(data) = frame.into_data() {
-            anyhow::ensure!(self.buffer.len() + data.len() <= EVENT_MAX, "An event is too long");
-            self.buffer.extend_from_slice(&data);
-        }
-        while let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
-            let line = self.buffer.split_to(end);
-            self.buffer.advance(1);
-            match serde_json::from_slice::<Event>(&line) {
-                Ok(event) => self.suspects.add(&event),
-                Err(error) => tracing::debug!(%error, "an event makes no sense"),
+            Err(Missed) => {
+                self.number = told.number;
+                self.suspects = Suspects { all: true, ..Suspects::everything() };
             }
         }
         Ok(())
@@ -198,30 +135,24 @@ impl Changes {
 mod tests {
     use super::*;
 
-    fn suspects(event: &str) -> Suspects {
+    fn suspects(kind: &str, id: &str, container: Option<&str>) -> Suspects {
+        let facts = container.map(|id| ("container".to_owned(), id.to_owned())).into_iter().collect();
         let mut suspects = Suspects::default();
-        suspects.add(&serde_json::from_str(event).unwrap());
+        suspects.add(&Event { kind: kind.to_owned(), id: id.to_owned(), facts, ..Event::default() });
         suspects
     }
 
     #[test]
     fn an_event_says_what_to_look_at_again() {
         let id = "ab".repeat(32);
-        let container = suspects(&format!(r#"{{"Type":"container","Action":"start","Actor":{{"ID":"{id}"}}}}"#));
+        let container = suspects("container", &id, None);
         assert_eq!(container.kinds, [Kind::Containers].into());
         assert_eq!(container.containers.len(), 1);
 
-        let joined = format!(r#"{{"Type":"network","Actor":{{"ID":"n","Attributes":{{"container":"{id}"}}}}}}"#);
-        assert_eq!(suspects(&joined).kinds, [Kind::Containers, Kind::Networks].into());
+        assert_eq!(suspects("network", "n", Some(&id)).kinds, [Kind::Containers, Kind::Networks].into());
 
-        let image = suspects(r#"{"Type":"image","Actor":{"ID":"nginx:1","Attributes":{"name":"nginx"}}}"#);
+        let image = suspects("image", "nginx:1", None);
         assert_eq!((image.kinds.len(), image.containers.len()), (1, 0));
-        assert!(suspects(r#"{"Type":"plugin","Actor":{"ID":"x"}}"#).is_empty());
-    }
-
-    #[test]
-    fn what_is_asked_for_is_json() {
-        let told: serde_json::Value = serde_json::from_str(TOLD).unwrap();
-        assert_eq!(told["type"].as_array().unwrap().len(), Kind::ALL.len());
+        assert!(suspects("daemon", "x", None).is_empty());
     }
 }

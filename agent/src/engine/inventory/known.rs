@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::report::{ObjectId, Position, Report};
 
 /// Changes that are kept for those who come back: their keys only.
@@ -79,6 +80,18 @@ impl Known {
                 self.note(key);
             }
         }
+    }
+
+    /// How many containers there are.
+    pub fn counts(&self) -> ContainerCounts {
+        let containers = self.things.values().filter_map(|thing| match thing {
+            Report::Container(container) => Some(container),
+            _ => None,
+        });
+        containers.fold(ContainerCounts::default(), |counts, container| ContainerCounts {
+            running: counts.running + u32::from(container.state == "running"),
+            total: counts.total + 1,
+        })
     }
 
     /// The number of the last change. An engine that has been looked at has
