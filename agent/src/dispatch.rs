@@ -1,6 +1,7 @@
 //! Answers the streams that the hub opens: reads what each is for, checks it
 //! against what was agreed, and hands it to its service.
 
+mod events;
 pub mod logs;
 mod pipe;
 mod report;
@@ -21,7 +22,7 @@ use crate::engine::Engine;
 /// What every stream of one session may use.
 #[derive(Clone, Debug)]
 pub struct Services {
-    /// The engine behind streams of kind Docker and Logs.
+    /// The engine behind all streams.
     pub engine: Arc<Engine>,
     /// What both ends agreed on, and the hub's trust allows; it grows when a
     /// pending agent is approved.
@@ -71,6 +72,7 @@ async fn serve_stream(mut stream: Stream, services: &Services, buffers: &pipe::B
         StreamKind::Docker => serve_docker(stream, &services.engine, buffers).await,
         StreamKind::Report => report::serve(stream, services.engine.inventory()).await,
         StreamKind::Logs => logs::serve(stream, &services.engine).await,
+        StreamKind::Events => events::serve(stream, services.engine.events()).await,
     }
 }
 

@@ -5,6 +5,8 @@
 mod kept;
 mod parse;
 mod telling;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;

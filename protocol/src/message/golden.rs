@@ -71,6 +71,7 @@ fn preamble() -> Vec<Box<dyn Golden>> {
         Box::new(Preamble { kind: StreamKind::Docker.number() }),
         Box::new(Preamble { kind: StreamKind::Report.number() }),
         Box::new(Preamble { kind: StreamKind::Logs.number() }),
+        Box::new(Preamble { kind: StreamKind::Events.number() }),
         Box::new(Preamble { kind: 999 }),
     ]
 }

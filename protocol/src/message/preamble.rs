@@ -19,11 +19,13 @@ pub enum StreamKind {
     Report,
     /// What a container said and says, line by line.
     Logs,
+    /// What happens on the engine; the hub opens one a session.
+    Events,
 }
 
 impl StreamKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 4] = [Self::Control, Self::Docker, Self::Report, Self::Logs];
+    pub const ALL: [Self; 5] = [Self::Control, Self::Docker, Self::Report, Self::Logs, Self::Events];
 
     /// The number on the wire. Numbers are never reused.
     pub const fn number(self) -> u16 {
@@ -32,6 +34,7 @@ impl StreamKind {
             Self::Docker => 2,
             Self::Report => 3,
             Self::Logs => 4,
+            Self::Events => 6,
         }
     }
 
@@ -48,6 +51,7 @@ impl StreamKind {
             Self::Docker => Capabilities::DOCKER,
             Self::Report => Capabilities::REPORT,
             Self::Logs => Capabilities::LOGS,
+            Self::Events => Capabilities::EVENTS,
         }
     }
 }
