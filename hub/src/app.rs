@@ -8,7 +8,7 @@ use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
-use crate::config::{DataDir, ServeOptions, StorageOptions};
+use crate::config::{DataDir, EventsOptions, ServeOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
@@ -28,6 +28,7 @@ use crate::ops::metrics::Metrics;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
+use crate::workloads::events::Events;
 use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
 use crate::workloads::logs::Logs;
@@ -59,6 +60,8 @@ pub struct App {
     pub jobs: Jobs,
     /// What the engines have.
     pub inventories: Inventories,
+    /// What happened on the engines.
+    pub events: Arc<Events>,
     /// The agents of the engines that the hub reaches by itself.
     pub attached: Attached,
     /// Hands out what a new host needs.
@@ -98,6 +101,8 @@ pub struct Foundations {
     pub cost: HashCost,
     /// The socket of the local engine, if the hub manages one.
     pub local_engine: Option<PathBuf>,
+    /// How much of what happens on the engines is kept.
+    pub events: EventsOptions,
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -117,9 +122,10 @@ impl App {
         let master = master_key(&db, &master_key_file, &options.storage, &Random::default()).await?;
         let backups = Backups::new(master_key_file, KeyCost::Production);
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
-        let (cost, local_engine) = (HashCost::Production, options.engine.socket());
+        let (cost, local_engine, events) = (HashCost::Production, options.engine.socket(), options.events);
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        Self::assemble(Foundations { db, vault, backups, clock, cost, local_engine, installer, lifecycle }).await
+        Self::assemble(Foundations { db, vault, backups, clock, cost, local_engine, events, installer, lifecycle })
+            .await
     }
 
     /// The live session of an environment.
@@ -141,7 +147,7 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, backups, clock, cost, local_engine, installer, lifecycle } = base;
+        let Foundations { db, vault, backups, clock, cost, local_engine, events, installer, lifecycle } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -182,6 +188,7 @@ impl App {
             engines,
             jobs,
             inventories: Inventories::default(),
+            events: Events::new(events),
             attached,
             installer,
             listener,

@@ -13,7 +13,7 @@ use crate::identity::audit::CutOff;
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
-use crate::workloads::inventory;
+use crate::workloads::{events, inventory};
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -33,6 +33,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(watch_clock(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(inventory::keep(app.clone()));
+    lifecycle.tasks.spawn(events::keep(app.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }
@@ -94,6 +95,7 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         report(app.fleet.delete_expired().await);
         report(app.jobs.end_cut_off(&CutOff).await);
         report(app.jobs.delete_expired().await);
+        report(app.delete_old_events().await);
     }
 }
 

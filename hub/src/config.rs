@@ -3,6 +3,7 @@
 
 mod agents;
 mod engine;
+mod events;
 mod listen;
 mod logging;
 mod proxies;
@@ -13,6 +14,7 @@ use clap::Args;
 
 pub use self::agents::AgentsOptions;
 pub use self::engine::{EngineAddress, EngineOptions};
+pub use self::events::EventsOptions;
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
@@ -34,6 +36,9 @@ pub struct ServeOptions {
     /// The Docker engine of this machine.
     #[command(flatten)]
     pub engine: EngineOptions,
+    /// How much of what happens on the engines is kept.
+    #[command(flatten)]
+    pub events: EventsOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

@@ -17,6 +17,7 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::{Clock, ManualClock, Random};
+use crate::config::EventsOptions;
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
@@ -25,7 +26,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
 use crate::router;
 use crate::vault::{KeyCost, MasterKey, Vault};
-use crate::workloads::inventory;
+use crate::workloads::{events, inventory};
 
 pub mod engine;
 
@@ -139,6 +140,7 @@ impl TestHub {
         let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned())).await;
         hub.add_users().await;
         hub.app.lifecycle.tasks.spawn(inventory::keep(hub.app.clone()));
+        hub.app.lifecycle.tasks.spawn(events::keep(hub.app.clone()));
         hub.app.attached.start_all().await.unwrap();
         let environment = hub.app.fleet.ensure_local().await.unwrap();
         let mut newest = hub.app.fleet.sessions().feed().newest();
@@ -176,6 +178,7 @@ impl TestHub {
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,
+            events: EventsOptions::default(),
             installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })

@@ -3,6 +3,8 @@
 
 pub mod containers;
 pub mod images;
+pub mod events;
+mod followers;
 pub mod inventory;
 pub mod live;
 pub mod logs;
@@ -17,6 +19,7 @@ use crate::http::Routes;
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
     let routes = images::routes(routes);
+    let routes = events::routes(routes);
     let routes = live::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);

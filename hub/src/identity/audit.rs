@@ -413,6 +413,53 @@ async fn list(tx: &mut Tx, query: &AuditQuery, limit: i64) -> Result<Vec<AuditRe
     Ok(records)
 }
 
+/// Which records are wanted of those that say how something ended.
+#[derive(Clone, Debug, Default)]
+pub struct WantedRecords {
+    /// Only in this environment.
+    pub environment: Option<Uuid>,
+    /// Only what was done to this kind of thing.
+    pub kind: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only what was done to this.
+    pub target: Option<String>,
+    /// Only where the target, who acted or the action is like this, in SQL's
+    /// terms, with `!` before what stands for itself.
+    pub pattern: Option<String>,
+    /// Not before this moment.
+    pub from: Option<Timestamp>,
+    /// Before this moment.
+    pub to: Option<Timestamp>,
+    /// Before the record of this moment and id.
+    pub before: Option<(Timestamp, Uuid)>,
+}
+
+/// The newest records that are wanted, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_wanted(tx: &mut Tx, wanted: &WantedRecords, limit: i64) -> Result<Vec<AuditRecord>, DbError> {
+    let sql = "SELECT id, at, actor_kind, actor_id, actor_name, credential, action, outcome,
+                      target_kind, target_id, environment_id, address, request_id, details
+               FROM audit
+               WHERE outcome <> 'begun'
+                 AND ($1 IS NULL OR environment_id = $1) AND ($2 IS NULL OR target_kind = $2)
+                 AND ($3 IS NULL OR action = $3) AND ($4 IS NULL OR target_id = $4)
+                 AND ($5 IS NULL OR LOWER(COALESCE(target_id, '') || ' ' || actor_name || ' ' || action)
+                                    LIKE LOWER($5) ESCAPE '!')
+                 AND ($6 IS NULL OR at >= $6) AND ($7 IS NULL OR at < $7)
+                 AND ($8 IS NULL OR at < $8 OR (at = $8 AND id < $9))
+               ORDER BY at DESC, id DESC LIMIT $10";
+    let records = on_tx!(tx, |c| {
+        let query = sqlx::query_as(sql).bind(wanted.environment).bind(&wanted.kind).bind(&wanted.action);
+        let query = query.bind(&wanted.target).bind(&wanted.pattern).bind(wanted.from).bind(wanted.to);
+        let query = query.bind(wanted.before.map(|(at, _)| at)).bind(wanted.before.map(|(_, id)| id));
+        query.bind(limit).fetch_all(c).await
+    })?;
+    Ok(records)
+}
+
 /// What was done of these actions after `moment`, oldest first.
 ///
 /// # Errors

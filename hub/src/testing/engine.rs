@@ -32,6 +32,8 @@ struct State {
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     says: Mutex<HashMap<String, Vec<u8>>>,
     events: broadcast::Sender<String>,
+    /// What it tells of what happened before.
+    past: Mutex<Vec<String>>,
     /// Each repeats what is typed.
     terminals: Mutex<JoinSet<()>>,
 }
@@ -46,6 +48,7 @@ impl SimulatedEngine {
             answers: Mutex::default(),
             says: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
+            past: Mutex::default(),
             terminals: Mutex::default(),
         });
         let mut accepting = JoinSet::new();
@@ -103,6 +106,15 @@ impl SimulatedEngine {
         self.answers("GET /containers/json", StatusCode::OK, containers.iter().map(Listed::json).collect());
     }
 
+    /// Something happened to a container, told to those who follow and to those
+    /// who ask later.
+    pub fn remembers(&self, second: i64, action: &str, container: &str) {
+        let actor = json!({ "ID": container, "Attributes": { "name": "web", "image": "nginx", "exitCode": "3" } });
+        let event = json!({ "Type": "container", "Action": action, "Actor": actor, "time": second });
+        self.state.past.lock().unwrap().push(format!("{event}\n"));
+        self.state.events.send(format!("{event}\n")).ok();
+    }
+
     /// Sends an event to those who follow.
     pub fn tell(&self, action: &str, container: &str) {
         self.tell_of("container", action, container);
@@ -120,6 +132,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let is_past = query.contains("until=");
     state.queries.lock().unwrap().insert(call.clone(), query);
     if let Some(bytes) = state.says.lock().unwrap().get(&call) {
         return Ok(Response::new(Body::from(bytes.clone())));
@@ -132,6 +145,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         (Some(known), _) => known,
         (None, "GET /version") => (StatusCode::OK, json!({ "Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux" })),
         (None, "GET /info") => (StatusCode::OK, json!({ "ID": "one", "Containers": 3, "ContainersRunning": 2 })),
+        (None, "GET /events") if is_past => return Ok(Response::new(Body::from(state.past.lock().unwrap().concat()))),
         (None, "GET /events") => return Ok(Response::new(follow(&state))),
         (None, "GET /containers/json" | "GET /images/json" | "GET /networks") => (StatusCode::OK, json!([])),
         (None, "GET /volumes") => (StatusCode::OK, json!({ "Volumes": [] })),

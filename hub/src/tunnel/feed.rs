@@ -37,6 +37,8 @@ pub enum News {
         /// The environment it works on.
         environment: Option<EnvironmentId>,
     },
+    /// Events of an environment's engine were written down.
+    Events(EnvironmentId),
 }
 
 /// The changes after a number are no longer all there.

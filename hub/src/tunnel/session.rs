@@ -172,6 +172,12 @@ impl Session {
         *self.containers.borrow()
     }
 
+    /// Notes how many containers the engine has. Whether that was not known.
+    pub fn note_containers(&self, counts: Option<ContainerCounts>) -> bool {
+        let before = self.containers.send_replace(counts);
+        before != counts
+    }
+
     /// Notes how the engine is. What is known of its containers is true only
     /// while it runs.
     pub(super) fn note_engine(&self, status: EngineStatus) {

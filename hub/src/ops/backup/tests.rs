@@ -91,6 +91,13 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO events (id, environment_id, at, nanos, kind, action, object_id, object_name, facts)
+                   VALUES ($1, $2, $3, $4, 'container', 'start', 'a', 'söte', $5)";
+        let query = sqlx::query(sql).bind(Uuid::now_v7()).bind(environment).bind(now).bind(i64::MAX - 1);
+        query.bind(sqlx::types::Json(json!({ "image": "nginx" }))).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)

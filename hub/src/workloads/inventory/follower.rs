@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use windflow_protocol::codec::{self, CodecError};
+use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::preamble::StreamKind;
 use windflow_protocol::message::report::{ObjectId, Report, ReportRequest};
 use windflow_protocol::transport::Priority;
@@ -69,16 +70,25 @@ impl Follower {
                 Report::Position(position) => {
                     let changed = pending.settle(&mut things);
                     let heard = Heard { things: things.clone(), position, at: self.clock.now(), is_stale: false };
+                    let counts = heard.things.counts();
                     let was_stale = self.inventories.put(session.environment, heard);
+                    self.note_counts(session, Some(counts));
                     let changed = if was_stale { Changed::everything() } else { changed };
                     self.tell(session, &changed);
                 }
                 Report::Stale => {
                     self.inventories.put_stale(session.environment);
+                    self.note_counts(session, None);
                     self.tell(session, &Changed::everything());
                 }
                 report => pending.add(report, encoded.len())?,
             }
+        }
+    }
+
+    fn note_counts(&self, session: &Session, counts: Option<ContainerCounts>) {
+        if session.note_containers(counts) {
+            self.feed.post(News::Environment(session.environment));
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use windflow_protocol::codec::{self, CodecError};
+use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::report::{Container, Image, Network, ObjectId, Position, Report, Volume};
 
 use crate::clock::Timestamp;
@@ -100,6 +101,13 @@ impl Pending {
 }
 
 impl Things {
+    /// How many containers there are.
+    pub fn counts(&self) -> ContainerCounts {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let running = self.containers.values().filter(|container| container.state == "running").count();
+        ContainerCounts { running: number(running), total: number(self.containers.len()) }
+    }
+
     fn apply(&mut self, report: Report, changed: &mut Changed) {
         match report {
             Report::Everything => {

@@ -61,6 +61,8 @@ enum Topic {
     Resources,
     /// All jobs.
     Jobs,
+    /// What happens on all engines.
+    Events,
 }
 
 /// What the browser is told.
@@ -73,6 +75,7 @@ enum Told<'a> {
     Containers { environment_id: EnvironmentId },
     Resources { environment_id: EnvironmentId },
     Job { job_id: Uuid, environment_id: Option<EnvironmentId> },
+    Events { environment_id: EnvironmentId },
     Reset,
     Ping,
 }
@@ -264,6 +267,10 @@ impl Wish {
             News::Job { job, environment } => {
                 let wanted = self.watch.contains(&Topic::Jobs);
                 wanted.then_some(Told::Job { job_id: *job, environment_id: *environment })
+            }
+            News::Events(id) => {
+                let wanted = self.watch.contains(&Topic::Events) || shown(id);
+                wanted.then_some(Told::Events { environment_id: *id })
             }
         }
     }

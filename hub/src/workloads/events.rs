@@ -1,0 +1,57 @@
+//! What happened on the engines, kept for a while, and the page that shows it
+//! together with what users did. Agents tell it; no engine is asked for it
+//! while somebody looks.
+
+mod follower;
+mod model;
+mod routes;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::limits::SILENCE_MAX;
+
+pub use self::follower::keep;
+pub(super) use self::routes::routes;
+use crate::clock::Timestamp;
+use crate::config::EventsOptions;
+
+/// What is remembered of following the engines' events.
+#[derive(Debug)]
+pub struct Events {
+    options: EventsOptions,
+    /// Until when each environment was listened to: what cannot be told of the
+    /// time before is no gap.
+    heard: Mutex<HashMap<EnvironmentId, Timestamp>>,
+}
+
+impl Events {
+    /// Nothing was heard yet.
+    pub fn new(options: EventsOptions) -> Arc<Self> {
+        Arc::new(Self { options, heard: Mutex::default() })
+    }
+
+    fn heard_until(&self, environment: EnvironmentId) -> Option<Timestamp> {
+        self.heard().get(&environment).copied()
+    }
+
+    /// Nothing more is heard from now on: a link may have been silent for a
+    /// while before that is noticed.
+    fn note_silence(&self, environment: EnvironmentId, now: Timestamp) {
+        self.heard().insert(environment, now - SILENCE_MAX);
+    }
+
+    /// Forgets the environments that are gone.
+    fn retain(&self, is_there: impl Fn(EnvironmentId) -> bool) {
+        self.heard().retain(|environment, _| is_there(*environment));
+    }
+
+    fn heard(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Timestamp>> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
