@@ -2,6 +2,7 @@
 //! those who look.
 
 mod containers;
+mod events;
 mod inventory;
 mod logs;
 mod podman;
