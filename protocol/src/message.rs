@@ -12,5 +12,6 @@ pub mod events;
 mod golden;
 pub mod hello;
 pub mod logs;
+pub mod metrics;
 pub mod preamble;
 pub mod report;

@@ -15,6 +15,7 @@ use crate::message::hello::{Ack, Hello, HelloReply, HostFacts, RejectReason, Rej
 use crate::message::logs::{
     LogBatch, LogFilter, LogLine, LogPace, LogPart, LogStream, LogsEnd, LogsEvent, LogsRequest,
 };
+use crate::message::metrics::{Changed, Metrics, MetricsRequest, MetricsWish, Sample, Subject};
 use crate::message::preamble::{Preamble, StreamKind};
 use crate::message::report::{
     Attachment, Container, Image, Mount, Network, ObjectId, Port, Position, Report, ReportRequest, Volume,
@@ -62,7 +63,8 @@ impl<M: Message> Golden for M {
 
 fn goldens() -> Vec<Box<dyn Golden>> {
     let of_session = [preamble(), enrollment(), renewal(), hello(), control_to_hub(), control_to_agent()];
-    { of_session }.into_iter().chain([reports(), logs_requests(), logs_events(), events()]).flatten().collect()
+    let pushed = [reports(), logs_requests(), logs_events(), events(), metrics()];
+    { of_session }.into_iter().chain(pushed).flatten().collect()
 }
 
 fn preamble() -> Vec<Box<dyn Golden>> {
@@ -72,6 +74,7 @@ fn preamble() -> Vec<Box<dyn Golden>> {
         Box::new(Preamble { kind: StreamKind::Report.number() }),
         Box::new(Preamble { kind: StreamKind::Logs.number() }),
         Box::new(Preamble { kind: StreamKind::Events.number() }),
+        Box::new(Preamble { kind: StreamKind::Metrics.number() }),
         Box::new(Preamble { kind: 999 }),
     ]
 }
@@ -258,6 +261,28 @@ fn reports() -> Vec<Box<dyn Golden>> {
         Box::new(Report::Network(network)),
         Box::new(Report::NetworkGone(id)),
         Box::new(Report::Stale),
+    ]
+}
+
+fn metrics() -> Vec<Box<dyn Golden>> {
+    let position = Position { epoch: [6; 8], sequence: 300 };
+    let sample = Sample {
+        sequence: 301,
+        age_millis: 20,
+        gone: vec![3],
+        changed: vec![Changed { number: 2, which: 0b101, by: vec![-1, 4096] }],
+    };
+    let container = Subject::Container(ObjectId([7; 32]));
+    vec![
+        Box::new(MetricsRequest::default()),
+        Box::new(MetricsRequest { after: Some(position) }),
+        Box::new(MetricsWish::Kept(position)),
+        Box::new(MetricsWish::Watch(vec![Subject::Host, container.clone()])),
+        Box::new(Metrics::Epoch([6; 8])),
+        Box::new(Metrics::Subject { number: 1, subject: Subject::Disk("/var".to_owned()) }),
+        Box::new(Metrics::Subject { number: 2, subject: container }),
+        Box::new(Metrics::Sample(sample.clone())),
+        Box::new(Metrics::Glance(sample)),
     ]
 }
 

@@ -21,11 +21,15 @@ pub enum StreamKind {
     Logs,
     /// What happens on the engine; the hub opens one a session.
     Events,
+    /// What host and containers use, measured by the agent; the hub opens one a
+    /// session.
+    Metrics,
 }
 
 impl StreamKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 5] = [Self::Control, Self::Docker, Self::Report, Self::Logs, Self::Events];
+    pub const ALL: [Self; 6] =
+        [Self::Control, Self::Docker, Self::Report, Self::Logs, Self::Metrics, Self::Events];
 
     /// The number on the wire. Numbers are never reused.
     pub const fn number(self) -> u16 {
@@ -35,6 +39,7 @@ impl StreamKind {
             Self::Report => 3,
             Self::Logs => 4,
             Self::Events => 6,
+            Self::Metrics => 5,
         }
     }
 
@@ -52,6 +57,7 @@ impl StreamKind {
             Self::Report => Capabilities::REPORT,
             Self::Logs => Capabilities::LOGS,
             Self::Events => Capabilities::EVENTS,
+            Self::Metrics => Capabilities::METRICS,
         }
     }
 }

@@ -21,6 +21,9 @@ impl Capabilities {
     pub const REPORT: Self = Self(1 << 3);
     /// Streams of kind Logs read and follow what containers say.
     pub const LOGS: Self = Self(1 << 4);
+    /// The agent tells what host and containers use, also of the time it was
+    /// away.
+    pub const METRICS: Self = Self(1 << 5);
     /// Streams of kind Events tell what happens on the engine.
     pub const EVENTS: Self = Self(1 << 6);
 
@@ -28,7 +31,10 @@ impl Capabilities {
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
     pub const ALL: Self =
-        Self(Self::DOCKER.0 | Self::RENEW.0 | Self::COUNTS.0 | Self::REPORT.0 | Self::LOGS.0 | Self::EVENTS.0);
+        { Self::DOCKER.union(Self::RENEW).union(Self::COUNTS).union(Self::REPORT) }
+            .union(Self::LOGS)
+            .union(Self::METRICS)
+            .union(Self::EVENTS);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {

@@ -36,6 +36,17 @@ pub const EVENTS_REQUEST_MAX: usize = 1024;
 pub const EVENT_MAX: usize = 4 * 1024;
 /// Most facts that an event carries.
 pub const EVENT_FACTS_MAX: usize = 8;
+/// Largest measurement, in bytes.
+pub const METRICS_MAX: usize = 48 * 1024;
+/// Largest message of a hub on a stream of kind Metrics, in bytes.
+pub const METRICS_WISH_MAX: usize = 16 * 1024;
+/// Most subjects that one agent measures: its host, file systems and
+/// containers, together. What is beyond is not measured.
+pub const METRIC_SUBJECTS_MAX: usize = 512;
+/// Most values that are measured of one subject.
+pub const METRIC_VALUES_MAX: usize = 24;
+/// Most subjects of one agent that are measured more often at once.
+pub const METRIC_WATCHED_MAX: usize = 16;
 /// Longest text in a hello or an enrollment (host name, version), in bytes.
 pub const FACT_TEXT_MAX: usize = 256;
 /// Most labels an agent may claim when it enrolls.
