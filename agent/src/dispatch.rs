@@ -3,6 +3,7 @@
 
 mod events;
 pub mod logs;
+mod metrics;
 mod pipe;
 mod report;
 
@@ -73,6 +74,7 @@ async fn serve_stream(mut stream: Stream, services: &Services, buffers: &pipe::B
         StreamKind::Report => report::serve(stream, services.engine.inventory()).await,
         StreamKind::Logs => logs::serve(stream, &services.engine).await,
         StreamKind::Events => events::serve(stream, services.engine.events()).await,
+        StreamKind::Metrics => metrics::serve(stream, services.engine.meter()).await,
     }
 }
 

@@ -6,11 +6,13 @@ mod connect;
 mod events;
 mod inquiry;
 mod inventory;
+mod meter;
 mod probe;
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -21,6 +23,7 @@ pub use address::{AddressError, EngineAddress, EngineTls, TlsError};
 pub use connect::EngineStream;
 pub use events::{Events, Missed};
 pub use inventory::{Inventory, Told};
+pub use meter::{Meter, Watcher};
 
 /// An engine must accept a connection, TLS included, within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -40,14 +43,26 @@ pub struct Engine {
     suspected: Notify,
     events: Events,
     inventory: Inventory,
+    meter: Meter,
 }
 
 impl Engine {
     /// The engine at `address`, not asked yet.
     pub fn new(address: EngineAddress) -> Self {
+        Self::measured(address, None)
+    }
+
+    /// The same, and what is measured of it while no hub takes it is kept in
+    /// this folder.
+    pub fn keeping_measurements(address: EngineAddress, folder: PathBuf) -> Self {
+        Self::measured(address, Some(folder))
+    }
+
+    fn measured(address: EngineAddress, folder: Option<PathBuf>) -> Self {
         let status = watch::Sender::new(EngineStatus::Unknown);
-        let (suspected, events, inventory) = (Notify::new(), Events::new(), Inventory::new());
-        Self { address, status, suspected, events, inventory }
+        let (suspected, events) = (Notify::new(), Events::new());
+        let (inventory, meter) = (Inventory::new(), Meter::new(folder));
+        Self { address, status, suspected, events, inventory, meter }
     }
 
     /// Connects within [`CONNECT_DEADLINE`].
@@ -83,6 +98,11 @@ impl Engine {
         &self.inventory
     }
 
+    /// What host and containers use.
+    pub const fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// Asks the engine again and again until `stop`: every [`PROBE_EVERY`]
     /// while it runs, every [`PROBE_AGAIN`] while it does not. Without this
     /// task the status stays unknown.
@@ -90,7 +110,10 @@ impl Engine {
         // The loops have no end of their own.
         let events = self.events.keep(&self.address, self.subscribe());
         let inventory = self.inventory.keep(&self.address, self.subscribe(), &self.events);
-        stop.run_until_cancelled(async { tokio::join!(self.watch_forever(), events, inventory) }).await;
+        let meter = self.meter.keep(&self.address, &self.inventory);
+        let watching = async { tokio::join!(self.watch_forever(), events, inventory, meter) };
+        stop.run_until_cancelled(watching).await;
+        self.meter.flush().await;
     }
 
     /// Asks the engine now.

@@ -2,7 +2,7 @@
 //! its wall clock. Nothing is ever decided by that clock: it is shown, and
 //! waits are counted by the monotonic one.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::digest;
 use windflow_protocol::message::hello::HostFacts;
@@ -46,7 +46,16 @@ pub fn new_instance() -> [u8; 16] {
     rand::random()
 }
 
-fn boot() -> [u8; 16] {
+/// How long ago the host started, its sleep included. Steady, and the same for
+/// all programs until the host starts again.
+pub fn since_boot() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(now.tv_nsec).unwrap_or_default())
+}
+
+/// Names the time since the host started; zero where it does not say.
+pub(crate) fn boot() -> [u8; 16] {
     read_line("/proc/sys/kernel/random/boot_id").parse().map_or([0; 16], uuid::Uuid::into_bytes)
 }
 

@@ -25,6 +25,9 @@ use crate::renew::{RenewError, renew};
 use crate::serve::{Contact, ServeOptions, SessionEnd, serve};
 use status::{Board, Phase, Trouble};
 
+/// Where in the state directory measurements wait for the hub.
+const METRICS: &str = "metrics";
+
 /// What the operator decided.
 #[derive(Debug)]
 pub struct RunOptions {
@@ -44,7 +47,7 @@ pub struct RunOptions {
 /// meanwhile is in the log and in `status.json`.
 pub async fn run(options: RunOptions, stop: CancellationToken) {
     let tasks = TaskTracker::new();
-    let engine = Arc::new(Engine::new(options.engine));
+    let engine = Arc::new(Engine::keeping_measurements(options.engine, options.state_dir.path().join(METRICS)));
     let state = options.identity.state.clone();
     let credentials = EdgeCredentials::new(options.identity);
     let board = Board::new(options.state_dir.path(), credentials.clone(), Arc::clone(&engine));

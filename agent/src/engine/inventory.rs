@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
-use windflow_protocol::message::report::{Position, Report};
+use windflow_protocol::message::report::{ObjectId, Position, Report};
 
 use self::changes::{Changes, Suspects};
 use self::collect::Collector;
@@ -58,6 +58,9 @@ pub struct Told {
     pub is_stale: bool,
 }
 
+/// A container that runs: its id, and when it was started, in seconds since 1970.
+pub type Running = (ObjectId, i64);
+
 /// What one engine has. Shared by everyone who follows it.
 #[derive(Debug)]
 pub struct Inventory {
@@ -90,6 +93,11 @@ impl Inventory {
     pub fn counts(&self) -> Option<ContainerCounts> {
         let told = *self.told.borrow();
         (told.number > 0 && !told.is_stale).then(|| self.known().counts())
+    }
+
+    /// The containers that run, as far as is known.
+    pub fn running(&self) -> Vec<Running> {
+        self.known().running()
     }
 
     /// Keeps it true for as long as it is polled.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::report::{ObjectId, Position, Report};
 
+use super::Running;
+
 /// Changes that are kept for those who come back: their keys only.
 const CHANGES_MAX: usize = 4096;
 
@@ -116,6 +118,16 @@ impl Known {
         };
         told.push(Report::Position(Position { epoch: self.epoch, sequence: self.sequence }));
         told
+    }
+
+    /// The containers that run.
+    pub fn running(&self) -> Vec<Running> {
+        let containers = self.things.values().filter_map(|thing| match thing {
+            Report::Container(container) => Some(container),
+            _ => None,
+        });
+        let running = containers.filter(|container| matches!(container.state.as_str(), "running" | "paused"));
+        running.map(|container| (container.id, container.started_at)).collect()
     }
 
     fn note(&mut self, key: Key) {
