@@ -32,6 +32,7 @@ use crate::workloads::events::Events;
 use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
 use crate::workloads::logs::Logs;
+use crate::workloads::metrics::Measurements;
 use crate::workloads::terminals::Terminals;
 
 /// What handlers take: `State<AppState>`.
@@ -62,6 +63,8 @@ pub struct App {
     pub inventories: Inventories,
     /// What happened on the engines.
     pub events: Arc<Events>,
+    /// What hosts and containers use.
+    pub measurements: Measurements,
     /// The agents of the engines that the hub reaches by itself.
     pub attached: Attached,
     /// Hands out what a new host needs.
@@ -189,6 +192,7 @@ impl App {
             jobs,
             inventories: Inventories::default(),
             events: Events::new(events),
+            measurements: Measurements::default(),
             attached,
             installer,
             listener,

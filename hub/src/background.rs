@@ -13,7 +13,7 @@ use crate::identity::audit::CutOff;
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
-use crate::workloads::{events, inventory};
+use crate::workloads::{events, inventory, metrics};
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -34,6 +34,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(inventory::keep(app.clone()));
     lifecycle.tasks.spawn(events::keep(app.clone()));
+    lifecycle.tasks.spawn(metrics::keep(app.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }

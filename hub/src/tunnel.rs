@@ -23,4 +23,4 @@ pub use admission::{Arrival, admit};
 pub use feed::{Feed, News};
 pub use gatekeeper::{Admitted, Gatekeeper, Identity, Withdrawn};
 pub use registry::Registry;
-pub use session::{Session, StreamError};
+pub use session::{HostUse, Session, StreamError};

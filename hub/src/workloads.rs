@@ -8,6 +8,7 @@ mod followers;
 pub mod inventory;
 pub mod live;
 pub mod logs;
+pub mod metrics;
 mod places;
 pub mod resources;
 pub mod terminals;
@@ -23,5 +24,6 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = live::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);
+    let routes = metrics::routes(routes);
     terminals::routes(routes)
 }

@@ -161,6 +161,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         standing: watch::Sender::new(admitted.standing),
         engine: watch::Sender::new(hello.engine.clone().sanitized()),
         containers: watch::Sender::new(None),
+        host: watch::Sender::new(None),
         outbox,
     };
     (Arc::new(session), queued)

@@ -37,6 +37,21 @@ pub struct SessionFacts {
     pub since: Timestamp,
 }
 
+/// What a host uses at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HostUse {
+    /// Of all its processors, in percent.
+    pub cpu_percent: Option<f64>,
+    /// Memory that cannot be had back at once.
+    pub memory_bytes: Option<u64>,
+    /// All its memory.
+    pub memory_total_bytes: Option<u64>,
+    /// What is taken on its fullest file system.
+    pub disk_bytes: Option<u64>,
+    /// What there is on that.
+    pub disk_total_bytes: Option<u64>,
+}
+
 /// One live session. It has its place in the registry from welcome to close.
 /// Whoever wants a stream finds it there once the agent has acknowledged the
 /// welcome and that is on record; whoever decides over it, from the welcome on.
@@ -60,6 +75,7 @@ pub struct Session {
     pub(super) standing: watch::Sender<Standing>,
     pub(super) engine: watch::Sender<EngineStatus>,
     pub(super) containers: watch::Sender<Option<ContainerCounts>>,
+    pub(super) host: watch::Sender<Option<HostUse>>,
     pub(super) outbox: mpsc::Sender<ToAgent>,
 }
 
@@ -104,6 +120,7 @@ impl Session {
             standing: watch::Sender::new(admitted.standing),
             engine: watch::Sender::new(EngineStatus::Unknown),
             containers: watch::Sender::new(None),
+            host: watch::Sender::new(None),
             outbox: mpsc::channel(OUTBOX_MAX).0,
         }
     }
@@ -176,6 +193,16 @@ impl Session {
     pub fn note_containers(&self, counts: Option<ContainerCounts>) -> bool {
         let before = self.containers.send_replace(counts);
         before != counts
+    }
+
+    /// What the host uses; `None` while that is not known.
+    pub fn host(&self) -> Option<HostUse> {
+        *self.host.borrow()
+    }
+
+    /// Notes what the host uses.
+    pub fn note_host(&self, host: Option<HostUse>) {
+        self.host.send_replace(host);
     }
 
     /// Notes how the engine is. What is known of its containers is true only

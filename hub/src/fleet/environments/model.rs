@@ -8,6 +8,7 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::ContainerCounts;
 
 use crate::clock::Timestamp;
+use crate::tunnel::HostUse;
 
 /// Longest name of an environment, in characters.
 const NAME_MAX: usize = 63;
@@ -140,6 +141,8 @@ pub struct Environment {
     pub engine_version: Option<String>,
     /// How many containers it has, while its agent can tell.
     pub containers: Option<EnvironmentContainers>,
+    /// What its host uses now, while its agent can tell.
+    pub host: Option<EnvironmentHost>,
     /// Its agent's version, as last seen.
     pub agent_version: Option<String>,
     /// When it was last online.
@@ -159,6 +162,28 @@ pub struct EnvironmentContainers {
     pub running: u32,
     /// All of them.
     pub total: u32,
+}
+
+/// What the host of an environment uses now.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
+pub struct EnvironmentHost {
+    /// Of all its processors, in percent.
+    pub cpu_percent: Option<f64>,
+    /// Memory that cannot be had back at once.
+    pub memory_bytes: Option<u64>,
+    /// All its memory.
+    pub memory_total_bytes: Option<u64>,
+    /// What is taken on its fullest file system.
+    pub disk_bytes: Option<u64>,
+    /// What there is on that.
+    pub disk_total_bytes: Option<u64>,
+}
+
+impl From<HostUse> for EnvironmentHost {
+    fn from(host: HostUse) -> Self {
+        let HostUse { cpu_percent, memory_bytes, memory_total_bytes, disk_bytes, disk_total_bytes } = host;
+        Self { cpu_percent, memory_bytes, memory_total_bytes, disk_bytes, disk_total_bytes }
+    }
 }
 
 impl From<ContainerCounts> for EnvironmentContainers {

@@ -9,8 +9,8 @@ use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
 use super::model::{
-    EngineTarget, Environment, EnvironmentContainers, EnvironmentFilter, EnvironmentKind, EnvironmentName,
-    EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentContainers, EnvironmentFilter, EnvironmentHost, EnvironmentKind,
+    EnvironmentName, EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
 };
 use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
 use crate::db::DbError;
@@ -185,6 +185,7 @@ impl Fleet {
             engine: session.map(|session| engine_word(&session.engine().borrow())),
             engine_version: live_engine.or(row.engine_version),
             containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
+            host: session.and_then(Session::host).map(EnvironmentHost::from),
             agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
             name: EnvironmentName::from_hostname(&row.name),

@@ -13,6 +13,7 @@ use windflow_protocol::message::report;
 use super::masking::{mask_named, mask_text};
 use crate::clock::Timestamp;
 use crate::workloads::inventory::{has_label, label_of};
+use crate::workloads::metrics::ContainerUse;
 
 /// The labels by which Compose marks its containers.
 const PROJECT: &str = "com.docker.compose.project";
@@ -39,7 +40,7 @@ impl ContainerId {
 }
 
 /// One container of an environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Container {
     /// The environment it is in.
     pub environment_id: Uuid,
@@ -80,12 +81,14 @@ pub struct Container {
     pub service: Option<String>,
     /// Its labels; values that look like secrets are masked.
     pub labels: BTreeMap<String, String>,
+    /// What it uses now, while that is measured.
+    pub usage: Option<ContainerUse>,
     /// When this was so; null where it is so now.
     pub as_of: Option<Timestamp>,
 }
 
 /// A container in a list over all environments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct FleetContainer {
     /// What the environment is called that it is in.
     pub environment_name: String,
@@ -205,6 +208,18 @@ pub enum Sort {
     /// Those that were restarted most.
     #[serde(rename = "-restarts")]
     RestartsDown,
+    /// Those that use the least of a processor now; unknown ones before them.
+    #[serde(rename = "cpu")]
+    Cpu,
+    /// Those that use the most of a processor now.
+    #[serde(rename = "-cpu")]
+    CpuDown,
+    /// Those that use the least memory now; unknown ones before them.
+    #[serde(rename = "memory")]
+    Memory,
+    /// Those that use the most memory now.
+    #[serde(rename = "-memory")]
+    MemoryDown,
 }
 
 impl From<FleetFilter> for (Option<Uuid>, ContainerFilter) {
@@ -230,11 +245,35 @@ fn is_found(container: &report::Container, text: &str) -> bool {
 }
 
 impl Sort {
-    /// The order of two containers.
+    /// The order of two containers by what they use.
+    pub fn order_of_use(self, one: Option<&ContainerUse>, other: Option<&ContainerUse>) -> Ordering {
+        let cpu = |usage: Option<&ContainerUse>| usage.and_then(|usage| usage.cpu_percent).unwrap_or(-1.0);
+        let memory = |usage: Option<&ContainerUse>| usage.and_then(|usage| usage.memory_bytes);
+        match self {
+            Self::Cpu => cpu(one).total_cmp(&cpu(other)),
+            Self::CpuDown => cpu(other).total_cmp(&cpu(one)),
+            Self::Memory => memory(one).cmp(&memory(other)),
+            Self::MemoryDown => memory(other).cmp(&memory(one)),
+            Self::Name
+            | Self::NameDown
+            | Self::State
+            | Self::Created
+            | Self::CreatedDown
+            | Self::StateDown
+            | Self::Image
+            | Self::ImageDown
+            | Self::Started
+            | Self::StartedDown
+            | Self::Restarts
+            | Self::RestartsDown => Ordering::Equal,
+        }
+    }
+
+    /// The order of two containers that use the same.
     pub fn order(self, one: &report::Container, other: &report::Container) -> Ordering {
         let by_name = || one.name.to_lowercase().cmp(&other.name.to_lowercase()).then(one.id.cmp(&other.id));
         match self {
-            Self::Name => by_name(),
+            Self::Name | Self::Cpu | Self::CpuDown | Self::Memory | Self::MemoryDown => by_name(),
             Self::NameDown => by_name().reverse(),
             Self::State => one.state.cmp(&other.state).then_with(by_name),
             Self::Created => one.created_at.cmp(&other.created_at).then_with(by_name),
@@ -274,6 +313,7 @@ impl Container {
             project: label_of(&told.labels, PROJECT).map(str::to_owned),
             service: label_of(&told.labels, SERVICE).map(str::to_owned),
             labels: told.labels.iter().map(shown).collect(),
+            usage: None,
             as_of,
         }
     }

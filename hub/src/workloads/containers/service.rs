@@ -61,11 +61,19 @@ impl App {
         let containers = inventories.iter().flat_map(|(environment, heard)| {
             heard.things.containers.values().map(move |container| (*environment, heard, container))
         });
-        let mut wanted: Vec<_> = containers.filter(|(_, _, container)| filter.wants(container)).collect();
+        let wanted = containers.filter(|(_, _, container)| filter.wants(container));
+        let mut wanted: Vec<_> = wanted
+            .map(|(environment, heard, container)| {
+                let usage = self.measurements.of_container(environment, &container.id);
+                (environment, heard, container, usage)
+            })
+            .collect();
         let sort = filter.sort.unwrap_or_default();
-        wanted.sort_by(|(_, _, one), (_, _, other)| sort.order(one, other));
-        page.of(wanted).map(|(environment, heard, container)| {
-            Container::new(environment, container, self.as_of(environment, heard))
+        wanted.sort_by(|(_, _, one, one_use), (_, _, other, other_use)| {
+            sort.order_of_use(one_use.as_ref(), other_use.as_ref()).then_with(|| sort.order(one, other))
+        });
+        page.of(wanted).map(|(environment, heard, container, usage)| {
+            Container { usage, ..Container::new(environment, container, self.as_of(environment, heard)) }
         })
     }
 

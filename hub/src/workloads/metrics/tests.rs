@@ -1,0 +1,1 @@
+//! Measurements through the API and in the database.
