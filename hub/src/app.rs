@@ -29,6 +29,7 @@ use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
 use crate::workloads::events::Events;
+use crate::workloads::files;
 use crate::workloads::inventory::Inventories;
 use crate::workloads::live::Live;
 use crate::workloads::logs::Logs;
@@ -77,6 +78,8 @@ pub struct App {
     pub terminals: Terminals,
     /// Who reads logs.
     pub logs: Logs,
+    /// Who moves files into and out of containers.
+    pub files: files::Transfers,
     /// The web console.
     pub console: Files,
     /// Makes backups.
@@ -199,6 +202,7 @@ impl App {
             live,
             terminals: Terminals::default(),
             logs: Logs::default(),
+            files: files::Transfers::default(),
             console: Files::BUILT_IN,
             backups,
             health: Health::default(),

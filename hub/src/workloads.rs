@@ -5,6 +5,7 @@ pub mod containers;
 pub mod images;
 pub mod events;
 mod followers;
+pub mod files;
 pub mod inventory;
 pub mod live;
 pub mod logs;
@@ -21,6 +22,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
     let routes = images::routes(routes);
     let routes = events::routes(routes);
+    let routes = files::routes(routes);
     let routes = live::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);

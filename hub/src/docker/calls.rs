@@ -61,7 +61,15 @@ impl Engines {
     /// [`EngineError`].
     pub async fn open(&self, session: &Session, target: &str) -> Result<Response<Incoming>, EngineError> {
         let request = Request::get(target).header(header::HOST, "docker").body(Body::empty());
-        let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+        self.submit(session, request.map_err(|error| EngineError::Cut(error.to_string()))?).await
+    }
+
+    /// Sends a request and gives the good answer, for as long as the caller
+    /// reads it.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn submit(&self, session: &Session, request: Request<Body>) -> Result<Response<Incoming>, EngineError> {
         let answer = self.send(session, Priority::Normal, request).await?;
         if answer.status().is_success() { Ok(answer) } else { Err(refusal(answer).await) }
     }

@@ -136,6 +136,18 @@ actions! {
     ContainerRemove => "container.remove",
     /// The secrets in a container's settings were shown.
     ContainerReveal => "container.reveal",
+    /// A file or folder of a container was downloaded, or a text shown.
+    FileDownload => "container.file_download",
+    /// A file of a container was written.
+    FileWrite => "container.file_write",
+    /// A folder was made in a container.
+    FolderCreate => "container.folder_create",
+    /// A file or folder of a container got another path.
+    FileRename => "container.file_rename",
+    /// A file or folder of a container got other permissions.
+    FilePermit => "container.file_permit",
+    /// A file or folder of a container was deleted.
+    FileDelete => "container.file_delete",
     /// A terminal was opened in a container; its end tells how long it was.
     TerminalOpen => "terminal.open",
     /// A container was made an image.
