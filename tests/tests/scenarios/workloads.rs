@@ -3,6 +3,7 @@
 
 mod containers;
 mod events;
+mod files;
 mod inventory;
 mod logs;
 mod podman;
