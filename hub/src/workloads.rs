@@ -2,10 +2,10 @@
 //! somebody looks on.
 
 pub mod containers;
-pub mod images;
 pub mod events;
-mod followers;
 pub mod files;
+mod followers;
+pub mod images;
 pub mod inventory;
 pub mod live;
 pub mod logs;

@@ -28,8 +28,7 @@ pub enum StreamKind {
 
 impl StreamKind {
     /// Every kind this build knows.
-    pub const ALL: [Self; 6] =
-        [Self::Control, Self::Docker, Self::Report, Self::Logs, Self::Metrics, Self::Events];
+    pub const ALL: [Self; 6] = [Self::Control, Self::Docker, Self::Report, Self::Logs, Self::Metrics, Self::Events];
 
     /// The number on the wire. Numbers are never reused.
     pub const fn number(self) -> u16 {

@@ -30,11 +30,10 @@ impl Capabilities {
     /// The empty set.
     pub const NONE: Self = Self(0);
     /// Every behaviour this build knows.
-    pub const ALL: Self =
-        { Self::DOCKER.union(Self::RENEW).union(Self::COUNTS).union(Self::REPORT) }
-            .union(Self::LOGS)
-            .union(Self::METRICS)
-            .union(Self::EVENTS);
+    pub const ALL: Self = { Self::DOCKER.union(Self::RENEW).union(Self::COUNTS).union(Self::REPORT) }
+        .union(Self::LOGS)
+        .union(Self::METRICS)
+        .union(Self::EVENTS);
 
     /// The behaviours that both sets name.
     pub const fn intersection(self, other: Self) -> Self {

@@ -72,8 +72,9 @@ impl App {
         wanted.sort_by(|(_, _, one, one_use), (_, _, other, other_use)| {
             sort.order_of_use(one_use.as_ref(), other_use.as_ref()).then_with(|| sort.order(one, other))
         });
-        page.of(wanted).map(|(environment, heard, container, usage)| {
-            Container { usage, ..Container::new(environment, container, self.as_of(environment, heard)) }
+        page.of(wanted).map(|(environment, heard, container, usage)| Container {
+            usage,
+            ..Container::new(environment, container, self.as_of(environment, heard))
         })
     }
 

@@ -78,15 +78,13 @@ impl Host {
             folder = parent;
         };
         missing.reverse();
-        let new = |depth: usize, kind: Kind| {
-            let (name, mode) = match kind {
-                Kind::Folder => (format!("{}/", missing[..depth].join("/")), FOLDER_MODE),
-                _ => (missing[..depth].join("/"), FILE_MODE),
-            };
-            Header { name, kind, size: 0, mode, owner: owner.owner, group: owner.group, modified: seconds(now) }
+        let new = |name: String, kind, mode| {
+            let Header { owner, group, .. } = owner;
+            Header { name, kind, size: 0, mode, owner, group, modified: seconds(now) }
         };
-        let above = (1..missing.len()).flat_map(|depth| header_of(&new(depth, Kind::Folder))).collect();
-        Ok(Spot { header: new(missing.len(), Kind::File), above, folder })
+        let folders = (1..missing.len()).map(|depth| format!("{}/", missing[..depth].join("/")));
+        let above = folders.flat_map(|name| header_of(&new(name, Kind::Folder, FOLDER_MODE))).collect();
+        Ok(Spot { header: new(missing.join("/"), Kind::File, FILE_MODE), above, folder })
     }
 
     /// Makes a folder, and those above it.

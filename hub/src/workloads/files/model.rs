@@ -37,7 +37,7 @@ pub struct Download {
     pub path: FilePath,
     /// In which form, as it is unless given.
     #[serde(default, rename = "as")]
-    #[param(rename = "as", value_type = Option<Form>)]
+    #[param(rename = "as", value_type = Option<Form>, inline)]
     pub form: Form,
 }
 
