@@ -1,15 +1,19 @@
 //! What takes long, for those who look at it: the routes of jobs.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
+use crate::fleet::environments::EnvironmentFilter;
 use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{Excerpt, Job, JobFilter, JobId};
@@ -35,24 +39,46 @@ struct From {
     from: u64,
 }
 
+/// A job, and the name of its environment.
+#[derive(Debug, Serialize, ToSchema)]
+struct ListedJob {
+    #[serde(flatten)]
+    job: Job,
+    /// The environment's name, unless it is gone.
+    environment_name: Option<String>,
+}
+
 /// Lists the jobs of the last 30 days, the newest first.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Page, JobFilter), responses(
-    (status = 200, description = "One page of jobs", body = List<Job>),
+    (status = 200, description = "One page of jobs", body = List<ListedJob>),
 ))]
 async fn list_jobs(
     State(app): State<AppState>,
     Listing { page, filter }: Listing<JobFilter>,
-) -> ApiResult<Json<List<Job>>> {
-    Ok(Json(app.jobs.list(&filter, page).await?))
+) -> ApiResult<Json<List<ListedJob>>> {
+    let jobs = app.jobs.list(&filter, page).await?;
+    let environments = app.fleet.list_environments(&EnvironmentFilter::default()).await?;
+    let names: HashMap<Uuid, String> =
+        { environments.into_iter() }.map(|known| (known.id.0, known.name.to_string())).collect();
+    Ok(Json(jobs.map(|job| {
+        let environment_name = job.environment_id.and_then(|id| names.get(&id).cloned());
+        ListedJob { job, environment_name }
+    })))
 }
 
 /// Tells how one job does. `/api/v1/live` tells when to look again.
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = Uuid, Path)), responses(
-    (status = 200, description = "The job", body = Job),
+    (status = 200, description = "The job", body = ListedJob),
     (status = 404, description = "There is no such job"),
 ))]
-async fn get_job(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Job>> {
-    Ok(Json(found(&app, JobId(id)).await?))
+async fn get_job(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<ListedJob>> {
+    let job = found(&app, JobId(id)).await?;
+    let environment = match job.environment_id {
+        Some(id) => app.fleet.find_environment(EnvironmentId(id)).await?,
+        None => None,
+    };
+    let environment_name = environment.map(|known| known.name.to_string());
+    Ok(Json(ListedJob { job, environment_name }))
 }
 
 /// Reads what a job said from a line on, also while it runs.

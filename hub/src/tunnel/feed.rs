@@ -41,6 +41,17 @@ pub enum News {
     Events(EnvironmentId),
 }
 
+impl News {
+    /// The environment that is itself not as it was, is there or gone.
+    pub const fn of_environment_itself(&self) -> Option<EnvironmentId> {
+        match self {
+            Self::Environment(environment) => Some(*environment),
+            Self::Agent(..) | Self::Container { .. } | Self::Containers(_) => None,
+            Self::Resources(_) | Self::Job { .. } | Self::Events(_) => None,
+        }
+    }
+}
+
 /// The changes after a number are no longer all there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Missed;

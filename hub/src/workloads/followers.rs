@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use windflow_protocol::ids::{EnvironmentId, SessionId};
 
 use crate::app::AppState;
-use crate::tunnel::{News, Session};
+use crate::tunnel::Session;
 
 /// How long after work failed it is begun again: the first number, doubled each
 /// time up to the second.
@@ -66,12 +66,8 @@ where
             self.follow_all();
             return now;
         };
-        let changed: HashSet<EnvironmentId> = { news.iter() }
-            .filter_map(|(_, news)| match news {
-                News::Environment(environment) => Some(*environment),
-                News::Agent(..) | News::Container { .. } | News::Containers(_) | News::Events(_) => None,
-            })
-            .collect();
+        let changed: HashSet<EnvironmentId> =
+            { news.iter() }.filter_map(|(_, news)| news.of_environment_itself()).collect();
         for session in changed.into_iter().filter_map(|environment| self.app.sessions.of(environment).ok()) {
             self.follow(session);
         }

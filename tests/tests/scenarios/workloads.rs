@@ -5,6 +5,7 @@ mod containers;
 mod events;
 mod files;
 mod inventory;
+mod jobs;
 mod logs;
 mod podman;
 mod terminals;

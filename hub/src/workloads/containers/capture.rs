@@ -166,7 +166,9 @@ impl App {
             let session = app.session(environment).await?;
             job.steps(1);
             job.step("commit");
-            let making = app.engines.post(&session, &target, &json!({}), COMMIT_DEADLINE);
+            // Nothing of how it is started is changed.
+            let changes = json!({});
+            let making = app.engines.post(&session, &target, &changes, COMMIT_DEADLINE);
             let made = job.unless_told_to_end(making).await??;
             Ok(json!({ "image": reference, "image_id": made["Id"] }))
         };

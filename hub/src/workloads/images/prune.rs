@@ -5,4 +5,4 @@ mod removal;
 mod survey;
 
 pub use removal::PruneRequest;
-pub use survey::{PruneItem, PruneOptions, PrunePreview};
+pub use survey::{PruneOptions, PrunePreview};

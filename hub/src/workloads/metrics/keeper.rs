@@ -16,7 +16,7 @@ use super::subject::{StoredSubject, TIERS, moment};
 use super::thinning;
 use crate::app::AppState;
 use crate::db::{DbError, Tx};
-use crate::tunnel::{News, Session, StreamError};
+use crate::tunnel::{Session, StreamError};
 
 /// What was measured is written this often. Until then its agent keeps it too.
 const WRITE_EVERY: Duration = Duration::from_secs(60);
@@ -68,12 +68,8 @@ impl Keeper {
             self.follow_all().await;
             return now;
         };
-        let changed: HashSet<EnvironmentId> = { news.iter() }
-            .filter_map(|(_, news)| match news {
-                News::Environment(environment) => Some(*environment),
-                News::Agent(..) | News::Container { .. } | News::Containers(_) => None,
-            })
-            .collect();
+        let changed: HashSet<EnvironmentId> =
+            { news.iter() }.filter_map(|(_, news)| news.of_environment_itself()).collect();
         for environment in changed {
             match self.app.sessions.of(environment) {
                 Ok(session) => self.follow(session).await,
