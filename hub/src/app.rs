@@ -25,15 +25,15 @@ use crate::ops::backup::{Backups, Places};
 use crate::ops::console::Files;
 use crate::ops::health::Health;
 use crate::ops::metrics::Metrics;
+use crate::telemetry::events::Events;
+use crate::telemetry::inventory::Inventories;
+use crate::telemetry::live::Live;
+use crate::telemetry::metrics::Measurements;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
-use crate::workloads::events::Events;
 use crate::workloads::files;
-use crate::workloads::inventory::Inventories;
-use crate::workloads::live::Live;
 use crate::workloads::logs::Logs;
-use crate::workloads::metrics::Measurements;
 use crate::workloads::terminals::Terminals;
 
 /// What handlers take: `State<AppState>`.

@@ -13,7 +13,7 @@ use crate::identity::audit::CutOff;
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
-use crate::workloads::{events, inventory, metrics};
+use crate::telemetry::{events, inventory, metrics};
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);

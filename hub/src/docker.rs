@@ -5,10 +5,12 @@
 mod budget;
 mod calls;
 mod connector;
+mod container_id;
 mod engines;
 pub mod gateway;
 mod lines;
 mod refusal;
 
+pub use container_id::ContainerId;
 pub use engines::{EngineError, Engines};
 pub use lines::JsonLines;

@@ -25,6 +25,7 @@ pub mod ops;
 pub mod router;
 pub mod server;
 pub mod settings;
+pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod tunnel;

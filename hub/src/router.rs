@@ -19,7 +19,7 @@ use crate::app::AppState;
 use crate::error::ApiError;
 use crate::fleet;
 use crate::http::{Authenticate, JSON_BODY_MAX, RouteRecord, Routes, frame};
-use crate::{identity, ops, workloads};
+use crate::{identity, ops, telemetry, workloads};
 
 /// The router that serves all doors of the hub.
 pub fn build(app: AppState) -> Router {
@@ -55,7 +55,10 @@ fn collect(authenticate: Arc<dyn Authenticate>, document: &Arc<OnceLock<Bytes>>)
     // Environments, agents and enrollment; where Docker clients and agents arrive.
     let routes = fleet::routes(routes);
 
-    // What runs on the engines, and what changes there.
+    // What agents tell by themselves, and who hears of it.
+    let routes = telemetry::routes(routes);
+
+    // What runs on the engines, and what is done with it.
     let routes = workloads::routes(routes);
 
     // The hub itself.

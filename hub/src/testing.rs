@@ -25,8 +25,8 @@ use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
 use crate::router;
+use crate::telemetry::{events, inventory};
 use crate::vault::{KeyCost, MasterKey, Vault};
-use crate::workloads::{events, inventory};
 
 pub mod engine;
 

@@ -1,16 +1,9 @@
-//! What runs on the engines, and what changes there and in the fleet while
-//! somebody looks on.
+//! What runs on the engines, and what is done with it.
 
 pub mod containers;
-pub mod events;
 pub mod files;
-mod followers;
 pub mod images;
-pub mod inventory;
-pub mod live;
 pub mod logs;
-pub mod metrics;
-mod places;
 pub mod resources;
 pub mod terminals;
 
@@ -21,11 +14,8 @@ use crate::http::Routes;
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = containers::routes(routes);
     let routes = images::routes(routes);
-    let routes = events::routes(routes);
     let routes = files::routes(routes);
-    let routes = live::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);
-    let routes = metrics::routes(routes);
     terminals::routes(routes)
 }

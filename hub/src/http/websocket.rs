@@ -1,6 +1,8 @@
 //! A request that becomes a WebSocket (RFC 6455 §4.2). The gate has checked who
 //! calls, and that a browser's page is the hub's own.
 
+mod places;
+
 use std::time::Duration;
 
 use axum::extract::Request;
@@ -12,6 +14,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+pub use self::places::{Place, Places};
 use crate::error::{ApiError, ApiResult};
 
 /// The other end must be ready for the first message within this.

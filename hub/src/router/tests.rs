@@ -9,14 +9,14 @@ use super::*;
 use crate::http::Scheme;
 use crate::testing::{Client, PASSWORD, TestHub};
 
-const SNAPSHOT: &str = include_str!("../routes.snapshot");
+const SNAPSHOT: &str = include_str!("routes.snapshot");
 
 #[tokio::test]
 async fn every_route_has_its_reviewed_access() {
     let hub = TestHub::empty().await;
     let lines: Vec<String> = records(&hub.app).iter().map(|record| format!("{record}\n")).collect();
     let current = lines.concat();
-    assert_eq!(current, SNAPSHOT, "review the change, then copy the left side into hub/src/routes.snapshot");
+    assert_eq!(current, SNAPSHOT, "review the change, then copy the left side into hub/src/router/routes.snapshot");
 }
 
 #[tokio::test]

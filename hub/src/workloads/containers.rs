@@ -11,5 +11,5 @@ mod service;
 mod tests;
 
 pub use masking::{mask, mask_named};
-pub use model::{Container, ContainerFilter, ContainerId};
+pub use model::{Container, ContainerFilter};
 pub(super) use routes::routes;

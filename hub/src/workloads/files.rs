@@ -15,8 +15,8 @@ mod text;
 mod transfer;
 
 pub(super) use self::routes::routes;
-use super::places::Places;
 use crate::http::UserId;
+use crate::http::websocket::Places;
 
 /// Most files that are on their way at once.
 const TRANSFERS_MAX: usize = 128;

@@ -14,8 +14,8 @@ mod tests;
 use windflow_protocol::ids::EnvironmentId;
 
 pub(super) use self::routes::routes;
-use super::places::Places;
 use crate::http::UserId;
+use crate::http::websocket::Places;
 
 /// Most readers at once: channels and downloads.
 const READERS_MAX: usize = 512;

@@ -20,7 +20,7 @@ pub use self::model::{NewTerminal, Terminal, TerminalId};
 pub(super) use self::routes::routes;
 use self::running::Running;
 use crate::http::UserId;
-use crate::workloads::places::Places;
+use crate::http::websocket::Places;
 
 /// Most terminals at once. Each holds at most its scrollback and the input
 /// that waits, 320 KiB together.

@@ -14,8 +14,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::ContainerId;
 use crate::app::{App, AppState};
+use crate::docker::ContainerId;
 use crate::docker::EngineError;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Lease, Path, Routes};

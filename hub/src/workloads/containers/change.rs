@@ -11,8 +11,8 @@ use serde_json::json;
 use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::ContainerId;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::docker::{EngineError, Engines};
 use crate::error::{ApiError, ApiResult};
 use crate::http::Caller;

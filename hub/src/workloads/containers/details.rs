@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::masking;
-use super::model::ContainerId;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, Role};
 use crate::identity::audit::{Action, Actor, Entry};

@@ -8,8 +8,9 @@ use windflow_protocol::ids::EnvironmentId;
 
 use super::change::{Change, NewName, Removal, Stopping};
 use super::details::{FileChanges, Inspection, Looking, Processes};
-use super::model::{Container, ContainerFilter, ContainerId, FleetContainer, FleetFilter};
+use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
 

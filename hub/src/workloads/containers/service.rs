@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::docker::EngineError;
 use crate::error::ApiResult;
 use crate::http::{List, Page};
-use crate::workloads::inventory::Heard;
+use crate::telemetry::inventory::Heard;
 
 /// An agent that has just connected must have told what its engine has within
 /// this.

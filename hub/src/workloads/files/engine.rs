@@ -9,9 +9,9 @@ use std::sync::Arc;
 pub use archive::{Opened, Things};
 
 use super::model::FileError;
+use crate::docker::ContainerId;
 use crate::docker::{EngineError, Engines};
 use crate::tunnel::Session;
-use crate::workloads::containers::ContainerId;
 
 /// One container, through one session.
 #[derive(Clone, Debug)]

@@ -21,10 +21,10 @@ use super::model::{
 use super::service::Target;
 use super::transfer::Replaces;
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Lease, Path, Query, Routes};
 use crate::identity::audit::Action;
-use crate::workloads::containers::ContainerId;
 
 /// A text must have arrived within this.
 const TEXT_DEADLINE: Duration = Duration::from_secs(60);

@@ -10,11 +10,11 @@ use super::engine::Host;
 use super::model::FileError;
 use super::path::FilePath;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
+use crate::http::websocket::Place;
 use crate::http::{Caller, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
-use crate::workloads::containers::ContainerId;
-use crate::workloads::places::Place;
 
 /// The container of a request and who asks.
 #[derive(Clone, Debug)]

@@ -24,7 +24,7 @@ use super::source::{Ending, Event, LogReader};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
 use crate::http::Lease;
-use crate::workloads::places::Place;
+use crate::http::websocket::Place;
 
 /// Largest message that a browser may send, in bytes.
 pub const MESSAGE_MAX: usize = 16 * 1024;

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::docker::EngineError;
 use crate::error::{ApiError, ApiResult};
 use crate::http::UserId;
-use crate::workloads::places::Place;
+use crate::http::websocket::Place;
 
 /// The agent must have found the log's beginning within this: longer than an
 /// engine may take to answer it.

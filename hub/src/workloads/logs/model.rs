@@ -8,8 +8,8 @@ use windflow_agent::dispatch::logs::Filter;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::logs::{LogFilter, LogPace, LogsRequest};
 
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::workloads::containers::ContainerId;
 
 /// Lines of the past that a channel shows when nothing is said of them.
 const TAIL_DEFAULT: u32 = 500;

@@ -15,9 +15,9 @@ use super::channel::{self, MESSAGE_MAX};
 use super::download::{self, Times};
 use super::model::Selection;
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Lease, Path, Principal, Query, Routes, UserId, websocket};
-use crate::workloads::containers::ContainerId;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {

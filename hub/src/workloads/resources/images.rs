@@ -14,7 +14,7 @@ use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
 use crate::http::{Access, Json, List, Listing, Page, Routes};
-use crate::workloads::inventory::Things;
+use crate::telemetry::inventory::Things;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {

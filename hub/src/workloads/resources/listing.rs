@@ -15,8 +15,8 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
 use crate::http::{List, Page};
+use crate::telemetry::inventory::{Things, has_label};
 use crate::workloads::containers::mask_named;
-use crate::workloads::inventory::{Things, has_label};
 
 /// Where something is, and since when it is not known any more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]

@@ -10,10 +10,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::model::{Aim, Ending, Plan, Size, TerminalId, Why};
+use crate::docker::ContainerId;
 use crate::docker::{EngineError, Engines};
 use crate::error::ApiError;
 use crate::tunnel::Session;
-use crate::workloads::containers::ContainerId;
 
 /// The shells that are tried, the best first. The last two are for images whose
 /// search path is none.

@@ -14,9 +14,9 @@ use super::channel::{self, MESSAGE_MAX};
 use super::model::{NewTerminal, Plan, Terminal, TerminalId, Why};
 use super::service::owner;
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Routes, websocket};
-use crate::workloads::containers::ContainerId;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {

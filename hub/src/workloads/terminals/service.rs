@@ -13,12 +13,13 @@ use super::model::{Aim, Ending, Plan, Terminal, TerminalId, Why};
 use super::running::{LEFT_FOR, Running};
 use super::screen::Screen;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
+use crate::http::websocket::Place;
 use crate::http::{Caller, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
-use crate::workloads::containers::{self, ContainerId};
-use crate::workloads::places::Place;
+use crate::workloads::containers;
 
 /// How a program is told that its terminal is gone: as by a line that hangs
 /// up, and if it does not mind that, for good.

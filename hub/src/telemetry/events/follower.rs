@@ -18,8 +18,8 @@ use super::store::{self, Row};
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::db::DbError;
+use crate::telemetry::followers;
 use crate::tunnel::{News, Session, StreamError};
-use crate::workloads::followers;
 
 /// Most events that are written at once.
 const BATCH_MAX: usize = 500;

@@ -7,9 +7,9 @@ use windflow_protocol::ids::EnvironmentId;
 
 use super::model::{History, Range};
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Json, Path, Query, Routes};
-use crate::workloads::containers::ContainerId;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {

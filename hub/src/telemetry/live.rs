@@ -8,8 +8,8 @@ mod viewer;
 
 pub(super) use self::routes::routes;
 use crate::http::UserId;
+use crate::http::websocket::Places;
 use crate::tunnel::Feed;
-use crate::workloads::places::Places;
 
 /// Most viewers at once.
 const VIEWERS_MAX: usize = 2048;

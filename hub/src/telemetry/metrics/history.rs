@@ -10,8 +10,8 @@ use super::store;
 use super::subject::{CONTAINER, DISK, HOST, StoredSubject, TIERS, moment, seconds};
 use crate::app::App;
 use crate::db::{DbError, Tx};
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::workloads::containers::ContainerId;
 
 /// Most file systems in one answer: an agent that names others each day fills
 /// no memory.
