@@ -129,6 +129,11 @@ fn logs_are_read_and_followed_through_an_edge_agent() {
     logs_are_read_and_followed(&world(EngineVersion::V20_10, Way::WebSocket));
 }
 
+#[test]
+fn logs_are_read_and_followed_on_an_engine_on_tcp() {
+    logs_are_read_and_followed(&world(EngineVersion::V26_1, Way::Tcp));
+}
+
 fn logs_are_read_and_followed(world: &World) {
     start(&world.docker, "speaker", &[], SPEAKER);
     wait::until_true("the speaker's lines", SOON, || world.texts("speaker", &json!({})).len() == 6);

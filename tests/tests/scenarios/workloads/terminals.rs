@@ -26,6 +26,11 @@ fn a_shell_is_typed_at_resized_and_ends_with_its_code_through_an_agent_26_1() {
 }
 
 #[test]
+fn a_shell_is_typed_at_resized_and_ends_with_its_code_on_an_engine_on_tcp() {
+    a_shell_works(&world(EngineVersion::V26_1, Way::Tcp));
+}
+
+#[test]
 fn whoever_comes_back_finds_the_same_shell_on_the_hubs_own_engine() {
     a_shell_is_found_again(&world(EngineVersion::V26_1, Way::Local));
 }
