@@ -163,6 +163,7 @@ impl Jobs {
         self.tell(&running);
         self.promote();
         let job = running.job();
+        tracing::info!(job.id = %job.id, job.kind, job.asked_by, "job asked for");
         self.0.lifecycle.tasks.spawn(self.clone().drive(running, work));
         Ok(job)
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::Value;
-use tokio::time::{MissedTickBehavior, sleep};
+use tokio::time::sleep;
 
 use super::error::JobError;
 use super::model::{Failure, JobState};
@@ -53,6 +53,9 @@ impl Jobs {
         running.change(|job| *job = ending);
         self.leave(&running);
         self.tell(&running);
+        let job = running.job();
+        let code = job.failure.as_ref().map(|failure| failure.code.as_str());
+        tracing::info!(job.id = %job.id, job.kind, state = job.state.as_str(), code, "job ended");
     }
 
     /// Waits until there is room for the job.
@@ -121,13 +124,15 @@ impl Jobs {
 
     /// Writes down how far the job has come, now and then.
     async fn keep_written(&self, running: &Running) -> Infallible {
-        let mut turns = tokio::time::interval(WRITE_EVERY);
-        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut job = running.follow();
+        job.mark_changed();
         loop {
-            turns.tick().await;
+            // Cannot fail: the job is held.
+            job.changed().await.ok();
             if let Err(error) = self.write(running).await {
                 tracing::warn!(job.id = %running.id, %error, "how far a job has come was not written down");
             }
+            sleep(WRITE_EVERY).await;
         }
     }
 

@@ -215,6 +215,7 @@ pub struct JobFilter {
     /// Only those of this environment.
     pub environment: Option<Uuid>,
     /// Only those in this state, or `active` for those that are not over.
+    #[param(inline)]
     pub state: Option<StateFilter>,
     /// Only those of this kind, such as `image.pull`.
     pub kind: Option<String>,

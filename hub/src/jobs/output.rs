@@ -77,7 +77,7 @@ impl Output {
 
     /// All lines as one text.
     pub fn text(&self) -> String {
-        self.lines.iter().fold(String::with_capacity(self.bytes), |text, line| text + line + "\n")
+        self.from(0).text()
     }
 
     /// An output that was written down.

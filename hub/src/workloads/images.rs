@@ -5,6 +5,8 @@ mod prune;
 mod pull;
 mod reference;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 pub use pull::pull;
 pub use reference::{ImageReference, InvalidReference, Platform};

@@ -329,6 +329,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers/{container}/commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes an image of a container as it is, as a job. What is in its volumes is
+         *     no part of it.
+         */
+        post: operations["commit_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives all files of a container as a tar archive, without its volumes. It
+         *     need not run.
+         */
+        get: operations["export_container"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{id}/containers/{container}/inspect": {
         parameters: {
             query?: never;
@@ -528,15 +568,141 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/images": {
+    "/api/v1/environments/{id}/images/pull": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Lists the images of all environments, also those of hosts that are away. */
-        get: operations["list_images"];
+        get?: never;
+        put?: never;
+        /** Pulls an image from its registry, as a job. */
+        post: operations["pull_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Removes what a preview showed, as a job. What is used or changed by now
+         *     stays, and nothing goes that was not shown; only the build cache goes as a
+         *     whole.
+         */
+        post: operations["prune_environment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/prune/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows what a clean-up would remove: every thing that nothing uses. Nothing
+         *     is changed. It may take minutes, since the engine adds up its volumes.
+         */
+        get: operations["preview_prune"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the jobs of the last 30 days, the newest first. */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how one job does. `/api/v1/live` tells when to look again. */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells a job to end. It undoes what it has to and is `cancelled` then. */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads what a job said from a line on, also while it runs. */
+        get: operations["list_job_lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives all that is kept of what a job said, as text. */
+        get: operations["get_job_output"];
         put?: never;
         post?: never;
         delete?: never;
@@ -576,23 +742,6 @@ export interface paths {
          *     gets a new one.
          */
         post: operations["change_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/networks": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the networks of all environments, also those of hosts that are away. */
-        get: operations["list_networks"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -823,23 +972,6 @@ export interface paths {
         put?: never;
         /** Replaces a user's password and ends their sessions. */
         post: operations["reset_password"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/volumes": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the volumes of all environments, also those of hosts that are away. */
-        get: operations["list_volumes"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1096,6 +1228,23 @@ export interface components {
              */
             present_password: string;
         };
+        /** @description What image to make of a container. */
+        CommitRequest: {
+            /** @description Who made it. */
+            author?: string;
+            /** @description What is different about it. */
+            comment?: string;
+            /**
+             * @description Whether its processes stand still meanwhile, so that its files fit
+             *     together; yes unless given.
+             */
+            pause?: boolean | null;
+            /**
+             * @description The image's name: `[registry/]repository[:tag]`.
+             * @example shop/web:before-update
+             */
+            reference: string;
+        };
         /** @description One part of the hub. */
         ComponentResponse: {
             /** @description Which part. */
@@ -1321,6 +1470,24 @@ export interface components {
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
+        /** @description Lines from a place of an output. */
+        Excerpt: {
+            /**
+             * Format: int64
+             * @description The number of the first line here. A larger one than was asked for says
+             *     that lines before it are no longer kept.
+             */
+            from: number;
+            /** @description The lines. */
+            lines: string[];
+        };
+        /** @description Why a job failed. */
+        Failure: {
+            /** @description For programs. */
+            code: string;
+            /** @description For people: what happened, and what to do. */
+            message: string;
+        };
         /** @description One file that is not as in the image. */
         FileChange: {
             /** @description What was done with it. */
@@ -1356,28 +1523,11 @@ export interface components {
             /** @description What it was done to. */
             target_id?: string | null;
         };
-        /** @description An image. */
-        Image: components["schemas"]["Whereabouts"] & {
-            created_at?: components["schemas"]["Timestamp"] | null;
-            /** @description Where it came from, such as `nginx@sha256:…`. */
-            digests: string[];
-            /** @description Its id. */
-            id: string;
-            /** @description Its labels; values that look like secrets are masked. */
-            labels: {
-                [key: string]: string;
-            };
-            /**
-             * Format: int64
-             * @description What it takes on the disk, shared layers included, in bytes.
-             */
-            size: number;
-            /**
-             * @description What it is called, such as `nginx:1.29`; an image without a name is
-             *     what a newer one left over.
-             */
-            tags: string[];
-        };
+        /**
+         * @description Which images.
+         * @enum {string}
+         */
+        ImageChoice: "dangling" | "unused";
         /** @description All that an engine tells of a container. */
         Inspection: {
             /** @description What Docker's API answers to `GET /containers/{id}/json`. */
@@ -1404,6 +1554,47 @@ export interface components {
         };
         /** @description A token that was just made, and how a host uses it. */
         IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];
+        /** @description One job, as far as it has come. */
+        Job: {
+            /** @description Who asked for it. */
+            asked_by: string;
+            asked_by_id?: components["schemas"]["UserId"] | null;
+            /** @description When it was asked for. */
+            created_at: components["schemas"]["Timestamp"];
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: uuid
+             * @description The environment it works on, if it is one.
+             */
+            environment_id?: string | null;
+            failure?: components["schemas"]["Failure"] | null;
+            /** @description The job. */
+            id: components["schemas"]["JobId"];
+            /** @description What sort of work it does, such as `image.pull`. */
+            kind: string;
+            /** @description What it is at. */
+            progress: components["schemas"]["Progress"];
+            /**
+             * @description What came of it, once it has succeeded. What stands in it depends on
+             *     the kind.
+             */
+            result?: Record<string, never> | null;
+            started_at?: components["schemas"]["Timestamp"] | null;
+            /** @description How far it has come. */
+            state: components["schemas"]["JobState"];
+            /** @description What it works on, in the words of who asked: an image, a container. */
+            subject: string;
+        };
+        /**
+         * Format: uuid
+         * @description One job of the hub.
+         */
+        JobId: string;
+        /**
+         * @description How far a job has come.
+         * @enum {string}
+         */
+        JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
             /** @description The items of this page. */
@@ -1658,56 +1849,11 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
-        List_Image: {
+        List_ListedJob: {
             /** @description The items of this page. */
-            items: (components["schemas"]["Whereabouts"] & {
-                created_at?: components["schemas"]["Timestamp"] | null;
-                /** @description Where it came from, such as `nginx@sha256:…`. */
-                digests: string[];
-                /** @description Its id. */
-                id: string;
-                /** @description Its labels; values that look like secrets are masked. */
-                labels: {
-                    [key: string]: string;
-                };
-                /**
-                 * Format: int64
-                 * @description What it takes on the disk, shared layers included, in bytes.
-                 */
-                size: number;
-                /**
-                 * @description What it is called, such as `nginx:1.29`; an image without a name is
-                 *     what a newer one left over.
-                 */
-                tags: string[];
-            })[];
-            /**
-             * Format: int64
-             * @description How many items there are on all pages.
-             */
-            total: number;
-        };
-        /** @description A page of a list and the length of the whole list. */
-        List_Network: {
-            /** @description The items of this page. */
-            items: (components["schemas"]["Whereabouts"] & {
-                created_at?: components["schemas"]["Timestamp"] | null;
-                /** @description `bridge`, `overlay` and so on. */
-                driver: string;
-                /** @description Its id. */
-                id: string;
-                /** @description Whether nothing outside can be reached from it. */
-                internal: boolean;
-                /** @description Its labels; values that look like secrets are masked. */
-                labels: {
-                    [key: string]: string;
-                };
-                /** @description Its name. */
-                name: string;
-                /** @description `local` or `swarm`. */
-                scope: string;
-                /** @description Its address ranges, such as `172.18.0.0/16`. */
-                subnets: string[];
+            items: (components["schemas"]["Job"] & {
+                /** @description The environment's name, unless it is gone. */
+                environment_name?: string | null;
             })[];
             /**
              * Format: int64
@@ -1797,27 +1943,10 @@ export interface components {
              */
             total: number;
         };
-        /** @description A page of a list and the length of the whole list. */
-        List_Volume: {
-            /** @description The items of this page. */
-            items: (components["schemas"]["Whereabouts"] & {
-                created_at?: components["schemas"]["Timestamp"] | null;
-                /** @description What keeps it, such as `local`. */
-                driver: string;
-                /** @description Its labels; values that look like secrets are masked. */
-                labels: {
-                    [key: string]: string;
-                };
-                /** @description Its name. */
-                name: string;
-                /** @description Where it is on the host. */
-                path: string;
-            })[];
-            /**
-             * Format: int64
-             * @description How many items there are on all pages.
-             */
-            total: number;
+        /** @description A job, and the name of its environment. */
+        ListedJob: components["schemas"]["Job"] & {
+            /** @description The environment's name, unless it is gone. */
+            environment_name?: string | null;
         };
         /** @description Who the caller is. */
         MeResponse: {
@@ -1857,26 +1986,6 @@ export interface components {
             target: string;
             /** @description Whether the container may write there. */
             writable: boolean;
-        };
-        /** @description A network. */
-        Network: components["schemas"]["Whereabouts"] & {
-            created_at?: components["schemas"]["Timestamp"] | null;
-            /** @description `bridge`, `overlay` and so on. */
-            driver: string;
-            /** @description Its id. */
-            id: string;
-            /** @description Whether nothing outside can be reached from it. */
-            internal: boolean;
-            /** @description Its labels; values that look like secrets are masked. */
-            labels: {
-                [key: string]: string;
-            };
-            /** @description Its name. */
-            name: string;
-            /** @description `local` or `swarm`. */
-            scope: string;
-            /** @description Its address ranges, such as `172.18.0.0/16`. */
-            subnets: string[];
         };
         /** @description A token to be made. */
         NewEnrollmentToken: {
@@ -1955,6 +2064,23 @@ export interface components {
              */
             working_directory?: string | null;
         };
+        /** @description One of several things that a job does at once. */
+        Part: {
+            /**
+             * Format: int64
+             * @description How many bytes of it are done.
+             */
+            done?: number | null;
+            /** @description Its name. */
+            id: string;
+            /** @description What is being done with it. */
+            status: string;
+            /**
+             * Format: int64
+             * @description How many it has.
+             */
+            total?: number | null;
+        };
         /** @description One port of a container. */
         Port: {
             /** @description The host's address it is published at. */
@@ -1980,6 +2106,109 @@ export interface components {
             titles: string[];
             /** @description How many there are. */
             total: number;
+        };
+        /** @description What a job is at. */
+        Progress: {
+            /**
+             * Format: int64
+             * @description How many bytes are behind it in this step.
+             * @default 0
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description How many there are, where that is known.
+             * @default null
+             */
+            bytes_total: number | null;
+            /**
+             * @description What it does at once, such as an image's layers.
+             * @default []
+             */
+            parts: components["schemas"]["Part"][];
+            /**
+             * @description The step it is at, such as `pull`; the console has words for it.
+             * @default null
+             */
+            step: string | null;
+            /**
+             * Format: int32
+             * @description How many steps are behind it.
+             * @default 0
+             */
+            steps_done: number;
+            /**
+             * Format: int32
+             * @description How many there are, where that is known.
+             * @default null
+             */
+            steps_total: number | null;
+        };
+        /** @description A thing that nothing uses. */
+        PruneItem: {
+            /**
+             * Format: int64
+             * @description The bytes that its removal frees at least, where the engine tells.
+             */
+            bytes?: number | null;
+            /** @description Its id, or a volume's name. */
+            id: string;
+            /**
+             * @description Names exactly this thing as it is now; to be given back when it is to
+             *     be removed.
+             */
+            key: string;
+            /** @description What it is. */
+            kind: components["schemas"]["PruneKind"];
+            /** @description Its names; an image may have several or none. */
+            names: string[];
+        };
+        /**
+         * @description The kind of a thing that can be removed.
+         * @enum {string}
+         */
+        PruneKind: "container" | "image" | "volume" | "network" | "build_cache";
+        /** @description What is to be cleaned up. */
+        PruneOptions: {
+            /** @description What is kept of builds, as a whole. */
+            build_cache?: boolean;
+            /** @description Containers that do not run. */
+            containers?: boolean;
+            images?: components["schemas"]["ImageChoice"] | null;
+            /** @description Networks that no container uses, stopped ones included. */
+            networks?: boolean;
+            volumes?: components["schemas"]["VolumeChoice"] | null;
+        };
+        /** @description What would be removed. */
+        PrunePreview: {
+            /**
+             * Format: int64
+             * @description The bytes that their removal frees at least. Layers that several images
+             *     share are not counted.
+             */
+            bytes: number;
+            /** @description The things. */
+            items: components["schemas"]["PruneItem"][];
+        };
+        /** @description What to clean up. */
+        PruneRequest: {
+            /** @description The keys of the things that were shown and are to be removed. */
+            keys: string[];
+            /** @description What was chosen for the preview. */
+            options: components["schemas"]["PruneOptions"];
+        };
+        /** @description Which image to pull. */
+        PullRequest: {
+            /**
+             * @description The platform that is wanted, such as `linux/arm64`. Without it, the
+             *     host's own.
+             */
+            platform?: string | null;
+            /**
+             * @description Its name: `[registry/]repository[:tag][@digest]`.
+             * @example nginx:1.27
+             */
+            reference: string;
         };
         /** @description Whether all parts of the hub work. */
         ReadinessResponse: {
@@ -2142,33 +2371,11 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
-        /** @description A volume. */
-        Volume: components["schemas"]["Whereabouts"] & {
-            created_at?: components["schemas"]["Timestamp"] | null;
-            /** @description What keeps it, such as `local`. */
-            driver: string;
-            /** @description Its labels; values that look like secrets are masked. */
-            labels: {
-                [key: string]: string;
-            };
-            /** @description Its name. */
-            name: string;
-            /** @description Where it is on the host. */
-            path: string;
-        };
-        /** @description Where something is, and since when it is not known any more. */
-        Whereabouts: {
-            as_of?: components["schemas"]["Timestamp"] | null;
-            /** @description How many containers use it, those that do not run included. */
-            containers: number;
-            /**
-             * Format: uuid
-             * @description The environment it is in.
-             */
-            environment_id: string;
-            /** @description What that is called. */
-            environment_name: string;
-        };
+        /**
+         * @description Which volumes.
+         * @enum {string}
+         */
+        VolumeChoice: "anonymous" | "unused";
         /**
          * @description Why a terminal ended.
          * @enum {string}
@@ -2999,6 +3206,126 @@ export interface operations {
             };
         };
     };
+    commit_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommitRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that makes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The name has a digest, or a text is too long */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is none */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    export_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     inspect_container: {
         parameters: {
             query?: {
@@ -3704,7 +4031,169 @@ export interface operations {
             };
         };
     };
-    list_images: {
+    pull_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PullRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that pulls it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name or the platform is none */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    prune_environment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PruneRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that removes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Nothing is chosen */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    preview_prune: {
+        parameters: {
+            query?: {
+                /** @description Containers that do not run. */
+                containers?: boolean;
+                /** @description Images that no container uses. */
+                images?: "dangling" | "unused";
+                /** @description Volumes that no container uses. */
+                volumes?: "anonymous" | "unused";
+                /** @description Networks that no container uses, stopped ones included. */
+                networks?: boolean;
+                /** @description What is kept of builds, as a whole. */
+                build_cache?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What would go, and how much it frees */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrunePreview"];
+                };
+            };
+            /** @description Nothing is chosen */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_jobs: {
         parameters: {
             query?: {
                 /** @description Most items to return, 50 unless given. */
@@ -3713,14 +4202,10 @@ export interface operations {
                 offset?: number;
                 /** @description Only those of this environment. */
                 environment?: string;
-                /** @description Only those with this text in their name, or at the start of their id. */
-                search?: string;
-                /** @description Only those with this label: `key` or `key=value`. */
-                label?: string;
-                /** @description Only those that a container uses, or only those that none does. */
-                used?: boolean;
-                /** @description By `name` unless given; a minus before it turns the order round. */
-                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+                /** @description Only those in this state, or `active` for those that are not over. */
+                state?: "active" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
+                /** @description Only those of this kind, such as `image.pull`. */
+                kind?: string;
             };
             header?: never;
             path?: never;
@@ -3728,14 +4213,138 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One page of images */
+            /** @description One page of jobs */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_Image"];
+                    "application/json": components["schemas"]["List_ListedJob"];
                 };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListedJob"];
+                };
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is told to end */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_job_lines: {
+        parameters: {
+            query?: {
+                /** @description The number of the first line to read; the first is 0. */
+                from?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines that are kept of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Excerpt"];
+                };
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_job_output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its last lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -3787,41 +4396,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-        };
-    };
-    list_networks: {
-        parameters: {
-            query?: {
-                /** @description Most items to return, 50 unless given. */
-                limit?: number;
-                /** @description Items to skip. */
-                offset?: number;
-                /** @description Only those of this environment. */
-                environment?: string;
-                /** @description Only those with this text in their name, or at the start of their id. */
-                search?: string;
-                /** @description Only those with this label: `key` or `key=value`. */
-                label?: string;
-                /** @description Only those that a container uses, or only those that none does. */
-                used?: boolean;
-                /** @description By `name` unless given; a minus before it turns the order round. */
-                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of networks */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Network"];
-                };
             };
         };
     };
@@ -4290,41 +4864,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
-            };
-        };
-    };
-    list_volumes: {
-        parameters: {
-            query?: {
-                /** @description Most items to return, 50 unless given. */
-                limit?: number;
-                /** @description Items to skip. */
-                offset?: number;
-                /** @description Only those of this environment. */
-                environment?: string;
-                /** @description Only those with this text in their name, or at the start of their id. */
-                search?: string;
-                /** @description Only those with this label: `key` or `key=value`. */
-                label?: string;
-                /** @description Only those that a container uses, or only those that none does. */
-                used?: boolean;
-                /** @description By `name` unless given; a minus before it turns the order round. */
-                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description One page of volumes */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["List_Volume"];
-                };
             };
         };
     };
