@@ -32,6 +32,9 @@ const routes: RouteRecordRaw[] = [
   { path: '/environments/:id/containers/:container', name: 'container', component: () => import('@/features/workloads/pages/ContainerPage.vue'), props: true, meta: { title: 'container.title' } },
   ...KINDS.map((kind) => ({ path: `/${kind}`, name: kind, component: () => import('@/features/workloads/resources/ResourcesPage.vue'), props: { kind }, meta: { title: `resources.${kind}.heading` } })),
   { path: '/logs', name: 'logs', component: () => import('@/features/workloads/logs/pages/LogsPage.vue'), meta: { title: 'logs.title' } },
+  // Jobs
+  { path: '/jobs', name: 'jobs', component: () => import('@/features/jobs/pages/JobsPage.vue'), meta: { title: 'jobs.title' } },
+  { path: '/jobs/:id', name: 'job', component: () => import('@/features/jobs/pages/JobPage.vue'), props: true, meta: { title: 'jobs.one' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },

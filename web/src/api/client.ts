@@ -8,6 +8,9 @@ import type { paths } from './schema'
 const READ_DEADLINE_MS = 15_000
 /** No other answer takes longer: an engine may be slow, and a container that stops has 10 s of grace. */
 const DEADLINE_MS = 45_000
+/** An engine adds up every file of every volume. */
+const SURVEY_DEADLINE_MS = 6 * 60_000
+const SURVEY = /\/prune\/preview$/
 /** What only the engine knows. */
 const OF_ENGINE = /^\/api\/v1\/environments\/[^/]+\/containers/
 
@@ -23,7 +26,9 @@ export const api = createClient<paths>({
 
 /** How long to wait for the answer to a request. */
 export function deadlineOf({ method, url }: Pick<Request, 'method' | 'url'>): number {
-  return method === 'GET' && !OF_ENGINE.test(new URL(url).pathname) ? READ_DEADLINE_MS : DEADLINE_MS
+  const { pathname } = new URL(url)
+  if (SURVEY.test(pathname)) return SURVEY_DEADLINE_MS
+  return method === 'GET' && !OF_ENGINE.test(pathname) ? READ_DEADLINE_MS : DEADLINE_MS
 }
 
 interface Answer<T> {

@@ -77,7 +77,7 @@ describe('the live channel', () => {
     newest().onclose?.()
     vi.advanceTimersByTime(1_000)
     newest().onopen?.()
-    expect(newest().sent).toEqual([{ watch: ['environments'], environment: 'env-1', after: 41 }])
+    expect(newest().sent).toEqual([{ watch: ['environments', 'jobs'], environment: 'env-1', after: 41 }])
   })
 
   test('says that it is paused and waits longer each time, up to a limit', () => {
@@ -136,8 +136,8 @@ describe('the live channel', () => {
     live.watch(null)
     expect(sockets.length).toBe(1)
     expect(newest().sent).toEqual([
-      { watch: ['environments'], environment: 'env-2' },
-      { watch: ['environments'] },
+      { watch: ['environments', 'jobs'], environment: 'env-2' },
+      { watch: ['environments', 'jobs'] },
     ])
   })
 })

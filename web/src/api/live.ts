@@ -6,10 +6,11 @@ export type LiveState = 'connecting' | 'live' | 'paused'
 
 /** What the hub says changed. */
 export interface LiveEvent {
-  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'reset'
+  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'job' | 'reset'
   id: number
   environment_id?: string
   container_id?: string
+  job_id?: string
 }
 
 /** The parts of a WebSocket that are used here. */
@@ -72,7 +73,7 @@ export class Live {
     this.current.value = 'connecting'
   }
 
-  /** Whose containers to hear about; the list of environments is always watched. */
+  /** Whose containers to hear about; the lists of environments and of jobs are always watched. */
   watch(environment: string | null) {
     this.environment = environment
     // Without a number: what happened there before is answered with a reset.
@@ -96,7 +97,7 @@ export class Live {
   }
 
   private subscribe(after: number | null) {
-    const watch: Record<string, unknown> = { watch: ['environments'] }
+    const watch: Record<string, unknown> = { watch: ['environments', 'jobs'] }
     if (this.environment !== null) watch.environment = this.environment
     if (after !== null) watch.after = after
     this.socket?.send(JSON.stringify(watch))

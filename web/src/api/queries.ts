@@ -19,6 +19,8 @@ export const keys = {
   apiTokens: ['api-tokens'] as const,
   enrollmentUses: (token: string) => ['enrollment-uses', token] as const,
   users: ['users'] as const,
+  jobs: ['jobs'] as const,
+  job: (id: string) => ['jobs', id] as const,
 }
 
 /** How often a visible list is read again while live updates run: for what changes without an event. */

@@ -87,6 +87,8 @@ function touchedBy(change: LiveEvent): QueryKey[] {
       return [keys.resources]
     case 'agent':
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
+    case 'job':
+      return [keys.jobs]
     default:
       return []
   }
