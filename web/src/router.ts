@@ -35,6 +35,8 @@ const routes: RouteRecordRaw[] = [
   // Jobs
   { path: '/jobs', name: 'jobs', component: () => import('@/features/jobs/pages/JobsPage.vue'), meta: { title: 'jobs.title' } },
   { path: '/jobs/:id', name: 'job', component: () => import('@/features/jobs/pages/JobPage.vue'), props: true, meta: { title: 'jobs.one' } },
+  // Activity
+  { path: '/activity', name: 'activity', component: () => import('@/features/activity/pages/ActivityPage.vue'), meta: { title: 'activity.title' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },

@@ -3,6 +3,7 @@
 //! while somebody looks.
 
 mod follower;
+mod keeper;
 mod model;
 mod routes;
 mod service;
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::limits::SILENCE_MAX;
 
-pub use self::follower::keep;
+pub use self::keeper::keep;
 pub(super) use self::routes::routes;
-use crate::clock::Timestamp;
+use crate::clock::{Clock, Timestamp};
 use crate::config::EventsOptions;
 
 /// What is remembered of following the engines' events.
@@ -40,10 +41,9 @@ impl Events {
         self.heard().get(&environment).copied()
     }
 
-    /// Nothing more is heard from now on: a link may have been silent for a
-    /// while before that is noticed.
-    fn note_silence(&self, environment: EnvironmentId, now: Timestamp) {
-        self.heard().insert(environment, now - SILENCE_MAX);
+    /// Listens to an environment until what it gives is dropped.
+    fn listen(self: &Arc<Self>, environment: EnvironmentId, clock: Arc<dyn Clock>) -> Listening {
+        Listening { events: Arc::clone(self), environment, clock }
     }
 
     /// Forgets the environments that are gone.
@@ -53,5 +53,20 @@ impl Events {
 
     fn heard(&self) -> MutexGuard<'_, HashMap<EnvironmentId, Timestamp>> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody listens to an environment.
+#[derive(Debug)]
+struct Listening {
+    events: Arc<Events>,
+    environment: EnvironmentId,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        // A link may have been silent for a while before that was noticed.
+        self.events.heard().insert(self.environment, self.clock.now() - SILENCE_MAX);
     }
 }

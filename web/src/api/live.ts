@@ -6,7 +6,7 @@ export type LiveState = 'connecting' | 'live' | 'paused'
 
 /** What the hub says changed. */
 export interface LiveEvent {
-  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'job' | 'reset'
+  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'job' | 'events' | 'reset'
   id: number
   environment_id?: string
   container_id?: string
@@ -40,6 +40,7 @@ export class Live {
 
   private socket: LiveSocket | null = null
   private environment: string | null = null
+  private watchers = 0
   private last: number | null = null
   private attempts = 0
   private running = false
@@ -80,6 +81,12 @@ export class Live {
     if (this.current.value === 'live') this.subscribe(null)
   }
 
+  /** Hears about what happens on all engines, for as long as somebody asks for it. */
+  watchEvents(by: 1 | -1) {
+    this.watchers += by
+    if (this.current.value === 'live') this.subscribe(null)
+  }
+
   private connect() {
     this.drop()
     const socket = this.dial()
@@ -97,7 +104,7 @@ export class Live {
   }
 
   private subscribe(after: number | null) {
-    const watch: Record<string, unknown> = { watch: ['environments', 'jobs'] }
+    const watch: Record<string, unknown> = { watch: this.watchers > 0 ? ['environments', 'jobs', 'events'] : ['environments', 'jobs'] }
     if (this.environment !== null) watch.environment = this.environment
     if (after !== null) watch.after = after
     this.socket?.send(JSON.stringify(watch))

@@ -13,6 +13,7 @@ export const keys = {
   containerDetails: (environment: string, container: string) => ['container-details', environment, container] as const,
   allContainers: ['all-containers'] as const,
   resources: ['resources'] as const,
+  activity: ['activity'] as const,
   agents: ['agents'] as const,
   enrollmentTokens: ['enrollment-tokens'] as const,
   sessions: ['sessions'] as const,

@@ -3,6 +3,7 @@ import type { components } from './schema'
 
 type Schemas = components['schemas']
 
+export type Activity = Schemas['Activity']
 export type Agent = Schemas['Agent']
 export type ApiToken = Schemas['ApiToken']
 export type Container = Schemas['Container']

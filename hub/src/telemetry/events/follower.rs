@@ -1,5 +1,5 @@
-//! Follows every session's events and writes them in batches. What is not
-//! written was not heard: it is asked for again.
+//! One session's events, written in batches. What is not written was not heard:
+//! it is asked for again.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -30,37 +30,29 @@ const TRIM_EVERY: u64 = 1000;
 
 /// Why events of a session do not come.
 #[derive(Debug, thiserror::Error)]
-enum FollowError {
+pub enum FollowError {
+    /// No stream could be opened.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// What came is no event, or nothing comes any more.
     #[error(transparent)]
     Codec(#[from] CodecError),
+    /// They could not be written.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-/// Follows and writes until the hub is asked to finish.
-pub async fn keep(app: AppState) {
-    followers::follow_all(&app, |app, session| async move {
-        let Err(error) = follow(&app, &session).await;
-        tracing::debug!(session.id = %session.id, %error, "an engine's events do not come");
-        match error {
-            // There is news of the environment once it is approved.
-            FollowError::Stream(StreamError::NotActive | StreamError::NotCapable) => followers::Then::Leave,
-            FollowError::Stream(_) | FollowError::Codec(_) | FollowError::Db(_) => followers::Then::Retry,
-        }
-    })
-    .await;
-}
-
-async fn follow(app: &AppState, session: &Session) -> Result<Infallible, FollowError> {
+/// Takes in and writes what the agent tells for as long as the session lives.
+///
+/// # Errors
+/// Why that ended.
+pub async fn follow(app: &AppState, session: &Session) -> Result<Infallible, FollowError> {
     let environment = session.environment;
     let after = store::find_last(&mut app.db.read().await?, environment).await?;
     let mut stream = session.open(StreamKind::Events, Priority::Normal).await?;
     codec::write_message(&mut stream, &EventsRequest { after: after.map(Row::into_mark) }).await?;
-    let taken = take_all(app, session, stream).await;
-    app.events.note_silence(environment, app.clock.now());
-    taken
+    let _listening = app.events.listen(environment, app.clock.clone());
+    take_all(app, session, stream).await
 }
 
 async fn take_all(app: &AppState, session: &Session, stream: Tunnelled) -> Result<Infallible, FollowError> {

@@ -38,6 +38,15 @@ export function useWatchedEnvironment(environment: Ref<string>) {
   })
 }
 
+/** Hears about what happens on all engines while the page is open. */
+export function useWatchedEvents() {
+  const live = useLive()
+  live.watchEvents(1)
+  onScopeDispose(() => {
+    live.watchEvents(-1)
+  })
+}
+
 /** How long to wait before asking again. */
 export function useRefreshInterval(): ComputedRef<number> {
   const live = useLive()
@@ -85,6 +94,8 @@ function touchedBy(change: LiveEvent): QueryKey[] {
       return [keys.environments, keys.agents, keys.allContainers, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
     case 'resources':
       return [keys.resources]
+    case 'events':
+      return [keys.activity]
     case 'agent':
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
     case 'job':
