@@ -176,6 +176,7 @@ impl App {
         });
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
+        let inventories = Inventories::new(fleet.tallies().clone());
         let engines = Engines::new(sessions.clone());
         let jobs = Jobs::new(db.clone(), clock.clone(), sessions.feed().clone(), lifecycle.clone(), Limits::default());
         // A hub starts on a full disk: what is cut off is ended later then.
@@ -193,7 +194,7 @@ impl App {
             sessions,
             engines,
             jobs,
-            inventories: Inventories::default(),
+            inventories,
             events: Events::new(events),
             measurements: Measurements::default(),
             attached,

@@ -12,6 +12,7 @@ mod doors;
 pub mod enrollment;
 pub mod environments;
 mod gatekeeper;
+pub mod groups;
 pub mod installer;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use windflow_protocol::tls::{self, HubIdentity, HubLeaf, TlsError};
 use self::agents::{Pace, TicketKey};
 use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
+use self::environments::Tallies;
 use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError, Tx};
@@ -99,6 +101,7 @@ pub struct Fleet {
     recoveries: Pace,
     /// Records of an identity that seems to have been copied.
     alarms: Pace,
+    tallies: Tallies,
 }
 
 /// The id of the hub whose database this is; `None` if it was never started.
@@ -115,6 +118,7 @@ pub async fn find_hub_id(tx: &mut Tx) -> Result<Option<HubId>, LoadError> {
 /// Adds the routes of the fleet.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = environments::routes(routes);
+    let routes = groups::routes(routes);
     let routes = agents::routes(routes);
     let routes = enrollment::routes(routes);
     let routes = installer::routes(routes);
@@ -156,6 +160,7 @@ impl Fleet {
             limiter: Limiter::default(),
             recoveries: Pace::new(RECOVERY_PACE),
             alarms: Pace::new(ALARM_PACE),
+            tallies: Tallies::default(),
             base,
         })
     }

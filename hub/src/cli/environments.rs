@@ -5,15 +5,16 @@ mod connect;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::HubClient;
 use super::exit::Failure;
 use super::output::{Column, Format};
 
 const ENVIRONMENTS: &str = "/api/v1/environments";
+const GROUPS: &str = "/api/v1/groups";
 
 const COLUMNS: &[Column] = &[
     ("NAME", "name"),
@@ -39,6 +40,21 @@ pub enum EnvironmentCommand {
     Show {
         /// Its name or id
         name: String,
+    },
+    /// Adds labels to an engine, and takes some away
+    Label {
+        /// Its name or id
+        name: String,
+        /// KEY=VALUE to set one, KEY- to take it away
+        #[arg(required = true, value_name = "LABEL")]
+        labels: Vec<String>,
+    },
+    /// Puts an engine into a group, which is made if there is none of this name
+    Group {
+        /// Its name or id
+        name: String,
+        /// The group; none takes the engine out of the one it is in
+        group: Option<String>,
     },
     /// Gives an engine a Docker socket on this machine, until Ctrl-C
     Connect(connect::ConnectOptions),
@@ -90,6 +106,22 @@ pub async fn run(hub: &HubClient, command: EnvironmentCommand, format: Format) -
             let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
             format.object(&hub.get(&format!("{ENVIRONMENTS}/{id}")).await?);
         }
+        EnvironmentCommand::Label { name, labels } => {
+            let path = format!("{ENVIRONMENTS}/{}", hub.resolve("environment", ENVIRONMENTS, &name).await?);
+            let mut present = hub.get(&path).await?["labels"].take();
+            for label in &labels {
+                change_label(&mut present, label)?;
+            }
+            format.object(&hub.patch(&path, json!({ "labels": present })).await?);
+        }
+        EnvironmentCommand::Group { name, group } => {
+            let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
+            let group = match group {
+                Some(group) => Some(group_of(hub, &group).await?),
+                None => None,
+            };
+            format.object(&hub.patch(&format!("{ENVIRONMENTS}/{id}"), json!({ "group_id": group })).await?);
+        }
         EnvironmentCommand::Connect(options) => connect::run(hub, &options, format).await?,
         EnvironmentCommand::Remove { name } => {
             let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
@@ -100,8 +132,45 @@ pub async fn run(hub: &HubClient, command: EnvironmentCommand, format: Format) -
     Ok(())
 }
 
+/// Sets one of the labels, or takes it away.
+fn change_label(labels: &mut Value, change: &str) -> anyhow::Result<()> {
+    let labels = labels.as_object_mut().context("the hub's answer has no labels")?;
+    match (change.split_once('='), change.strip_suffix('-')) {
+        (Some((key, value)), _) => drop(labels.insert(key.to_owned(), value.into())),
+        (None, Some(key)) => drop(labels.remove(key)),
+        (None, None) => bail!("{change} is no label: write KEY=VALUE, or KEY- to take one away"),
+    }
+    Ok(())
+}
+
+/// The id of the group of this name, which is made if there is none.
+async fn group_of(hub: &HubClient, name: &str) -> Result<String, Failure> {
+    let found = hub.list(GROUPS, &[("name", name)]).await?;
+    let made = match found.into_iter().next() {
+        Some(group) => group,
+        None => hub.post(GROUPS, json!({ "name": name })).await?,
+    };
+    let id = made["id"].as_str().map(str::to_owned);
+    Ok(id.context("the hub's answer is not a group")?)
+}
+
 fn read(path: Option<&Path>) -> anyhow::Result<Option<String>> {
     let read =
         |path: &Path| std::fs::read_to_string(path).with_context(|| format!("Failed to read {}", path.display()));
     path.map(read).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_set_and_taken_away() {
+        let mut labels = json!({ "site": "fra", "old": "" });
+        for change in ["site=ams", "tier=a=b-", "old-", "absent-"] {
+            change_label(&mut labels, change).unwrap();
+        }
+        assert_eq!(labels, json!({ "site": "ams", "tier": "a=b-" }));
+        assert!(change_label(&mut labels, "nonsense").is_err());
+    }
 }

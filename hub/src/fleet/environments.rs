@@ -1,15 +1,22 @@
 //! Environments: Docker engines as users know them, however they are reached.
 
+mod filter;
+mod labels;
 mod model;
+mod overview;
 mod routes;
 mod service;
 mod store;
+mod tallies;
 
+pub use filter::{EnvironmentFilter, EnvironmentSort};
+pub use labels::{InvalidLabels, Labels};
 pub use model::{
-    EngineTarget, Environment, EnvironmentFilter, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName,
-    Labels, NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, NewTcpEnvironment,
+    TcpTls,
 };
 pub(super) use routes::routes;
-pub use service::AddError;
+pub use service::{AddError, ChangeError};
 pub use store::StoreError;
 pub(super) use store::{NewEnvironment, insert, mark_connected, mark_seen, name_taken, rename};
+pub use tallies::{ContainerStates, Tallies};

@@ -118,6 +118,16 @@ actions! {
     EnvironmentAdd => "environment.add",
     /// An environment was removed.
     EnvironmentRemove => "environment.remove",
+    /// An environment got other labels.
+    EnvironmentLabel => "environment.label",
+    /// An environment was put into a group, or taken out of one.
+    EnvironmentGroup => "environment.group",
+    /// A group was made.
+    GroupCreate => "group.create",
+    /// A group got another name.
+    GroupRename => "group.rename",
+    /// A group was removed; its environments stayed.
+    GroupDelete => "group.delete",
     /// A container was started.
     ContainerStart => "container.start",
     /// A container was stopped.

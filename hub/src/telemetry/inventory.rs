@@ -15,6 +15,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
 
+use crate::fleet::environments::Tallies;
+
 pub use self::keeper::keep;
 pub use self::things::{Heard, Things, has_label, label_of};
 
@@ -22,6 +24,8 @@ pub use self::things::{Heard, Things, has_label, label_of};
 #[derive(Clone, Debug, Default)]
 pub struct Inventories {
     places: Arc<RwLock<HashMap<EnvironmentId, Arc<Place>>>>,
+    /// Where it is noted how many containers there are.
+    tallies: Tallies,
 }
 
 /// What is known of one environment's engine; nothing until its agent has told
@@ -32,6 +36,12 @@ struct Place {
 }
 
 impl Inventories {
+    /// Nothing is known yet. How many containers there are is noted in
+    /// `tallies`.
+    pub fn new(tallies: Tallies) -> Self {
+        Self { places: Arc::default(), tallies }
+    }
+
     /// What is known of an engine now.
     pub fn of(&self, environment: EnvironmentId) -> Option<Arc<Heard>> {
         self.place(environment).and_then(|place| place.heard.borrow().clone())
@@ -58,6 +68,7 @@ impl Inventories {
 
     /// Whether what was known before was stale.
     fn put(&self, environment: EnvironmentId, heard: Heard) -> bool {
+        self.tallies.put(environment, heard.things.states());
         let before = self.place_or_new(environment).heard.send_replace(Some(Arc::new(heard)));
         before.is_none_or(|before| before.is_stale)
     }
@@ -71,6 +82,7 @@ impl Inventories {
     }
 
     fn forget(&self, environment: EnvironmentId) {
+        self.tallies.forget(environment);
         self.places.write().unwrap_or_else(PoisonError::into_inner).remove(&environment);
     }
 

@@ -47,9 +47,11 @@ impl News {
         match self {
             Self::Environment(environment) => Some(*environment),
             Self::Agent(..) | Self::Container { .. } | Self::Containers(_) => None,
-            Self::Resources(_) | Self::Job { .. } | Self::Events(_) => None,
+            Self::Resources(_) | Self::Job { .. } | Self::Events(_) | Self::Groups => None,
         }
     }
+    /// A group of environments is not as it was, or is there or gone.
+    Groups,
 }
 
 /// The changes after a number are no longer all there.

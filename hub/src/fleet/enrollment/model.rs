@@ -55,7 +55,7 @@ pub struct NewEnrollmentToken {
     pub uses: Option<i64>,
     /// Labels that its hosts get.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// What a host's name must look like, `*` and `?` standing for anything.
     #[serde(default)]
     pub name_pattern: Option<String>,
@@ -92,7 +92,7 @@ impl NewEnrollmentToken {
             name: format!("new key for {name}"),
             ttl_seconds: None,
             uses: None,
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             name_pattern: None,
             cidrs: Vec::new(),
             approval: Approval::Auto,
@@ -197,7 +197,7 @@ pub struct TokenRow {
     pub expires_at: Timestamp,
     pub max_uses: i64,
     pub uses: i64,
-    pub labels: Json<Labels>,
+    pub labels: Json<BTreeMap<String, String>>,
     pub name_pattern: Option<String>,
     pub networks: Json<Vec<IpNet>>,
     pub needs_approval: bool,
@@ -229,7 +229,7 @@ impl TokenRow {
             expires_at: self.expires_at,
             max_uses: self.max_uses,
             uses: self.uses,
-            labels: self.labels.0,
+            labels: Labels::stored(self.labels.0),
             name_pattern: self.name_pattern,
             cidrs: self.networks.0,
             approval: if self.needs_approval { Approval::Manual } else { Approval::Auto },
@@ -293,7 +293,7 @@ mod tests {
             expires_at: at + Duration::from_secs(60),
             max_uses: 1,
             uses: 0,
-            labels: Json(Labels::new()),
+            labels: Json(BTreeMap::new()),
             name_pattern: None,
             networks: Json(vec![]),
             needs_approval: false,
@@ -337,7 +337,7 @@ mod tests {
             name: "a".to_owned(),
             ttl_seconds,
             uses,
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             name_pattern: None,
             cidrs: vec![],
             approval: Approval::Auto,

@@ -17,7 +17,7 @@ use crate::db::{DbError, Tx};
 use crate::fleet::Fleet;
 use crate::fleet::agents::{self, AgentState, FIRST_TICKET, NewAgent};
 use crate::fleet::authority::{AGENT_CERTIFICATE_LIFE, AgentKey, AuthorityError, IssuedCertificate};
-use crate::fleet::environments::{self, EngineTarget, EnvironmentKind, EnvironmentName, NewEnvironment};
+use crate::fleet::environments::{self, EngineTarget, EnvironmentKind, EnvironmentName, Labels, NewEnvironment};
 use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
 use crate::tunnel::News;
 
@@ -257,7 +257,7 @@ impl Fleet {
             kind: EnvironmentKind::Edge,
             target: EngineTarget::Local,
             insecure: false,
-            labels,
+            labels: Labels::stored(labels),
             created_at: candidate.now,
         };
         environments::insert(tx, &self.base.vault, &environment).await?;

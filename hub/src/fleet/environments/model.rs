@@ -1,20 +1,19 @@
 //! What an environment is.
 
-use std::collections::BTreeMap;
-
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::ContainerCounts;
 
+use super::labels::Labels;
+use super::tallies::ContainerStates;
 use crate::clock::Timestamp;
 use crate::tunnel::HostUse;
+use crate::fleet::groups::GroupId;
 
 /// Longest name of an environment, in characters.
 const NAME_MAX: usize = 63;
-
-/// Labels that an operator set.
-pub type Labels = BTreeMap<String, String>;
 
 /// A name for people: 1 to 63 of `a-z A-Z 0-9 . _ -`, starting with a letter
 /// or digit, unique without regard to case.
@@ -131,6 +130,8 @@ pub struct Environment {
     pub kind: EnvironmentKind,
     /// Whether it can be used now.
     pub state: EnvironmentState,
+    /// The group it is in.
+    pub group: Option<EnvironmentGroup>,
     /// What carries its session: `memory`, `websocket` or `quic`.
     pub transport: Option<&'static str>,
     /// Last measured round trip, in milliseconds.
@@ -139,10 +140,17 @@ pub struct Environment {
     pub engine: Option<&'static str>,
     /// Its engine's version, as last seen.
     pub engine_version: Option<String>,
+    /// The operating system its engine runs containers for, while it runs.
+    pub os: Option<String>,
+    /// Its engine's architecture, while it runs.
+    pub arch: Option<String>,
     /// How many containers it has, while its agent can tell.
     pub containers: Option<EnvironmentContainers>,
     /// What its host uses now, while its agent can tell.
     pub host: Option<EnvironmentHost>,
+    /// The states of its containers as its agent told them last, also from
+    /// before it went away.
+    pub container_states: Option<ContainerStates>,
     /// Its agent's version, as last seen.
     pub agent_version: Option<String>,
     /// When it was last online.
@@ -192,30 +200,50 @@ impl From<ContainerCounts> for EnvironmentContainers {
     }
 }
 
-/// Which environments to list.
-#[derive(Clone, Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EnvironmentFilter {
-    /// Only the one of this name.
-    pub name: Option<String>,
-    /// Only those with this text in their name.
-    pub search: Option<String>,
-    /// Only those in this state now.
-    #[param(inline)]
-    pub state: Option<EnvironmentState>,
-    /// Only those reached in this way.
-    #[param(inline)]
-    pub kind: Option<EnvironmentKind>,
+impl Environment {
+    /// Whether its agent is there and its engine does not answer.
+    pub fn is_degraded(&self) -> bool {
+        self.state == EnvironmentState::Online && matches!(self.engine, Some("absent" | "unresponsive"))
+    }
 }
 
-impl EnvironmentFilter {
-    /// Whether this environment is wanted; the name was looked at before.
-    pub fn wants(&self, environment: &Environment) -> bool {
-        let found = |text: &String| environment.name.as_str().to_lowercase().contains(&text.to_lowercase());
-        self.state.is_none_or(|state| state == environment.state)
-            && self.kind.is_none_or(|kind| kind == environment.kind)
-            && self.search.as_ref().is_none_or(found)
+/// The group of an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EnvironmentGroup {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+}
+
+/// What is to be changed of an environment; what is not named stays.
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentPatch {
+    /// All its labels from now on.
+    #[serde(default)]
+    pub labels: Option<Labels>,
+    /// The group it is in from now on; null takes it out of its group.
+    #[serde(default, rename = "group_id")]
+    #[schema(value_type = Option<Uuid>)]
+    pub group: GroupChange,
+}
+
+/// What is done with the group of an environment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum GroupChange {
+    /// It stays where it is.
+    #[default]
+    Keep,
+    /// It is in none from now on.
+    Leave,
+    /// It is in this one from now on.
+    Join(GroupId),
+}
+
+impl<'de> Deserialize<'de> for GroupChange {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(deserializer)?.map_or(Self::Leave, Self::Join))
     }
 }
 

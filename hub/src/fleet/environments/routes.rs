@@ -7,11 +7,13 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::{Environment, EnvironmentFilter, NewTcpEnvironment};
-use super::service::AddError;
+use super::filter::EnvironmentFilter;
+use super::model::{Environment, EnvironmentPatch, NewTcpEnvironment};
+use super::overview::Overview;
+use super::service::{AddError, ChangeError};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -19,10 +21,12 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::SignedIn, routes!(list_environments))
         .add(Access::Administrator, routes!(add_environment))
         .add(Access::SignedIn, routes!(get_environment))
+        .add(Access::Administrator, routes!(change_environment))
         .add(Access::Administrator, routes!(remove_environment))
+        .add(Access::SignedIn, routes!(get_overview))
 }
 
-/// Lists environments with their present state, by name.
+/// Lists environments with their present state.
 #[utoipa::path(get, path = "/api/v1/environments", tag = "fleet", params(Page, EnvironmentFilter),
     responses((status = 200, description = "One page of environments", body = List<Environment>)))]
 async fn list_environments(
@@ -59,6 +63,25 @@ async fn get_environment(State(app): State<AppState>, Path(id): Path<Uuid>) -> A
     environment.map(Json).ok_or_else(unknown)
 }
 
+/// Gives an environment other labels, or puts it into another group. What is
+/// not named stays as it is.
+#[utoipa::path(patch, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)),
+    request_body = EnvironmentPatch, responses(
+    (status = 200, description = "The environment", body = Environment),
+    (status = 404, description = "There is none"),
+    (status = 409, description = "There is no such group"),
+))]
+async fn change_environment(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(patch): Json<EnvironmentPatch>,
+) -> ApiResult<Json<Environment>> {
+    let id = EnvironmentId(id);
+    app.fleet.change_environment(id, patch, &(&caller).into()).await?;
+    app.fleet.find_environment(id).await?.map(Json).ok_or_else(unknown)
+}
+
 /// Removes an environment from the hub. Its host is not touched; an edge agent
 /// can come back with a new token only.
 #[utoipa::path(delete, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)), responses(
@@ -76,6 +99,17 @@ async fn remove_environment(
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
 }
 
+/// Tells how many environments are how, what runs on them, and in which groups
+/// they are.
+#[utoipa::path(get, path = "/api/v1/overview", tag = "fleet", params(EnvironmentFilter),
+    responses((status = 200, description = "The environments that match, in numbers", body = Overview)))]
+async fn get_overview(
+    State(app): State<AppState>,
+    Query(filter): Query<EnvironmentFilter>,
+) -> ApiResult<Json<Overview>> {
+    Ok(Json(app.fleet.overview(filter).await?))
+}
+
 fn unknown() -> ApiError {
     ApiError::not_found("environment")
 }
@@ -89,6 +123,17 @@ impl From<AddError> for ApiError {
             AddError::PartialTls | AddError::Tls(_) => Self::bad_request("invalid_tls", message),
             AddError::Insecure => Self::bad_request("insecure_address", message),
             AddError::Db(error) => error.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for ApiError {
+    fn from(error: ChangeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ChangeError::Unknown => unknown(),
+            ChangeError::UnknownGroup => Self::conflict("unknown_group", message),
+            ChangeError::Db(error) => error.into(),
         }
     }
 }

@@ -8,14 +8,19 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
+use super::filter::{EnvironmentFilter, EnvironmentSort};
+use super::labels::Labels;
 use super::model::{
-    EngineTarget, Environment, EnvironmentContainers, EnvironmentFilter, EnvironmentHost, EnvironmentKind,
-    EnvironmentName, EnvironmentState, Labels, NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentContainers, EnvironmentGroup, EnvironmentHost, EnvironmentKind,
+    EnvironmentName, EnvironmentPatch, EnvironmentState, GroupChange, NewTcpEnvironment, TcpTls,
 };
+use super::overview::Overview;
 use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
+use super::tallies::Tallies;
 use crate::db::DbError;
-use crate::fleet::Fleet;
 use crate::fleet::agents::AgentState;
+use crate::fleet::groups::GroupId;
+use crate::fleet::{Fleet, groups};
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::tunnel::{News, Session};
 
@@ -48,14 +53,48 @@ pub enum AddError {
     Db(#[from] DbError),
 }
 
+/// Why an environment was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// There is no such environment.
+    #[error("there is no such environment")]
+    Unknown,
+    /// There is no such group.
+    #[error("there is no such group: make it first")]
+    UnknownGroup,
+    /// The database failed.
+    #[error(transparent)]
+    Db(#[from] DbError),
+}
+
 impl Fleet {
-    /// The environments that match, with their present state, by name.
+    /// The environments that match, with their present state, in the order
+    /// that the filter asks for.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn list_environments(&self, filter: &EnvironmentFilter) -> Result<Vec<Environment>, DbError> {
         let rows = store::list(&mut self.base.db.read().await?, filter.name.as_deref()).await?;
-        Ok(rows.into_iter().map(|row| self.present(row)).filter(|found| filter.wants(found)).collect())
+        let mut found: Vec<_> =
+            rows.into_iter().map(|row| self.present(row)).filter(|found| filter.wants(found)).collect();
+        let sort = filter.sort.unwrap_or_default();
+        found.sort_by(|one, other| sort.order(one, other));
+        Ok(found)
+    }
+
+    /// The environments that match, in numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overview(&self, filter: EnvironmentFilter) -> Result<Overview, DbError> {
+        let by_group = EnvironmentFilter { sort: Some(EnvironmentSort::Group), ..filter };
+        Ok(Overview::of(&self.list_environments(&by_group).await?))
+    }
+
+    /// How many containers the engines have in which state; whoever follows
+    /// their inventories tells it here.
+    pub const fn tallies(&self) -> &Tallies {
+        &self.tallies
     }
 
     /// What every environment is called.
@@ -127,12 +166,54 @@ impl Fleet {
             return Err(AddError::NameTaken);
         }
         let entry = Entry::new(by, Action::EnvironmentAdd, &id.to_string()).detail(name.as_str());
-        let new = NewEnvironment { id, name, kind, target, insecure, labels: Labels::new(), created_at: now };
+        let new = NewEnvironment { id, name, kind, target, insecure, labels: Labels::default(), created_at: now };
         store::insert(&mut tx, &self.base.vault, &new).await?;
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.tell(News::Environment(id));
         Ok(id)
+    }
+
+    /// Gives an environment other labels, or puts it into another group.
+    ///
+    /// # Errors
+    /// [`ChangeError`].
+    pub async fn change_environment(
+        &self,
+        id: EnvironmentId,
+        patch: EnvironmentPatch,
+        by: &Actor,
+    ) -> Result<(), ChangeError> {
+        let mut tx = self.base.db.write().await?;
+        let row = store::find(&mut tx, id).await?.ok_or(ChangeError::Unknown)?;
+        let labels = patch.labels.filter(|labels| *labels != Labels::stored(row.labels.0.clone()));
+        if let Some(labels) = &labels {
+            store::set_labels(&mut tx, id, labels).await?;
+            let entry = Entry::new(by, Action::EnvironmentLabel, &id.to_string()).environment(id);
+            let entry = entry.fact("labels", serde_json::json!(labels));
+            audit::record(&mut tx, entry, self.base.clock.now()).await?;
+        }
+        let before = row.group_id.map(GroupId);
+        let group = match patch.group {
+            GroupChange::Keep => before,
+            GroupChange::Leave => None,
+            GroupChange::Join(group) => Some(group),
+        };
+        if group != before {
+            let name = match group {
+                Some(group) => Some(groups::find_name(&mut tx, group).await?.ok_or(ChangeError::UnknownGroup)?),
+                None => None,
+            };
+            store::set_group(&mut tx, id, group).await?;
+            let entry = Entry::new(by, Action::EnvironmentGroup, &id.to_string()).environment(id);
+            let entry = entry.fact("group", serde_json::json!(name));
+            audit::record(&mut tx, entry, self.base.clock.now()).await?;
+        }
+        tx.commit().await?;
+        if labels.is_some() || group != before {
+            self.tell(News::Environment(id));
+        }
+        Ok(())
     }
 
     /// Removes an environment, its agent's identity and its session. Nothing
@@ -175,23 +256,29 @@ impl Fleet {
         let session = self.base.sessions.of(row.id()).ok();
         let session = session.as_deref();
         let revoked = row.agent_state.as_deref().is_some_and(|state| AgentState::parse(state) == AgentState::Revoked);
-        let live_engine = session.and_then(Session::engine_facts).map(|facts| facts.version);
+        let engine = session.and_then(Session::engine_facts);
+        let live_version = engine.as_ref().map(|facts| facts.version.clone());
+        let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
         Environment {
             id: row.id(),
+            group: row.group_id.zip(row.group_name).map(|(id, name)| EnvironmentGroup { id, name }),
             kind: EnvironmentKind::parse(&row.kind).unwrap_or(EnvironmentKind::Edge),
             state: if revoked { EnvironmentState::Revoked } else { state_of(session, row.agent_state.as_deref()) },
             transport: session.map(|session| session.transport().as_str()),
             rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             engine: session.map(|session| engine_word(&session.engine().borrow())),
-            engine_version: live_engine.or(row.engine_version),
+            engine_version: live_version.or(row.engine_version),
+            os: engine.as_ref().and_then(|facts| filled(&facts.os)),
+            arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
             containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
             host: session.and_then(Session::host).map(EnvironmentHost::from),
+            container_states: self.tallies.of(EnvironmentId(row.id)),
             agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
             name: EnvironmentName::from_hostname(&row.name),
             address: row.address,
             insecure: row.insecure,
-            labels: row.labels.0,
+            labels: Labels::stored(row.labels.0),
         }
     }
 }

@@ -1,13 +1,17 @@
 //! The environments table.
 
+use std::collections::BTreeMap;
+
 use secrecy::SecretString;
 use sqlx::types::Json;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::{EngineTarget, EnvironmentKind, EnvironmentName, Labels, TcpTls};
+use super::labels::Labels;
+use super::model::{EngineTarget, EnvironmentKind, EnvironmentName, TcpTls};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
+use crate::fleet::groups::GroupId;
 use crate::on_tx;
 use crate::vault::{Place, Vault, VaultError};
 
@@ -33,7 +37,9 @@ pub struct EnvironmentRow {
     pub kind: String,
     pub address: Option<String>,
     pub insecure: bool,
-    pub labels: Json<Labels>,
+    pub labels: Json<BTreeMap<String, String>>,
+    pub group_id: Option<Uuid>,
+    pub group_name: Option<String>,
     pub last_seen_at: Option<Timestamp>,
     pub agent_version: Option<String>,
     pub engine_version: Option<String>,
@@ -61,8 +67,10 @@ pub struct NewEnvironment {
 
 const COLUMNS: &str = "environments.id, environments.name, environments.kind, environments.address,
     environments.insecure, environments.labels, environments.last_seen_at, environments.agent_version,
-    environments.engine_version, agents.state AS agent_state";
-const FROM: &str = "FROM environments LEFT JOIN agents ON agents.environment_id = environments.id";
+    environments.engine_version, environments.group_id, environment_groups.name AS group_name,
+    agents.state AS agent_state";
+const FROM: &str = "FROM environments LEFT JOIN agents ON agents.environment_id = environments.id
+    LEFT JOIN environment_groups ON environment_groups.id = environments.group_id";
 
 pub async fn insert(tx: &mut Tx, vault: &Vault, new: &NewEnvironment) -> Result<(), DbError> {
     let (address, tls) = match &new.target {
@@ -157,6 +165,20 @@ pub async fn delete(tx: &mut Tx, id: EnvironmentId) -> Result<bool, DbError> {
 pub async fn rename(tx: &mut Tx, id: EnvironmentId, name: &EnvironmentName) -> Result<(), DbError> {
     let sql = "UPDATE environments SET name = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(name.as_str()).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// Puts these labels in the place of those before.
+pub async fn set_labels(tx: &mut Tx, id: EnvironmentId, labels: &Labels) -> Result<(), DbError> {
+    let sql = "UPDATE environments SET labels = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(Json(labels)).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// Puts it into a group that is there, or in none.
+pub async fn set_group(tx: &mut Tx, id: EnvironmentId, group: Option<GroupId>) -> Result<(), DbError> {
+    let sql = "UPDATE environments SET group_id = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(group.map(|group| group.0)).execute(c).await.map(drop))?;
     Ok(())
 }
 

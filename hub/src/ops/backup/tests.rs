@@ -49,12 +49,16 @@ async fn hub_with_history(engine: Engine) -> TestHub {
         let token = hub.post(&Client::local(), "/api/v1/enrollment-tokens", json!({ "name": name })).await;
         assert_eq!(token.status, StatusCode::CREATED, "{token:?}");
     }
+    assert_eq!(
+        hub.post(&Client::local(), "/api/v1/groups", json!({ "name": "Köln" })).await.status,
+        StatusCode::CREATED
+    );
     let (environment, agent, now) = (Uuid::now_v7(), Uuid::now_v7(), hub.clock.now());
     let mut tx = hub.app.db.write().await.unwrap();
     on_tx!(&mut tx, |c| {
         sqlx::query(
-            "INSERT INTO environments (id, name, kind, insecure, labels, created_at)
-             VALUES ($1, 'söte', 'edge', $2, $3, $4)",
+            "INSERT INTO environments (id, name, kind, insecure, labels, created_at, group_id)
+             SELECT $1, 'söte', 'edge', $2, $3, $4, id FROM environment_groups",
         )
         .bind(environment)
         .bind(true)

@@ -8,6 +8,7 @@ use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::report::{Container, Image, Network, ObjectId, Position, Report, Volume};
 
 use crate::clock::Timestamp;
+use crate::fleet::environments::ContainerStates;
 
 /// Most bytes that the reports of one environment may take, all things
 /// together: some thirty thousand containers.
@@ -106,6 +107,22 @@ impl Things {
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let running = self.containers.values().filter(|container| container.state == "running").count();
         ContainerCounts { running: number(running), total: number(self.containers.len()) }
+    }
+
+    /// How many containers are in which state.
+    pub fn states(&self) -> ContainerStates {
+        let mut states = ContainerStates::default();
+        for container in self.containers.values() {
+            match container.state.as_str() {
+                "running" => states.running += 1,
+                "paused" => states.paused += 1,
+                "restarting" => states.restarting += 1,
+                _ => states.stopped += 1,
+            }
+            states.unhealthy += u32::from(container.state == "running" && container.health == "unhealthy");
+            states.total += 1;
+        }
+        states
     }
 
     fn apply(&mut self, report: Report, changed: &mut Changed) {

@@ -53,7 +53,7 @@ struct Wish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Topic {
-    /// All environments and agents.
+    /// All environments, their groups, and agents.
     Environments,
     /// The containers of all environments.
     Containers,
@@ -76,6 +76,7 @@ enum Told<'a> {
     Resources { environment_id: EnvironmentId },
     Job { job_id: Uuid, environment_id: Option<EnvironmentId> },
     Events { environment_id: EnvironmentId },
+    Groups,
     Reset,
     Ping,
 }
@@ -272,6 +273,7 @@ impl Wish {
                 let wanted = self.watch.contains(&Topic::Events) || shown(id);
                 wanted.then_some(Told::Events { environment_id: *id })
             }
+            News::Groups => lists.then_some(Told::Groups),
         }
     }
 }
