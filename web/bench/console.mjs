@@ -20,24 +20,29 @@ const WHEEL_PX = 600
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking']
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGUMENTS })
-console.log(`The list of ${ENVIRONMENTS} environments of a simulated fleet, in ${browser.version()}\n`)
+console.log(`The dashboard of ${ENVIRONMENTS} environments of a simulated fleet in groups, in ${browser.version()}\n`)
 line('figure', 'measured', 'required', '')
-for (const viewport of SIZES) await measure(viewport)
+for (const viewport of SIZES) {
+  for (const view of ['tiles', 'table']) await measure(viewport, view)
+}
 await browser.close()
 
-async function measure(viewport) {
+async function measure(viewport, view) {
   const context = await browser.newContext({ viewport, locale: 'en-US', reducedMotion: 'no-preference' })
   const page = await context.newPage()
-  const at = `${viewport.width} px`
+  const at = `${view}, ${viewport.width} px`
+  await page.addInitScript((view) => {
+    localStorage.setItem('windflow.environments.view', view)
+  }, view)
   await page.addInitScript(() => {
     globalThis.longTasks = []
     new PerformanceObserver((list) => globalThis.longTasks.push(...list.getEntries().map((entry) => entry.duration))).observe({ type: 'longtask', buffered: true })
   })
   const hub = await simulate(page, ENVIRONMENTS)
-  await page.goto(`${ORIGIN}/environments`)
-  await page.getByRole('table').getByRole('row').nth(5).waitFor()
+  await page.goto(`${ORIGIN}/`)
+  await page.locator('main li, main table tbody tr[data-index]').nth(4).waitFor()
   await settled(page)
-  if (viewport === SIZES[0]) {
+  if (viewport === SIZES[0] && view === 'tiles') {
     for (const suffix of ['.br', '.gz']) limit(`first page, JS and CSS, as ${suffix.slice(1)} [kB]`, size(hub.loaded, suffix), FIRST_PAGE_KB)
   }
   await task(page, `scrolling to the end and back, ${at}`, () => scrollThrough(page))

@@ -50,18 +50,40 @@ function answer(url, fleet) {
       return { needed: false }
     case '/api/v1/environments':
       return pageOf(fleet, url.searchParams)
+    case '/api/v1/overview':
+      return overviewOf(wanted(fleet, url.searchParams))
     default:
       return { items: [], total: 0 }
   }
 }
 
-function pageOf(fleet, query) {
+function wanted(fleet, query) {
   const search = (query.get('search') ?? '').toLowerCase()
   const fits = (one) =>
     one.name.includes(search) && [one.state, null].includes(query.get('state')) && [one.kind, null].includes(query.get('kind'))
-  const found = fleet.filter(fits)
+  return fleet.filter(fits)
+}
+
+function pageOf(fleet, query) {
+  const found = wanted(fleet, query)
+  if (query.get('sort') === 'group') found.sort((one, other) => SITES.indexOf(one.group.name) - SITES.indexOf(other.group.name))
   const offset = Number(query.get('offset') ?? 0)
   return { items: found.slice(offset, offset + Number(query.get('limit') ?? 50)), total: found.length }
+}
+
+function overviewOf(found) {
+  const groups = SITES.map((name, id) => ({ group: { id: String(id), name }, ...countsOf(found.filter((one) => one.group.name === name)) }))
+  return { ...countsOf(found), groups: groups.filter(({ environments }) => environments.total > 0) }
+}
+
+function countsOf(found) {
+  const environments = { online: 0, degraded: 0, offline: 0, pending: 0, quarantined: 0, revoked: 0, total: found.length }
+  const containers = { running: 0, paused: 0, restarting: 0, stopped: 0, unhealthy: 0, total: 0 }
+  for (const one of found) {
+    environments[one.engine === 'absent' ? 'degraded' : one.state] += 1
+    for (const state of Object.keys(containers)) containers[state] += one.container_states?.[state] ?? 0
+  }
+  return { environments, containers }
 }
 
 function environment(number) {
@@ -77,9 +99,13 @@ function environment(number) {
     engine: isOnline ? (number % 40 === 5 ? 'absent' : 'running') : null,
     engine_version: number % 4 === 0 ? '20.10.24' : '26.1.5',
     agent_version: '0.1.0',
+    os: isOnline ? 'linux' : null,
+    arch: isOnline ? 'amd64' : null,
+    group: { id: String(number % SITES.length), name: SITES[number % SITES.length] },
     containers: isOnline ? { running: number % 23, total: (number % 23) + 2 } : null,
+    container_states: { running: number % 23, paused: 0, restarting: 0, stopped: 2, unhealthy: number % 7 === 3 ? 1 : 0, total: (number % 23) + 2 },
     insecure: false,
-    labels: {},
+    labels: number % 3 === 0 ? { site: SITES[number % SITES.length], rack: String(number % 40) } : {},
     last_seen: new Date(Date.now() - number * 60_000).toISOString(),
   }
 }

@@ -26,7 +26,7 @@ test('the right code makes the first administrator and signs them in', async ({ 
   await page.getByLabel('Repeat the password').fill(administrator.password)
   await page.getByRole('button', { name: 'Create administrator' }).click()
 
-  await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1, name: 'Dashboard' })).toBeVisible()
   await expect(page.getByText('Administrator')).toBeVisible()
   await context.storageState({ path: signedIn })
 })

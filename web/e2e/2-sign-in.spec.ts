@@ -17,7 +17,7 @@ test('signing in leads to the page that was asked for', async ({ page }) => {
   await page.getByLabel('Password', { exact: true }).fill(administrator.password)
   await page.keyboard.press('Enter')
   await expect(page).toHaveURL(/\/environments\?state=online$/)
-  await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1, name: 'Dashboard' })).toBeVisible()
 })
 
 test('who guesses is slowed down and told how long to wait', async ({ page }) => {
@@ -39,5 +39,5 @@ test('who guesses is slowed down and told how long to wait', async ({ page }) =>
   await page.getByLabel('User name').fill(administrator.name)
   await page.getByLabel('Password', { exact: true }).fill(administrator.password)
   await action.click()
-  await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1, name: 'Dashboard' })).toBeVisible()
 })

@@ -82,9 +82,9 @@ test('containers of all environments are chosen and restarted, and columns are r
 
 test('a host that goes away is shown as such, with what was known, and comes back', async ({ page }) => {
   await page.goto('/environments')
-  const row = page.getByRole('row').filter({ hasText: edge })
-  await expect(row.getByText('Online')).toBeVisible()
-  await row.getByRole('link', { name: edge }).click()
+  const tile = page.getByRole('listitem').filter({ hasText: edge })
+  await expect(tile.getByText('Online')).toBeVisible()
+  await tile.getByRole('link', { name: edge }).click()
   await expect(page.getByRole('button', { name: 'Stop web', exact: true })).toBeEnabled()
 
   wish('stop-agent')

@@ -22,7 +22,7 @@ test('a removed environment is gone from the list', async ({ page }) => {
   await page.getByRole('button', { name: 'Actions', exact: true }).click()
   await page.getByRole('menuitem', { name: 'Remove' }).click()
   await page.getByRole('alertdialog').getByRole('button', { name: 'Remove' }).click()
-  await expect(page.getByRole('heading', { level: 1, name: 'Environments' })).toBeVisible()
+  await expect(page.getByRole('heading', { level: 1, name: 'Dashboard' })).toBeVisible()
   await expect(page.getByRole('link', { name: edge, exact: true })).toBeHidden()
 })
 

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 
 const BUDGET = 200 * 1000
-const FIRST_PAGES = ['src/features/identity/pages/SignInPage.vue', 'src/features/fleet/pages/EnvironmentsPage.vue']
+const FIRST_PAGES = ['src/features/identity/pages/SignInPage.vue', 'src/features/fleet/pages/DashboardPage.vue']
 const ALWAYS = ['index.html', 'src/locales/en.json', 'src/locales/fr.json']
 
 const dist = fileURLToPath(new URL('../dist/', import.meta.url))

@@ -16,12 +16,11 @@ declare module 'vue-router' {
 }
 
 const routes: RouteRecordRaw[] = [
-  { path: '/', redirect: { name: 'environments' } },
   // Without a session
   { path: '/setup', name: 'setup', component: () => import('@/features/identity/pages/SetupPage.vue'), meta: { title: 'setup.title', plain: true } },
   { path: '/sign-in', name: 'sign-in', component: () => import('@/features/identity/pages/SignInPage.vue'), meta: { title: 'signIn.title', plain: true } },
   // Fleet
-  { path: '/environments', name: 'environments', component: () => import('@/features/fleet/pages/EnvironmentsPage.vue'), meta: { title: 'environments.title' } },
+  { path: '/', alias: '/environments', name: 'environments', component: () => import('@/features/fleet/pages/DashboardPage.vue'), meta: { title: 'dashboard.title' } },
   { path: '/environments/add', name: 'add-environment', component: () => import('@/features/fleet/pages/AddEnvironmentPage.vue'), meta: { title: 'add.title' } },
   { path: '/environments/add/edge', name: 'add-edge', component: () => import('@/features/fleet/pages/AddEdgePage.vue'), meta: { title: 'edge.title' } },
   { path: '/environments/add/tcp', name: 'add-tcp', component: () => import('@/features/fleet/pages/AddTcpPage.vue'), meta: { title: 'tcp.title' } },
@@ -75,7 +74,7 @@ export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRo
 async function inside(queries: QueryClient, to: RouteLocationNormalized) {
   if ((await loadMe(queries)) !== null) return true
   if (await loadSetup(queries)) return { name: 'setup' }
-  return { name: 'sign-in', query: to.fullPath === '/environments' ? {} : { next: to.fullPath } }
+  return { name: 'sign-in', query: ['/', '/environments'].includes(to.fullPath) ? {} : { next: to.fullPath } }
 }
 
 async function entrance(queries: QueryClient, to: RouteLocationNormalized) {
@@ -87,5 +86,5 @@ async function entrance(queries: QueryClient, to: RouteLocationNormalized) {
 /** Where to go after signing in: a path of this console and nothing else. */
 export function nextPath(asked: unknown): string {
   const safe = typeof asked === 'string' && asked.startsWith('/') && !/^\/[/\\]/.test(asked)
-  return safe ? asked : '/environments'
+  return safe ? asked : '/'
 }

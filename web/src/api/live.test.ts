@@ -140,4 +140,14 @@ describe('the live channel', () => {
       { watch: ['environments', 'jobs'] },
     ])
   })
+  test('hears about all containers while anybody looks at them', () => {
+    const { live, newest } = start()
+    const first = live.watchList('containers')
+    newest().onopen?.()
+    newest().say({ kind: 'reset', id: 7 })
+    const second = live.watchList('containers')
+    first()
+    second()
+    expect(newest().sent).toEqual([{ watch: ['environments', 'containers'] }, { watch: ['environments'] }])
+  })
 })

@@ -4,9 +4,13 @@ import { readonly, ref, type Ref } from 'vue'
 
 export type LiveState = 'connecting' | 'live' | 'paused'
 
+/** Lists that are watched while a page shows them; those of environments and of jobs always are. */
+const TOPICS = ['containers', 'resources', 'events'] as const
+export type Topic = (typeof TOPICS)[number]
+
 /** What the hub says changed. */
 export interface LiveEvent {
-  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'job' | 'events' | 'reset'
+  kind: 'environment' | 'container' | 'containers' | 'resources' | 'agent' | 'job' | 'events' | 'groups' | 'reset'
   id: number
   environment_id?: string
   container_id?: string
@@ -40,7 +44,8 @@ export class Live {
 
   private socket: LiveSocket | null = null
   private environment: string | null = null
-  private watchers = 0
+  /** How many pages look at each list. */
+  private readonly watched: Record<Topic, number> = { containers: 0, resources: 0, events: 0 }
   private last: number | null = null
   private attempts = 0
   private running = false
@@ -81,10 +86,18 @@ export class Live {
     if (this.current.value === 'live') this.subscribe(null)
   }
 
-  /** Hears about what happens on all engines, for as long as somebody asks for it. */
-  watchEvents(by: 1 | -1) {
-    this.watchers += by
-    if (this.current.value === 'live') this.subscribe(null)
+  /** Hears about a list of all environments, until what is returned is called. */
+  watchList(topic: Topic): () => void {
+    this.count(topic, 1)
+    return () => {
+      this.count(topic, -1)
+    }
+  }
+
+  private count(topic: Topic, more: 1 | -1) {
+    const before = this.watched[topic] > 0
+    this.watched[topic] += more
+    if (before !== this.watched[topic] > 0 && this.current.value === 'live') this.subscribe(null)
   }
 
   private connect() {
@@ -104,7 +117,7 @@ export class Live {
   }
 
   private subscribe(after: number | null) {
-    const watch: Record<string, unknown> = { watch: this.watchers > 0 ? ['environments', 'jobs', 'events'] : ['environments', 'jobs'] }
+    const watch: Record<string, unknown> = { watch: ['environments', 'jobs', ...TOPICS.filter((topic) => this.watched[topic] > 0)] }
     if (this.environment !== null) watch.environment = this.environment
     if (after !== null) watch.after = after
     this.socket?.send(JSON.stringify(watch))

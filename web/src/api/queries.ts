@@ -14,6 +14,7 @@ export const keys = {
   allContainers: ['all-containers'] as const,
   resources: ['resources'] as const,
   activity: ['activity'] as const,
+  groups: ['groups'] as const,
   agents: ['agents'] as const,
   enrollmentTokens: ['enrollment-tokens'] as const,
   sessions: ['sessions'] as const,

@@ -10,6 +10,7 @@ describe('changes from the live channel', () => {
     expect(touched([container, { ...container, id: 2 }])).toEqual([
       ['containers', 'e'],
       ['all-containers'],
+      ['environments'],
       ['environment', 'e'],
     ])
   })

@@ -2,7 +2,7 @@
 import { useQueryClient, type QueryClient, type QueryKey } from '@tanstack/vue-query'
 import { computed, inject, onScopeDispose, watch, type ComputedRef, type InjectionKey, type Ref } from 'vue'
 
-import { Live, SILENCE_MS, type LiveEvent, type LiveSocket } from '@/api/live'
+import { Live, SILENCE_MS, type LiveEvent, type LiveSocket, type Topic } from '@/api/live'
 import { keys, REFRESH_LIVE_MS, REFRESH_POLLING_MS } from '@/api/queries'
 
 import { useNow } from './time'
@@ -38,13 +38,9 @@ export function useWatchedEnvironment(environment: Ref<string>) {
   })
 }
 
-/** Hears about what happens on all engines while the page is open. */
-export function useWatchedEvents() {
-  const live = useLive()
-  live.watchEvents(1)
-  onScopeDispose(() => {
-    live.watchEvents(-1)
-  })
+/** Hears about a list of all environments while the page is open. */
+export function useWatchedList(topic: Topic) {
+  onScopeDispose(useLive().watchList(topic))
 }
 
 /** How long to wait before asking again. */
@@ -89,7 +85,7 @@ function touchedBy(change: LiveEvent): QueryKey[] {
   switch (change.kind) {
     case 'container':
     case 'containers':
-      return environment === undefined ? [] : [keys.containers(environment), keys.allContainers, ...own]
+      return environment === undefined ? [] : [keys.containers(environment), keys.allContainers, keys.environments, ...own]
     case 'environment':
       return [keys.environments, keys.agents, keys.allContainers, ...own, ...(environment === undefined ? [] : [keys.containers(environment)])]
     case 'resources':
@@ -100,6 +96,8 @@ function touchedBy(change: LiveEvent): QueryKey[] {
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
     case 'job':
       return [keys.jobs]
+    case 'groups':
+      return [keys.environments, keys.groups]
     default:
       return []
   }

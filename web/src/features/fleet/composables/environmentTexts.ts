@@ -20,6 +20,8 @@ export interface EnvironmentTexts {
   rtt: Fact
   engine: Fact
   containers: Fact
+  /** `key=value`, one after the other; empty where there are none. */
+  labels: string
   /** When it was last seen, in full. */
   lastSeen?: string
 }
@@ -37,16 +39,18 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
   function make(environment: Environment): EnvironmentTexts {
     const { language, labels } = made.value
     const { id, transport, rtt_ms: rtt, engine_version: version, containers, last_seen: lastSeen } = environment
+    const system = environment.os && environment.arch ? `${environment.os}/${environment.arch}` : null
     return {
       address: router.resolve({ name: 'environment', params: { id } }).href,
       transport: { label: labels.transport, text: transport ? t(`transport.${transport}`) : null },
       rtt: { label: labels.rtt, text: rtt == null ? null : milliseconds(rtt, language) },
-      engine: { label: labels.engine, text: version ?? null, title: version ?? undefined },
+      engine: { label: labels.engine, text: version ?? null, title: version ? [version, system].filter(Boolean).join(' · ') : undefined },
       containers: {
         label: labels.containers,
         text: containers ? t('environments.containers', { ...containers }) : null,
         title: containers ? t('environments.containersLong', { ...containers }) : undefined,
       },
+      labels: labelsText(environment.labels),
       lastSeen: lastSeen ? dateTime(lastSeen, language) : undefined,
     }
   }
@@ -56,4 +60,11 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
     made.value.texts.set(environment, known)
     return known
   }
+}
+
+/** Labels as they are asked for, one after the other. */
+export function labelsText(labels: Environment['labels']): string {
+  return Object.entries(labels)
+    .map(([key, value]) => (value ? `${key}=${value}` : key))
+    .join('  ')
 }

@@ -4,19 +4,41 @@ import { computed, type ComputedRef, type Ref } from 'vue'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
-import type { Agent, Environment, EnvironmentKind, EnvironmentState } from '@/api/types'
+import type { Agent, Environment, EnvironmentKind } from '@/api/types'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 
-export const STATES: EnvironmentState[] = ['online', 'offline', 'pending', 'quarantined', 'revoked']
+/** What can be asked for: of those that are online, some are degraded. */
+export const STATES = ['online', 'degraded', 'offline', 'pending', 'quarantined', 'revoked'] as const
+export type WantedState = (typeof STATES)[number]
 export const KINDS: EnvironmentKind[] = ['local', 'tcp', 'edge']
 
 /** Rows that are asked for at once. */
 const CHUNK = 50
 
+/** By group first: the others draw no headings. */
+export const SORTS = ['group', 'name', 'state', '-running', '-last_seen'] as const
+export type EnvironmentSort = (typeof SORTS)[number]
+
 export interface EnvironmentFilter {
-  name: string
-  state: EnvironmentState | null
+  search: string
+  state: WantedState | null
   kind: EnvironmentKind | null
+  /** The id of a group; `none` is those in none, and an empty text all of them. */
+  group: string
+  /** `key` or `key=value`. */
+  label: string
+  sort: EnvironmentSort
+}
+
+/** Which environments the hub is asked for, in whatever order. */
+export function wantedOf({ search, state, kind, group, label }: EnvironmentFilter) {
+  return {
+    ...(search ? { search } : {}),
+    ...(state ? { state } : {}),
+    ...(kind ? { kind } : {}),
+    ...(group ? { group } : {}),
+    ...(label ? { label } : {}),
+  }
 }
 
 /** Rows of the list, from the first to the one before the last. */
@@ -31,8 +53,7 @@ export function useEnvironments(filter: Ref<EnvironmentFilter>, seen: Ref<Range>
   const ask = (offset: number) => ({
     queryKey: [...keys.environments, filter.value, offset],
     queryFn: async ({ signal }: { signal: AbortSignal }) => {
-      const { name, state, kind } = filter.value
-      const query = { limit: CHUNK, offset, ...(name ? { search: name } : {}), ...(state ? { state } : {}), ...(kind ? { kind } : {}) }
+      const query = { limit: CHUNK, offset, sort: filter.value.sort, ...wantedOf(filter.value) }
       const found = await take(api.GET('/api/v1/environments', { params: { query }, signal }))
       return { ...found, items: found.items.map(measured) }
     },

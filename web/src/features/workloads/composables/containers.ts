@@ -12,8 +12,6 @@ import { relative, useNow } from '@/shared/lib/time'
 import type { SortParameter } from '../list/columns'
 
 export const PAGE_SIZE = 50
-/** The live channel tells of one environment's containers at a time; the hub has the list of all in memory. */
-const REFRESH_ALL_MS = 5_000
 
 /** The states of Docker's own API. */
 export const STATES = ['running', 'exited', 'created', 'paused', 'restarting', 'removing', 'dead'] as const
@@ -69,7 +67,6 @@ interface ContainerPageOfList {
 
 /** The containers of an environment; of all of them where none is named. */
 export function useContainers(environment: Ref<string | null>, filter: Ref<ContainerFilter>) {
-  const refetchInterval = useRefreshInterval()
   return useQuery({
     queryKey: computed(() => [...(environment.value === null ? keys.allContainers : keys.containers(environment.value)), filter.value]),
     queryFn: ({ signal }): Promise<ContainerPageOfList> => {
@@ -80,7 +77,7 @@ export function useContainers(environment: Ref<string | null>, filter: Ref<Conta
       return take(api.GET('/api/v1/environments/{id}/containers', { params: { path: { id }, query }, signal }))
     },
     placeholderData: keepPreviousData,
-    refetchInterval: computed(() => (environment.value === null ? REFRESH_ALL_MS : refetchInterval.value)),
+    refetchInterval: useRefreshInterval(),
   })
 }
 
