@@ -243,7 +243,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists environments with their present state, by name. */
+        /** Lists environments with their present state. */
         get: operations["list_environments"];
         put?: never;
         /** Adds an engine that listens on TCP. */
@@ -272,7 +272,11 @@ export interface paths {
         delete: operations["remove_environment"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Gives an environment other labels, or puts it into another group. What is
+         *     not named stays as it is.
+         */
+        patch: operations["change_environment"];
         trace?: never;
     };
     "/api/v1/environments/{id}/containers": {
@@ -321,46 +325,6 @@ export interface paths {
         };
         /** Lists what was changed in a container's files since it was made. */
         get: operations["list_container_changes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/containers/{container}/commit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Makes an image of a container as it is, as a job. What is in its volumes is
-         *     no part of it.
-         */
-        post: operations["commit_container"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/containers/{container}/export": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Gives all files of a container as a tar archive, without its volumes. It
-         *     need not run.
-         */
-        get: operations["export_container"];
         put?: never;
         post?: never;
         delete?: never;
@@ -568,147 +532,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/environments/{id}/images/pull": {
+    "/api/v1/groups": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Lists groups of environments, by name. */
+        get: operations["list_groups"];
         put?: never;
-        /** Pulls an image from its registry, as a job. */
-        post: operations["pull_image"];
+        /** Makes a group. Environments are put into it one by one. */
+        post: operations["create_group"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/api/v1/environments/{id}/prune": {
+    "/api/v1/groups/{id}": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
-        put?: never;
-        /**
-         * Removes what a preview showed, as a job. What is used or changed by now
-         *     stays, and nothing goes that was not shown; only the build cache goes as a
-         *     whole.
-         */
-        post: operations["prune_environment"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/environments/{id}/prune/preview": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Shows what a clean-up would remove: every thing that nothing uses. Nothing
-         *     is changed. It may take minutes, since the engine adds up its volumes.
-         */
-        get: operations["preview_prune"];
+        /** Gives one group. */
+        get: operations["get_group"];
         put?: never;
         post?: never;
-        delete?: never;
+        /** Removes a group. Its environments stay as they are, in no group. */
+        delete: operations["delete_group"];
         options?: never;
         head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Lists the jobs of the last 30 days, the newest first. */
-        get: operations["list_jobs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Tells how one job does. `/api/v1/live` tells when to look again. */
-        get: operations["get_job"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Tells a job to end. It undoes what it has to and is `cancelled` then. */
-        post: operations["cancel_job"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}/lines": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Reads what a job said from a line on, also while it runs. */
-        get: operations["list_job_lines"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/jobs/{id}/output": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Gives all that is kept of what a job said, as text. */
-        get: operations["get_job_output"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
+        /** Gives a group another name. */
+        patch: operations["rename_group"];
         trace?: never;
     };
     "/api/v1/me": {
@@ -742,6 +600,26 @@ export interface paths {
          *     gets a new one.
          */
         post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells how many environments are how, what runs on them, and in which groups
+         *     they are.
+         */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1212,9 +1090,6 @@ export interface components {
             /** @description The kind of what it was done to. */
             target_kind?: string | null;
         };
-        BTreeMap: {
-            [key: string]: string;
-        };
         /** @description One's own password, old and new. */
         ChangePasswordRequest: {
             /**
@@ -1227,23 +1102,6 @@ export interface components {
              * @description The password until now.
              */
             present_password: string;
-        };
-        /** @description What image to make of a container. */
-        CommitRequest: {
-            /** @description Who made it. */
-            author?: string;
-            /** @description What is different about it. */
-            comment?: string;
-            /**
-             * @description Whether its processes stand still meanwhile, so that its files fit
-             *     together; yes unless given.
-             */
-            pause?: boolean | null;
-            /**
-             * @description The image's name: `[registry/]repository[:tag]`.
-             * @example shop/web:before-update
-             */
-            reference: string;
         };
         /** @description One part of the hub. */
         ComponentResponse: {
@@ -1309,6 +1167,39 @@ export interface components {
              *     `dead`, in the engine's own word.
              */
             state: string;
+        };
+        /** @description How many containers are in which state. */
+        ContainerStates: {
+            /**
+             * Format: int32
+             * @description Those that are paused.
+             */
+            paused: number;
+            /**
+             * Format: int32
+             * @description Those that are being restarted.
+             */
+            restarting: number;
+            /**
+             * Format: int32
+             * @description Those that run, healthy or not.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description Those that do not run: they ended, or were never started.
+             */
+            stopped: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description Those of the running ones that fail their health check.
+             */
+            unhealthy: number;
         };
         /** @description A new token. */
         CreateApiTokenRequest: {
@@ -1379,7 +1270,7 @@ export interface components {
             /** @description Its public id. */
             id: string;
             /** @description Labels that its hosts get. */
-            labels: components["schemas"]["BTreeMap"];
+            labels: components["schemas"]["Labels"];
             last_used_at?: components["schemas"]["Timestamp"] | null;
             /** @description From where it was last used. */
             last_used_from?: string | null;
@@ -1413,11 +1304,15 @@ export interface components {
             address?: string | null;
             /** @description Its agent's version, as last seen. */
             agent_version?: string | null;
+            /** @description Its engine's architecture, while it runs. */
+            arch?: string | null;
+            container_states?: components["schemas"]["ContainerStates"] | null;
             containers?: components["schemas"]["EnvironmentContainers"] | null;
             /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
             engine?: string | null;
             /** @description Its engine's version, as last seen. */
             engine_version?: string | null;
+            group?: components["schemas"]["EnvironmentGroup"] | null;
             /**
              * Format: uuid
              * @description Its id.
@@ -1428,10 +1323,12 @@ export interface components {
             /** @description How it is reached. */
             kind: components["schemas"]["EnvironmentKind"];
             /** @description Labels. */
-            labels: components["schemas"]["BTreeMap"];
+            labels: components["schemas"]["Labels"];
             last_seen?: components["schemas"]["Timestamp"] | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
+            /** @description The operating system its engine runs containers for, while it runs. */
+            os?: string | null;
             /**
              * Format: double
              * @description Last measured round trip, in milliseconds.
@@ -1455,6 +1352,54 @@ export interface components {
              */
             total: number;
         };
+        /** @description How many environments are how. */
+        EnvironmentCounts: {
+            /**
+             * Format: int32
+             * @description Online, and their engine does not answer.
+             */
+            degraded: number;
+            /**
+             * Format: int32
+             * @description Offline.
+             */
+            offline: number;
+            /**
+             * Format: int32
+             * @description Online, and their engine answers.
+             */
+            online: number;
+            /**
+             * Format: int32
+             * @description Waiting for approval.
+             */
+            pending: number;
+            /**
+             * Format: int32
+             * @description Set aside, since their identity may have been copied.
+             */
+            quarantined: number;
+            /**
+             * Format: int32
+             * @description Shut out.
+             */
+            revoked: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
+        };
+        /** @description The group of an environment. */
+        EnvironmentGroup: {
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+        };
         /**
          * @description How an environment is reached.
          * @enum {string}
@@ -1465,29 +1410,20 @@ export interface components {
          *     or digit, unique without regard to case.
          */
         EnvironmentName: string;
+        /** @description What is to be changed of an environment; what is not named stays. */
+        EnvironmentPatch: {
+            /**
+             * Format: uuid
+             * @description The group it is in from now on; null takes it out of its group.
+             */
+            group_id?: string | null;
+            labels?: components["schemas"]["Labels"] | null;
+        };
         /**
          * @description Whether an environment can be used now.
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
-        /** @description Lines from a place of an output. */
-        Excerpt: {
-            /**
-             * Format: int64
-             * @description The number of the first line here. A larger one than was asked for says
-             *     that lines before it are no longer kept.
-             */
-            from: number;
-            /** @description The lines. */
-            lines: string[];
-        };
-        /** @description Why a job failed. */
-        Failure: {
-            /** @description For programs. */
-            code: string;
-            /** @description For people: what happened, and what to do. */
-            message: string;
-        };
         /** @description One file that is not as in the image. */
         FileChange: {
             /** @description What was done with it. */
@@ -1523,11 +1459,31 @@ export interface components {
             /** @description What it was done to. */
             target_id?: string | null;
         };
-        /**
-         * @description Which images.
-         * @enum {string}
-         */
-        ImageChoice: "dangling" | "unused";
+        /** @description A group of environments. */
+        Group: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many environments are in it.
+             */
+            environments: number;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description A group in numbers. */
+        GroupCounts: {
+            /** @description The containers of those that are online. */
+            containers: components["schemas"]["ContainerStates"];
+            /** @description How many of its environments are how. */
+            environments: components["schemas"]["EnvironmentCounts"];
+            group?: components["schemas"]["EnvironmentGroup"] | null;
+        };
         /** @description All that an engine tells of a container. */
         Inspection: {
             /** @description What Docker's API answers to `GET /containers/{id}/json`. */
@@ -1554,47 +1510,13 @@ export interface components {
         };
         /** @description A token that was just made, and how a host uses it. */
         IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];
-        /** @description One job, as far as it has come. */
-        Job: {
-            /** @description Who asked for it. */
-            asked_by: string;
-            asked_by_id?: components["schemas"]["UserId"] | null;
-            /** @description When it was asked for. */
-            created_at: components["schemas"]["Timestamp"];
-            ended_at?: components["schemas"]["Timestamp"] | null;
-            /**
-             * Format: uuid
-             * @description The environment it works on, if it is one.
-             */
-            environment_id?: string | null;
-            failure?: components["schemas"]["Failure"] | null;
-            /** @description The job. */
-            id: components["schemas"]["JobId"];
-            /** @description What sort of work it does, such as `image.pull`. */
-            kind: string;
-            /** @description What it is at. */
-            progress: components["schemas"]["Progress"];
-            /**
-             * @description What came of it, once it has succeeded. What stands in it depends on
-             *     the kind.
-             */
-            result?: Record<string, never> | null;
-            started_at?: components["schemas"]["Timestamp"] | null;
-            /** @description How far it has come. */
-            state: components["schemas"]["JobState"];
-            /** @description What it works on, in the words of who asked: an image, a container. */
-            subject: string;
+        /**
+         * @description At most 32 labels. A key has 1 to 63 of `a-z A-Z 0-9 . _ - /` and starts
+         *     with a letter or digit; a value has at most 255 bytes on one line.
+         */
+        Labels: {
+            [key: string]: string;
         };
-        /**
-         * Format: uuid
-         * @description One job of the hub.
-         */
-        JobId: string;
-        /**
-         * @description How far a job has come.
-         * @enum {string}
-         */
-        JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
             /** @description The items of this page. */
@@ -1758,7 +1680,7 @@ export interface components {
                 /** @description Its public id. */
                 id: string;
                 /** @description Labels that its hosts get. */
-                labels: components["schemas"]["BTreeMap"];
+                labels: components["schemas"]["Labels"];
                 last_used_at?: components["schemas"]["Timestamp"] | null;
                 /** @description From where it was last used. */
                 last_used_from?: string | null;
@@ -1800,11 +1722,15 @@ export interface components {
                 address?: string | null;
                 /** @description Its agent's version, as last seen. */
                 agent_version?: string | null;
+                /** @description Its engine's architecture, while it runs. */
+                arch?: string | null;
+                container_states?: components["schemas"]["ContainerStates"] | null;
                 containers?: components["schemas"]["EnvironmentContainers"] | null;
                 /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
                 engine?: string | null;
                 /** @description Its engine's version, as last seen. */
                 engine_version?: string | null;
+                group?: components["schemas"]["EnvironmentGroup"] | null;
                 /**
                  * Format: uuid
                  * @description Its id.
@@ -1815,10 +1741,12 @@ export interface components {
                 /** @description How it is reached. */
                 kind: components["schemas"]["EnvironmentKind"];
                 /** @description Labels. */
-                labels: components["schemas"]["BTreeMap"];
+                labels: components["schemas"]["Labels"];
                 last_seen?: components["schemas"]["Timestamp"] | null;
                 /** @description Its name. */
                 name: components["schemas"]["EnvironmentName"];
+                /** @description The operating system its engine runs containers for, while it runs. */
+                os?: string | null;
                 /**
                  * Format: double
                  * @description Last measured round trip, in milliseconds.
@@ -1849,12 +1777,24 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
-        List_ListedJob: {
+        List_Group: {
             /** @description The items of this page. */
-            items: (components["schemas"]["Job"] & {
-                /** @description The environment's name, unless it is gone. */
-                environment_name?: string | null;
-            })[];
+            items: {
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description How many environments are in it.
+                 */
+                environments: number;
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description Its name. */
+                name: string;
+            }[];
             /**
              * Format: int64
              * @description How many items there are on all pages.
@@ -1943,11 +1883,6 @@ export interface components {
              */
             total: number;
         };
-        /** @description A job, and the name of its environment. */
-        ListedJob: components["schemas"]["Job"] & {
-            /** @description The environment's name, unless it is gone. */
-            environment_name?: string | null;
-        };
         /** @description Who the caller is. */
         MeResponse: {
             /** @description By what they were recognised. */
@@ -1994,9 +1929,7 @@ export interface components {
             /** @description Where a host must come from, such as `10.0.0.0/8`; anywhere if empty. */
             cidrs?: string[];
             /** @description Labels that its hosts get. */
-            labels?: {
-                [key: string]: string;
-            };
+            labels?: components["schemas"]["Labels"];
             /** @description What it is for, for people. */
             name: string;
             /** @description What a host's name must look like, `*` and `?` standing for anything. */
@@ -2011,6 +1944,11 @@ export interface components {
              * @description How many hosts it admits: one unless said, 10,000 at most.
              */
             uses?: number | null;
+        };
+        /** @description The name of a group that is made, or its new one. */
+        NewGroup: {
+            /** @description What it is called. */
+            name: string;
         };
         /** @description What a container is to be called. */
         NewName: {
@@ -2064,22 +2002,17 @@ export interface components {
              */
             working_directory?: string | null;
         };
-        /** @description One of several things that a job does at once. */
-        Part: {
+        /** @description The environments that match, in numbers. */
+        Overview: {
+            /** @description The containers of those that are online. */
+            containers: components["schemas"]["ContainerStates"];
+            /** @description How many environments are how. */
+            environments: components["schemas"]["EnvironmentCounts"];
             /**
-             * Format: int64
-             * @description How many bytes of it are done.
+             * @description The groups, in the order in which a list by `group` has their
+             *     environments; those in none last. Without groups that have none here.
              */
-            done?: number | null;
-            /** @description Its name. */
-            id: string;
-            /** @description What is being done with it. */
-            status: string;
-            /**
-             * Format: int64
-             * @description How many it has.
-             */
-            total?: number | null;
+            groups: components["schemas"]["GroupCounts"][];
         };
         /** @description One port of a container. */
         Port: {
@@ -2106,109 +2039,6 @@ export interface components {
             titles: string[];
             /** @description How many there are. */
             total: number;
-        };
-        /** @description What a job is at. */
-        Progress: {
-            /**
-             * Format: int64
-             * @description How many bytes are behind it in this step.
-             * @default 0
-             */
-            bytes_done: number;
-            /**
-             * Format: int64
-             * @description How many there are, where that is known.
-             * @default null
-             */
-            bytes_total: number | null;
-            /**
-             * @description What it does at once, such as an image's layers.
-             * @default []
-             */
-            parts: components["schemas"]["Part"][];
-            /**
-             * @description The step it is at, such as `pull`; the console has words for it.
-             * @default null
-             */
-            step: string | null;
-            /**
-             * Format: int32
-             * @description How many steps are behind it.
-             * @default 0
-             */
-            steps_done: number;
-            /**
-             * Format: int32
-             * @description How many there are, where that is known.
-             * @default null
-             */
-            steps_total: number | null;
-        };
-        /** @description A thing that nothing uses. */
-        PruneItem: {
-            /**
-             * Format: int64
-             * @description The bytes that its removal frees at least, where the engine tells.
-             */
-            bytes?: number | null;
-            /** @description Its id, or a volume's name. */
-            id: string;
-            /**
-             * @description Names exactly this thing as it is now; to be given back when it is to
-             *     be removed.
-             */
-            key: string;
-            /** @description What it is. */
-            kind: components["schemas"]["PruneKind"];
-            /** @description Its names; an image may have several or none. */
-            names: string[];
-        };
-        /**
-         * @description The kind of a thing that can be removed.
-         * @enum {string}
-         */
-        PruneKind: "container" | "image" | "volume" | "network" | "build_cache";
-        /** @description What is to be cleaned up. */
-        PruneOptions: {
-            /** @description What is kept of builds, as a whole. */
-            build_cache?: boolean;
-            /** @description Containers that do not run. */
-            containers?: boolean;
-            images?: components["schemas"]["ImageChoice"] | null;
-            /** @description Networks that no container uses, stopped ones included. */
-            networks?: boolean;
-            volumes?: components["schemas"]["VolumeChoice"] | null;
-        };
-        /** @description What would be removed. */
-        PrunePreview: {
-            /**
-             * Format: int64
-             * @description The bytes that their removal frees at least. Layers that several images
-             *     share are not counted.
-             */
-            bytes: number;
-            /** @description The things. */
-            items: components["schemas"]["PruneItem"][];
-        };
-        /** @description What to clean up. */
-        PruneRequest: {
-            /** @description The keys of the things that were shown and are to be removed. */
-            keys: string[];
-            /** @description What was chosen for the preview. */
-            options: components["schemas"]["PruneOptions"];
-        };
-        /** @description Which image to pull. */
-        PullRequest: {
-            /**
-             * @description The platform that is wanted, such as `linux/arm64`. Without it, the
-             *     host's own.
-             */
-            platform?: string | null;
-            /**
-             * @description Its name: `[registry/]repository[:tag][@digest]`.
-             * @example nginx:1.27
-             */
-            reference: string;
         };
         /** @description Whether all parts of the hub work. */
         ReadinessResponse: {
@@ -2371,11 +2201,6 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
-        /**
-         * @description Which volumes.
-         * @enum {string}
-         */
-        VolumeChoice: "anonymous" | "unused";
         /**
          * @description Why a terminal ended.
          * @enum {string}
@@ -2910,12 +2735,18 @@ export interface operations {
                 offset?: number;
                 /** @description Only the one of this name. */
                 name?: string;
-                /** @description Only those with this text in their name. */
+                /** @description Only those with this text in their name, their group's name or a label. */
                 search?: string;
                 /** @description Only those in this state now. */
-                state?: "online" | "offline" | "pending" | "quarantined" | "revoked";
+                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
                 /** @description Only those reached in this way. */
                 kind?: "local" | "tcp" | "edge";
+                /** @description Only those of the group of this id; `none` for those in no group. */
+                group?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "group" | "state" | "-state" | "last_seen" | "-last_seen" | "running" | "-running";
             };
             header?: never;
             path?: never;
@@ -3021,6 +2852,46 @@ export interface operations {
             };
             /** @description There is none */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    change_environment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvironmentPatch"];
+            };
+        };
+        responses: {
+            /** @description The environment */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such group */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3198,126 +3069,6 @@ export interface operations {
                 content?: never;
             };
             /** @description The engine does not answer, or has not done it in time */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    commit_container: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-                container: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["CommitRequest"];
-            };
-        };
-        responses: {
-            /** @description The job that makes it */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description The name has a digest, or a text is too long */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such environment or container */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The name is none */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine is not there, or could not do it */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The environment is offline, or too many jobs wait */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine does not answer */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    export_container: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-                container: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The archive */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/x-tar": number[];
-                };
-            };
-            /** @description There is no such environment or container */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine is not there, or could not do it */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The environment is offline */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine does not answer */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -4031,181 +3782,17 @@ export interface operations {
             };
         };
     };
-    pull_image: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PullRequest"];
-            };
-        };
-        responses: {
-            /** @description The job that pulls it */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description There is no such environment */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The name or the platform is none */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The environment is offline, or too many jobs wait */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    prune_environment: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["PruneRequest"];
-            };
-        };
-        responses: {
-            /** @description The job that removes it */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Job"];
-                };
-            };
-            /** @description Nothing is chosen */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such environment */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The environment is offline, or too many jobs wait */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    preview_prune: {
-        parameters: {
-            query?: {
-                /** @description Containers that do not run. */
-                containers?: boolean;
-                /** @description Images that no container uses. */
-                images?: "dangling" | "unused";
-                /** @description Volumes that no container uses. */
-                volumes?: "anonymous" | "unused";
-                /** @description Networks that no container uses, stopped ones included. */
-                networks?: boolean;
-                /** @description What is kept of builds, as a whole. */
-                build_cache?: boolean;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description What would go, and how much it frees */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PrunePreview"];
-                };
-            };
-            /** @description Nothing is chosen */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such environment */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine is not there, or could not do it */
-            502: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The environment is offline */
-            503: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description The engine does not answer, or has not done it in time */
-            504: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    list_jobs: {
+    list_groups: {
         parameters: {
             query?: {
                 /** @description Most items to return, 50 unless given. */
                 limit?: number;
                 /** @description Items to skip. */
                 offset?: number;
-                /** @description Only those of this environment. */
-                environment?: string;
-                /** @description Only those in this state, or `active` for those that are not over. */
-                state?: "active" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
-                /** @description Only those of this kind, such as `image.pull`. */
-                kind?: string;
+                /** @description Only the one of this name. */
+                name?: string;
+                /** @description Only those with this text in their name. */
+                search?: string;
             };
             header?: never;
             path?: never;
@@ -4213,72 +3800,40 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One page of jobs */
+            /** @description One page of groups */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["List_ListedJob"];
+                    "application/json": components["schemas"]["List_Group"];
                 };
             };
         };
     };
-    get_job: {
+    create_group: {
         parameters: {
             query?: never;
             header?: never;
-            path: {
-                id: string;
-            };
+            path?: never;
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
         responses: {
-            /** @description The job */
-            200: {
+            /** @description The group */
+            201: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListedJob"];
+                    "application/json": components["schemas"]["Group"];
                 };
             };
-            /** @description There is no such job */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    cancel_job: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description It is told to end */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description There is no such job */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description It is over */
+            /** @description The name is taken, or there are as many groups as there may be */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -4287,39 +3842,7 @@ export interface operations {
             };
         };
     };
-    list_job_lines: {
-        parameters: {
-            query?: {
-                /** @description The number of the first line to read; the first is 0. */
-                from?: number;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The lines that are kept of it */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Excerpt"];
-                };
-            };
-            /** @description There is no such job */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    get_job_output: {
+    get_group: {
         parameters: {
             query?: never;
             header?: never;
@@ -4330,17 +3853,84 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Its last lines */
+            /** @description The group */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "text/plain": string;
+                    "application/json": components["schemas"]["Group"];
                 };
             };
-            /** @description There is no such job */
+            /** @description There is none */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
+        responses: {
+            /** @description The group */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -4396,6 +3986,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: {
+                /** @description Only the one of this name. */
+                name?: string;
+                /** @description Only those with this text in their name, their group's name or a label. */
+                search?: string;
+                /** @description Only those in this state now. */
+                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
+                /** @description Only those reached in this way. */
+                kind?: "local" | "tcp" | "edge";
+                /** @description Only those of the group of this id; `none` for those in no group. */
+                group?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "group" | "state" | "-state" | "last_seen" | "-last_seen" | "running" | "-running";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environments that match, in numbers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
             };
         };
     };
