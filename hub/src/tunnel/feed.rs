@@ -39,6 +39,8 @@ pub enum News {
     },
     /// Events of an environment's engine were written down.
     Events(EnvironmentId),
+    /// A group of environments is not as it was, or is there or gone.
+    Groups,
 }
 
 impl News {
@@ -50,8 +52,6 @@ impl News {
             Self::Resources(_) | Self::Job { .. } | Self::Events(_) | Self::Groups => None,
         }
     }
-    /// A group of environments is not as it was, or is there or gone.
-    Groups,
 }
 
 /// The changes after a number are no longer all there.

@@ -230,6 +230,7 @@ mod tests {
             os: None,
             arch: None,
             containers: None,
+            host: None,
             container_states: None,
             agent_version: None,
             last_seen: None,

@@ -9,8 +9,8 @@ use windflow_protocol::message::control::ContainerCounts;
 use super::labels::Labels;
 use super::tallies::ContainerStates;
 use crate::clock::Timestamp;
-use crate::tunnel::HostUse;
 use crate::fleet::groups::GroupId;
+use crate::tunnel::HostUse;
 
 /// Longest name of an environment, in characters.
 const NAME_MAX: usize = 63;

@@ -18,7 +18,6 @@ use super::store::{self, Row};
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::db::DbError;
-use crate::telemetry::followers;
 use crate::tunnel::{News, Session, StreamError};
 
 /// Most events that are written at once.
