@@ -135,3 +135,38 @@ async fn a_host_that_is_away_is_shown_as_it_was() {
     assert!(then[0]["as_of"].is_string(), "{then:?}");
     assert_eq!(then[0]["environment_id"], json!(world.environment));
 }
+
+#[tokio::test]
+async fn an_environment_says_how_many_containers_are_in_which_state_also_while_it_is_away() {
+    let world = World::start().await;
+    world.until(|heard| heard.things.containers.len() == 2).await;
+    let viewer = world.hub.signed_in("viewer").await;
+    let own = format!("/api/v1/environments/{}", world.environment);
+    let states = json!({ "running": 1, "paused": 0, "restarting": 0, "stopped": 1, "unhealthy": 0, "total": 2 });
+    assert_eq!(world.hub.get(&viewer, &own).await.body["container_states"], states);
+    let overview = world.hub.get(&viewer, "/api/v1/overview").await.body;
+    assert_eq!((&overview["containers"], &overview["environments"]["online"]), (&states, &json!(1)));
+
+    world.hub.app.attached.stop(world.environment);
+    world.hub.until_offline(world.environment).await;
+    assert_eq!(world.hub.get(&viewer, &own).await.body["container_states"], states);
+    // What is away is not counted as if it were here.
+    let overview = world.hub.get(&viewer, "/api/v1/overview").await.body;
+    assert_eq!((&overview["containers"]["total"], &overview["environments"]["offline"]), (&json!(0), &json!(1)));
+    assert_eq!(world.hub.get(&viewer, "/api/v1/overview?state=online").await.body["groups"], json!([]));
+}
+
+#[test]
+fn containers_are_counted_by_their_states() {
+    let mut things = Things::default();
+    let told =
+        [("running", "healthy"), ("running", "unhealthy"), ("exited", "unhealthy"), ("paused", ""), ("dead", "")];
+    for (number, (state, health)) in (0..).zip(told) {
+        let id = ObjectId([number; 32]);
+        let (state, health) = (state.to_owned(), health.to_owned());
+        things.containers.insert(id, Container { id, state, health, ..Container::default() }.into());
+    }
+    let states = things.states();
+    assert_eq!((states.running, states.unhealthy, states.paused, states.stopped), (2, 1, 1, 2));
+    assert_eq!((states.restarting, states.total), (0, 5));
+}

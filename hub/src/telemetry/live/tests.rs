@@ -224,8 +224,10 @@ async fn who_looks_at_an_environment_or_at_all_containers_is_told_of_them_and_no
         assert_eq!((&told["container_id"], &told["environment_id"]), (&json!(web.id), &json!(world.environment)));
     }
     world.post(News::Containers(world.environment));
+    world.post(News::Groups);
     world.post(News::Environment(world.environment));
     inside.until("containers").await;
+    elsewhere.until("groups").await;
     while elsewhere.kind().await != "environment" {}
 }
 
