@@ -9,6 +9,8 @@ const SIZES = [
 for (const viewport of SIZES) {
   test.describe(`at ${viewport.width}`, () => {
     test.use({ viewport, storageState: signedIn })
+    // A long way in one go.
+    test.describe.configure({ timeout: 180_000 })
 
     test(`files of a container are uploaded, edited, renamed and deleted at ${viewport.width}`, async ({ page }) => {
       await page.goto('/environments')
