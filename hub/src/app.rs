@@ -32,6 +32,7 @@ use crate::telemetry::metrics::Measurements;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
 use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
+use crate::workloads::containers::Replacements;
 use crate::workloads::files;
 use crate::workloads::logs::Logs;
 use crate::workloads::terminals::Terminals;
@@ -66,6 +67,8 @@ pub struct App {
     pub events: Arc<Events>,
     /// What hosts and containers use.
     pub measurements: Measurements,
+    /// The containers that are being replaced.
+    pub replacements: Replacements,
     /// The agents of the engines that the hub reaches by itself.
     pub attached: Attached,
     /// Hands out what a new host needs.
@@ -197,6 +200,7 @@ impl App {
             inventories,
             events: Events::new(events),
             measurements: Measurements::default(),
+            replacements: Replacements::default(),
             attached,
             installer,
             listener,

@@ -14,6 +14,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
 use crate::server::{LOOK_EVERY, PortCertificate};
 use crate::telemetry::{events, inventory, metrics};
+use crate::workloads::containers;
 
 /// How often what is over is deleted.
 const CLEAN_EVERY: Duration = Duration::from_secs(60 * 60);
@@ -35,6 +36,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(inventory::keep(app.clone()));
     lifecycle.tasks.spawn(events::keep(app.clone()));
     lifecycle.tasks.spawn(metrics::keep(app.clone()));
+    lifecycle.tasks.spawn(containers::keep(app.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }

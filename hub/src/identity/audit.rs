@@ -144,6 +144,14 @@ actions! {
     ContainerRename => "container.rename",
     /// A container was removed.
     ContainerRemove => "container.remove",
+    /// A container was made.
+    ContainerCreate => "container.create",
+    /// A container was made anew with something changed in it.
+    ContainerRecreate => "container.recreate",
+    /// Bounds of a container were changed while it ran.
+    ContainerUpdate => "container.update",
+    /// A replacement that a hub did not live to finish was ended.
+    ContainerRecover => "container.recover",
     /// The secrets in a container's settings were shown.
     ContainerReveal => "container.reveal",
     /// A file or folder of a container was downloaded, or a text shown.

@@ -9,5 +9,5 @@ mod routes;
 mod tests;
 
 pub use pull::pull;
-pub use reference::{ImageReference, InvalidReference, Platform};
+pub use reference::{ImageReference, InvalidPlatform, InvalidReference, Platform};
 pub(super) use routes::routes;

@@ -4,6 +4,7 @@
 mod containers;
 mod events;
 mod files;
+mod create;
 mod inventory;
 mod jobs;
 mod logs;
