@@ -28,6 +28,8 @@ const routes: RouteRecordRaw[] = [
   { path: '/enrollment-tokens', name: 'enrollment-tokens', component: () => import('@/features/fleet/pages/EnrollmentTokensPage.vue'), meta: { title: 'tokens.title' } },
   // Workloads
   { path: '/containers', name: 'containers', component: () => import('@/features/workloads/pages/ContainersPage.vue'), meta: { title: 'containers.heading' } },
+  { path: '/environments/:id/new-container', name: 'new-container', component: () => import('@/features/workloads/making/pages/NewContainerPage.vue'), props: true, meta: { title: 'making.new' } },
+  { path: '/environments/:id/containers/:container/edit', name: 'edit-container', component: () => import('@/features/workloads/making/pages/EditContainerPage.vue'), props: true, meta: { title: 'making.editTitle' } },
   { path: '/environments/:id/containers/:container', name: 'container', component: () => import('@/features/workloads/pages/ContainerPage.vue'), props: true, meta: { title: 'container.title' } },
   ...KINDS.map((kind) => ({ path: `/${kind}`, name: kind, component: () => import('@/features/workloads/resources/ResourcesPage.vue'), props: { kind }, meta: { title: `resources.${kind}.heading` } })),
   { path: '/logs', name: 'logs', component: () => import('@/features/workloads/logs/pages/LogsPage.vue'), meta: { title: 'logs.title' } },

@@ -156,7 +156,7 @@ async fn plan(maker: &Maker, container: &str, edit: &ContainerEdit) -> ApiResult
     let taken = format!("/{}", wanted.name.as_deref().unwrap_or_default());
     let mut others = listed.as_array().into_iter().flatten().filter(is_another);
     if others.any(|one| one["Names"].as_array().is_some_and(|names| names.iter().any(|name| *name == taken))) {
-        return Err(ApiError::conflict("name_taken", "Another container has this name."));
+        return Err(ApiError::conflict("container_name_taken", "Another container has this name."));
     }
     let grace = told["Config"]["StopTimeout"].as_u64().unwrap_or(GRACE_DEFAULT);
     Ok(Plan { base, wanted, grace: Duration::from_secs(grace.min(3600)) })
