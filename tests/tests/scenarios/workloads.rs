@@ -2,9 +2,9 @@
 //! those who look.
 
 mod containers;
+mod create;
 mod events;
 mod files;
-mod create;
 mod inventory;
 mod jobs;
 mod logs;

@@ -104,7 +104,8 @@ fn same_but_for_its_greeting(mut before: Value, mut after: Value) {
         env.sort();
         env
     };
-    let expected: Vec<_> = env(&before).iter().map(|line| line.replace("GREETING=hello", "GREETING=good day")).collect();
+    let expected: Vec<_> =
+        env(&before).iter().map(|line| line.replace("GREETING=hello", "GREETING=good day")).collect();
     assert_eq!(env(&after), expected);
     let volume = |told: &Value| {
         let mounts = told["Mounts"].as_array().unwrap();
@@ -131,7 +132,9 @@ fn same_but_for_its_greeting(mut before: Value, mut after: Value) {
 
 fn a_container_gets_its_place_back(world: &World) {
     let place = Place::of(world);
-    let id = { world.engine }.docker(["run", "--detach", "--name", "web", "--volume", "/own", BUSYBOX, "sleep", "600"]).succeeded();
+    let id = { world.engine }
+        .docker(["run", "--detach", "--name", "web", "--volume", "/own", BUSYBOX, "sleep", "600"])
+        .succeeded();
     for (changes, code) in [
         (json!({ "command": ["sh", "-c", "exit 3"] }), "not_well"),
         (json!({ "command": ["/no/such/program"] }), "engine_refused"),
@@ -154,12 +157,20 @@ fn a_container_gets_its_place_back(world: &World) {
 
     world.engine.docker(["run", "--detach", "--rm", "--name", "brief", BUSYBOX, "sleep", "600"]).succeeded();
     place.refuses("PUT", "/brief", &json!({ "changes": { "init": true } }), "auto_remove");
-    world.engine.docker(["run", "--detach", "--name", "guest", "--network", "container:web", BUSYBOX, "sleep", "600"]).succeeded();
+    world
+        .engine
+        .docker(["run", "--detach", "--name", "guest", "--network", "container:web", BUSYBOX, "sleep", "600"])
+        .succeeded();
     place.refuses("PUT", "/web", &json!({ "changes": { "init": true } }), "network_shared");
     let done = place.succeeds("PUT", "/guest", &json!({ "changes": { "env": { "A": "1" } } }));
     assert_eq!(place.inspect("guest")["Id"], done["container_id"]);
     place.refuses("POST", "", &json!({ "spec": { "image": "Not An Image" } }), "invalid_spec");
-    place.refuses("POST", "", &json!({ "spec": { "image": "x", "env": { "A": "x".repeat(300 << 10) } } }), "invalid_spec");
+    place.refuses(
+        "POST",
+        "",
+        &json!({ "spec": { "image": "x", "env": { "A": "x".repeat(300 << 10) } } }),
+        "invalid_spec",
+    );
 }
 
 fn everything(port: u16) -> Value {

@@ -10,12 +10,12 @@ use super::base::Base;
 use super::engine::Maker;
 use super::image;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, Role};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::workloads::containers::details::Looking;
 use crate::workloads::containers::masking::{self, MASK};
-use crate::docker::ContainerId;
 use crate::workloads::containers::spec::ContainerSpec;
 
 /// How a container was made.

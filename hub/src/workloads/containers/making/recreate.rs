@@ -15,12 +15,12 @@ use super::engine::{Made, Maker};
 use super::names::{self, Previous};
 use super::{image, wellness};
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::docker::EngineError;
 use crate::error::{ApiError, ApiResult};
 use crate::http::Caller;
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{AskedBy, Job, JobError, JobHandle, JobKind, NewJob};
-use crate::docker::ContainerId;
 use crate::workloads::containers::spec::{self, ContainerSpec, PullPolicy};
 
 /// The kind of these jobs.

@@ -13,11 +13,11 @@ use super::create::Then;
 use super::edit::{ContainerEdit, ShownSpec};
 use super::update::{LiveChange, LiveChanged};
 use crate::app::AppState;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Path, Query, Routes};
 use crate::jobs::Job;
 use crate::workloads::containers::details::Looking;
-use crate::docker::ContainerId;
 use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
 
 /// Adds the routes of this module.

@@ -9,10 +9,10 @@ use windflow_protocol::ids::EnvironmentId;
 
 use super::engine::Maker;
 use crate::app::App;
+use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::Caller;
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
-use crate::docker::ContainerId;
 use crate::workloads::containers::spec::{Resources, RestartPolicy, nano_cpus};
 
 /// What is to be another at once. What is not given stays as it is.

@@ -10,8 +10,8 @@ use super::body::is_endpoint;
 use super::parts::{
     ContainerSpec, HealthCheck, MountKind, MountSpec, NetworkSpec, PublishedPort, Resources, RestartWhen,
 };
-use crate::error::ApiError;
 use crate::docker::ContainerId;
+use crate::error::ApiError;
 
 /// Most bytes of all variables together.
 const ENV_MAX: usize = 256 * 1024;

@@ -138,14 +138,18 @@ fn a_line_over_several_lines_with_quotes_is_read() {
     let expected = json!({ "name": "web", "image": "nginx:1", "env": { "GREETING": "two words", "NAME": "a\"b" },
         "ports": [{ "host_port": 8080, "container_port": 80 }], "command": ["sh", "-c", "echo $HOME; exit"] });
     same(line, expected);
-    same("docker container run -itd --rm busybox", json!({ "image": "busybox", "tty": true, "stdin": true,
-        "auto_remove": true }));
+    same(
+        "docker container run -itd --rm busybox",
+        json!({ "image": "busybox", "tty": true, "stdin": true,
+        "auto_remove": true }),
+    );
     assert!(!parse("docker create nginx").unwrap().start);
 }
 
 #[test]
 fn ports_are_read_with_addresses_ranges_and_protocols() {
-    let ports = |text: &str| serde_json::to_value(parse(&format!("docker run -p {text} x")).unwrap().spec.ports).unwrap();
+    let ports =
+        |text: &str| serde_json::to_value(parse(&format!("docker run -p {text} x")).unwrap().spec.ports).unwrap();
     let port = |ip: Value, host: Value, end: Value, container: u16, protocol: &str| {
         json!({ "host_ip": ip, "host_port": host, "host_port_end": end, "container_port": container,
                 "protocol": protocol })
@@ -186,7 +190,8 @@ fn mounts_networks_and_devices_are_read() {
             { "name": "back", "aliases": ["db"], "ipv4": "10.0.0.7" },
         ] }),
     );
-    let gpus = |text: &str| serde_json::to_value(parse(&format!("docker run --gpus {text} x")).unwrap().spec.resources.gpus);
+    let gpus =
+        |text: &str| serde_json::to_value(parse(&format!("docker run --gpus {text} x")).unwrap().spec.resources.gpus);
     assert_eq!(gpus("device=0,2").unwrap()["ids"], json!(["0", "2"]));
     assert_eq!(gpus("'\"device=0,1\",capabilities=video'").unwrap()["capabilities"], json!(["video"]));
     assert_eq!(gpus("2").unwrap()["count"], 2);
@@ -212,8 +217,13 @@ fn nothing_of_a_line_is_dropped_in_silence() {
     let parsed = parse("docker run -e KEY --env-file ./x --link db -v ./a:/a -v $PWD:/b --annotation a=b x").unwrap();
     let remarks: Vec<_> = parsed.remarks.iter().map(|remark| (remark.part.as_str(), json!(remark.kind))).collect();
     let expected = [
-        ("KEY", "value_needed"), ("--env-file ./x", "file_not_read"), ("--link", "left_out"), ("./a", "relative_path"),
-        ("$PWD:/b", "not_expanded"), ("$PWD", "relative_path"), ("--annotation", "left_out"),
+        ("KEY", "value_needed"),
+        ("--env-file ./x", "file_not_read"),
+        ("--link", "left_out"),
+        ("./a", "relative_path"),
+        ("$PWD:/b", "not_expanded"),
+        ("$PWD", "relative_path"),
+        ("--annotation", "left_out"),
     ];
     assert_eq!(remarks, expected.map(|(part, kind)| (part, json!(kind))));
     for (line, error) in [
@@ -230,7 +240,8 @@ fn nothing_of_a_line_is_dropped_in_silence() {
         assert_eq!(parse(line), Err(error), "{line}");
     }
     assert_eq!(parse(&"x".repeat(100_000)), Err(RunError::TooLong));
-    for text in ["", "\\", "\"", "-", "--", "docker run -", "docker run --", "docker run --=x", "é", "docker run -é"] {
+    for text in ["", "\\", "\"", "-", "--", "docker run -", "docker run --", "docker run --=x", "é", "docker run -é"]
+    {
         assert!(parse(text).is_err() || text == "docker run -", "{text}");
     }
 }
