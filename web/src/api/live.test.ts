@@ -149,5 +149,12 @@ describe('the live channel', () => {
     first()
     second()
     expect(newest().sent).toEqual([{ watch: ['environments', 'containers'] }, { watch: ['environments'] }])
+
+  test('hears of what happens on all engines for as long as a page asks for it', () => {
+    const { live, newest } = start()
+    newest().say({ kind: 'reset', id: 7 })
+    live.watchEvents(1)
+    live.watchEvents(-1)
+    expect(newest().sent).toEqual([{ watch: ['environments', 'events'] }, { watch: ['environments'] }])
   })
 })

@@ -249,6 +249,16 @@ async fn who_looks_at_images_volumes_and_networks_is_told_of_them_and_nobody_els
             "environment" => break,
             kind => assert_ne!(kind, "resources"),
         }
+async fn who_looks_at_what_happens_is_told_of_it() {
+    let world = World::start().await;
+    let mut inside = world.watching(json!({ "environment": world.environment })).await;
+    let mut all = world.watching(json!({ "watch": ["events"] })).await;
+    for channel in [&mut inside, &mut all] {
+        channel.until("reset").await;
+    }
+    world.engine.tell("start", &listed("web", "").id);
+    for channel in [&mut inside, &mut all] {
+        assert_eq!(channel.until("events").await["environment_id"], json!(world.environment));
     }
 }
 
