@@ -43,7 +43,8 @@ impl Events {
 
     /// Listens to an environment until what it gives is dropped.
     fn listen(self: &Arc<Self>, environment: EnvironmentId, clock: Arc<dyn Clock>) -> Listening {
-        Listening { events: Arc::clone(self), environment, clock }
+        let since = clock.now();
+        Listening { events: Arc::clone(self), environment, clock, since }
     }
 
     /// Forgets the environments that are gone.
@@ -62,11 +63,15 @@ struct Listening {
     events: Arc<Events>,
     environment: EnvironmentId,
     clock: Arc<dyn Clock>,
+    since: Timestamp,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
         // A link may have been silent for a while before that was noticed.
-        self.events.heard().insert(self.environment, self.clock.now() - SILENCE_MAX);
+        let until = self.clock.now() - SILENCE_MAX;
+        if until > self.since {
+            self.events.heard().insert(self.environment, until);
+        }
     }
 }
