@@ -45,7 +45,7 @@ impl Jobs {
             Ok(()) => self.run(&running, work).await,
             Err(why) => Ended::Abandoned(why),
         };
-        let (state, result, failure) = judge(&running, ended);
+        let (state, result, failure) = judge(&running, self.in_view_of_the_end(&running, ended));
         let now = self.clock().now();
         let mut ending = running.job();
         (ending.state, ending.result, ending.failure, ending.ended_at) = (state, result, failure, Some(now));
@@ -56,6 +56,17 @@ impl Jobs {
         let job = running.job();
         let code = job.failure.as_ref().map(|failure| failure.code.as_str());
         tracing::info!(job.id = %job.id, job.kind, state = job.state.as_str(), code, "job ended");
+    }
+
+    /// Whatever fails while the hub stops fails for that: its engines go first.
+    fn in_view_of_the_end(&self, running: &Running, ended: Ended) -> Ended {
+        match ended {
+            Ended::Returned(Err(JobError::Failed(failure))) if self.soft().is_cancelled() => {
+                running.output().say(&failure.message);
+                Ended::Abandoned(Interruption::HubStops)
+            }
+            ended => ended,
+        }
     }
 
     /// Waits until there is room for the job.

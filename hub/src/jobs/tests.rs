@@ -276,7 +276,15 @@ async fn a_hub_that_stops_lets_jobs_finish_for_a_moment_and_ends_the_others() {
     let world = World::on(test.db.clone(), Limits { stop_grace: Duration::from_secs(2), ..QUICK });
     let (quick, go) = world.held(None).await;
     let (slow, _held) = world.held(None).await;
+    let (cut, cutting) = oneshot::channel::<()>();
+    let failing = move |_| async move {
+        cutting.await.ok();
+        Err(JobError::fail("engine_cut", "The engine is gone."))
+    };
+    let failed = world.jobs.start(new(NEVER), failing).await.unwrap();
     world.lifecycle.soft.cancel();
+    cut.send(()).unwrap();
+    assert_eq!(code(&world.ended(failed.id).await), "hub_stopped");
     let refused = world.jobs.start(new(NEVER), |_| std::future::pending()).await;
     assert!(matches!(refused, Err(StartError::Stopping)));
     go.send(()).unwrap();

@@ -54,6 +54,8 @@ struct Layer {
     total: u64,
 }
 
+/// How the line begins that says from where an image comes.
+const BEGINNING: &str = "Pulling from ";
 /// A line that says how far a layer is.
 const DOWNLOADING: &str = "Downloading";
 
@@ -147,7 +149,8 @@ impl Layers {
     fn take(&mut self, told: Told, job: &JobHandle) {
         let Some(status) = told.status else { return };
         let detail = told.detail.unwrap_or_default();
-        let Some(id) = told.id else {
+        // The first line has the tag where others have their layer.
+        let Some(id) = told.id.filter(|_| !status.starts_with(BEGINNING)) else {
             job.output(&status);
             return;
         };
