@@ -1,6 +1,7 @@
 //! Containers through the API, on a simulated engine.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::testing::engine::{SimulatedEngine, listed};
@@ -250,4 +251,59 @@ async fn what_cannot_be_told_of_a_container_says_why() {
     }
     let answer = world.hub.get(&viewer, &format!("{}/nobody/changes", world.base)).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "not_found"));
+}
+
+#[tokio::test]
+async fn a_viewer_makes_and_changes_no_container() {
+    let world = World::start().await;
+    let viewer = world.hub.signed_in("viewer").await;
+    let refused = world.hub.post(&viewer, &world.base, json!({ "spec": { "image": "nginx" } })).await;
+    assert_eq!(refused.code(), "administrator_required");
+    let refused = world.hub.post(&viewer, &format!("{}/b2/update", world.base), json!({ "memory": 8 << 20 })).await;
+    assert_eq!(refused.code(), "administrator_required");
+    assert!(world.engine.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_specification_that_cannot_be_is_refused_before_anything_is_asked() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let make = |spec: Value| world.hub.post(&admin, &world.base, json!({ "spec": spec }));
+    let refused = make(json!({ "image": "nginx", "ports": [{ "container_port": 0 }] })).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "invalid_spec"));
+    assert_eq!(refused.body["error"]["details"]["field"], "ports[0].container_port", "{refused:?}");
+    let refused = make(json!({ "image": "nginx", "env": { "A": "x".repeat(300 << 10) } })).await;
+    assert_eq!(refused.body["error"]["details"]["field"], "env", "{refused:?}");
+    let refused = make(json!({ "image": "nginx", "env": { "A": "x".repeat(10 << 20) } })).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
+    assert_eq!(make(json!({ "image": "No Image" })).await.code(), "invalid_spec");
+    assert!(world.engine.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_another_container_has_is_in_the_way() {
+    let world = World::start().await;
+    world.names("").await;
+    let viewer = world.hub.signed_in("viewer").await;
+    let check = format!("{}/check", world.base);
+    let answer = world.hub.post(&viewer, &check, json!({ "name": "web" })).await;
+    assert_eq!(answer.body["conflicts"][0]["field"], "name", "{answer:?}");
+    let id = answer.body["conflicts"][0]["container_id"].clone();
+    let answer = world.hub.post(&viewer, &check, json!({ "name": "web", "instead_of": id })).await;
+    assert_eq!(answer.body["conflicts"], json!([]));
+}
+
+#[tokio::test]
+async fn what_was_hidden_and_comes_back_hidden_is_as_it_was_and_nothing_else_is_hidden() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let told = json!({ "Id": "ab".repeat(32), "Name": "/web", "Image": "sha256:1", "State": { "Status": "running" },
+        "Config": { "Image": "nginx", "Env": ["TOKEN=hush", "A=1"] }, "HostConfig": { "NetworkMode": "none" } });
+    world.engine.answers("GET /containers/b2/json", StatusCode::OK, told);
+    let shown = world.hub.get(&admin, &format!("{}/b2/spec", world.base)).await;
+    assert_eq!((&shown.body["masked"], &shown.body["spec"]["env"]["TOKEN"]), (&json!(1), &json!("********")));
+    let edit = json!({ "changes": { "env": { "OTHER": "********" } } });
+    let request = Request::put(format!("{}/b2", world.base)).header("content-type", "application/json");
+    let refused = world.hub.send(&admin, request, Body::from(edit.to_string())).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, "masked_value"), "{refused:?}");
 }
