@@ -33,7 +33,7 @@ pub async fn keep(app: AppState) {
     loop {
         let sessions = app.sessions.all();
         seen.retain(|id| sessions.iter().any(|session| session.id == *id));
-        for session in sessions.into_iter().filter(|session| session.engine_facts().is_some()) {
+        for session in sessions {
             if seen.insert(session.id) {
                 app.lifecycle.tasks.spawn(finish_on(app.clone(), session));
             }
