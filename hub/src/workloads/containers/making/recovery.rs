@@ -1,6 +1,6 @@
-//! Replacements that a hub did not live to finish. Whenever a host is there
-//! again, what their containers are called says how far it had come: those that
-//! do well are finished, all others undone.
+//! Replacements that a hub did not live to finish. Whenever a host tells of
+//! containers with such names, these say how far it had come: those that do
+//! well are finished, all others undone.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use crate::app::{App, AppState};
 use crate::error::ApiError;
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
+use crate::workloads::inventory::Heard;
 
 /// After how long it is tried again: the first number, doubled each time up to
 /// the second.
@@ -46,22 +47,41 @@ pub async fn keep(app: AppState) {
 }
 
 async fn finish_on(app: AppState, session: Arc<Session>) {
-    let trying = async {
-        let mut wait = BACK_OFF.0;
-        while let Err(error) = app.finish_behind(&session).await {
-            tracing::debug!(environment.id = %session.environment, code = error.code(), "replacements are not looked at yet");
-            sleep(wait).await;
-            wait = (wait * 2).min(BACK_OFF.1);
+    let mut heard = app.inventories.follow(session.environment);
+    let watching = async {
+        loop {
+            let is_left = heard.borrow_and_update().as_ref().is_some_and(|heard| has_left(heard));
+            if is_left {
+                app.finish_again_and_again(&session).await;
+            }
+            if heard.changed().await.is_err() {
+                return;
+            }
         }
     };
     tokio::select! {
-        () = trying => {}
+        () = watching => {}
         _ = session.ended() => {}
         () = app.lifecycle.soft.cancelled() => {}
     }
 }
 
+/// Whether there are containers whose names are those of a replacement. One
+/// that is under way is left alone by its claim.
+fn has_left(heard: &Heard) -> bool {
+    !heard.is_stale && heard.things.containers.values().any(|container| names::is_passing(&container.name))
+}
+
 impl App {
+    async fn finish_again_and_again(&self, session: &Arc<Session>) {
+        let mut wait = BACK_OFF.0;
+        while let Err(error) = self.finish_behind(session).await {
+            tracing::debug!(environment.id = %session.environment, code = error.code(), "replacements are not ended yet");
+            sleep(wait).await;
+            wait = (wait * 2).min(BACK_OFF.1);
+        }
+    }
+
     /// The same at once, where the host is there.
     pub(super) async fn finish_replacements(&self, environment: EnvironmentId) {
         if let Ok(session) = self.engines.session(environment)
