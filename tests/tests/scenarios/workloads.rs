@@ -8,6 +8,7 @@ mod files;
 mod inventory;
 mod jobs;
 mod logs;
+mod metrics;
 mod podman;
 mod terminals;
 

@@ -140,7 +140,8 @@ describe('the live channel', () => {
       { watch: ['environments', 'jobs'] },
     ])
   })
-  test('hears about all containers while anybody looks at them', () => {
+
+  test('hears about a list of all hosts while anybody looks at it', () => {
     const { live, newest } = start()
     const first = live.watchList('containers')
     newest().onopen?.()
@@ -148,13 +149,13 @@ describe('the live channel', () => {
     const second = live.watchList('containers')
     first()
     second()
-    expect(newest().sent).toEqual([{ watch: ['environments', 'containers'] }, { watch: ['environments'] }])
+    expect(newest().sent).toEqual([{ watch: ['environments', 'jobs', 'containers'] }, { watch: ['environments', 'jobs'] }])
+  })
 
   test('hears of what happens on all engines for as long as a page asks for it', () => {
     const { live, newest } = start()
     newest().say({ kind: 'reset', id: 7 })
-    live.watchEvents(1)
-    live.watchEvents(-1)
-    expect(newest().sent).toEqual([{ watch: ['environments', 'events'] }, { watch: ['environments'] }])
+    live.watchList('events')()
+    expect(newest().sent).toEqual([{ watch: ['environments', 'jobs', 'events'] }, { watch: ['environments', 'jobs'] }])
   })
 })

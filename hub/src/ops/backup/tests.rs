@@ -102,6 +102,17 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO metric_chunks (environment_id, kind, name, step_seconds, starts_at, points)
+                   VALUES ($1, 2, 'web', 15, $2, $3)";
+        sqlx::query(sql).bind(environment).bind(now).bind(&[1_u8, 0, 255][..]).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO metric_positions (environment_id, epoch, sequence) VALUES ($1, $2, 300)";
+        sqlx::query(sql).bind(environment).bind(&[7_u8; 8][..]).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)

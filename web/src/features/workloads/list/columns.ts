@@ -2,7 +2,7 @@
 import { ref } from 'vue'
 
 /** The columns that can be chosen; the name is always there. */
-export const COLUMNS = ['state', 'image', 'ports', 'networks', 'created', 'started', 'restarts'] as const
+export const COLUMNS = ['state', 'image', 'ports', 'networks', 'created', 'started', 'restarts', 'cpu', 'memory'] as const
 export type Column = (typeof COLUMNS)[number]
 
 const DEFAULT: Column[] = ['state', 'image', 'ports']
@@ -16,6 +16,8 @@ export const SORTS = {
   created: 'created_at',
   started: 'started_at',
   restarts: 'restarts',
+  cpu: 'cpu',
+  memory: 'memory',
 } as const
 export type Sorted = keyof typeof SORTS
 export const SORTED = Object.keys(SORTS) as Sorted[]
