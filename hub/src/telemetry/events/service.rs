@@ -46,7 +46,7 @@ impl App {
         let events = events.into_iter().map(Activity::from);
         let records = records.into_iter().map(Activity::from);
         let mut items: Vec<Activity> = events.chain(records).collect();
-        items.sort_by(|one, other| (other.at, other.id).cmp(&(one.at, one.id)));
+        items.sort_by_key(|entry| std::cmp::Reverse((entry.at, entry.id)));
         let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
         let has_more = items.len() > limit;
         items.truncate(limit);

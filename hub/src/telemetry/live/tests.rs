@@ -249,6 +249,10 @@ async fn who_looks_at_images_volumes_and_networks_is_told_of_them_and_nobody_els
             "environment" => break,
             kind => assert_ne!(kind, "resources"),
         }
+    }
+}
+
+#[tokio::test]
 async fn who_looks_at_what_happens_is_told_of_it() {
     let world = World::start().await;
     let mut inside = world.watching(json!({ "environment": world.environment })).await;

@@ -17,8 +17,8 @@ use super::wellness;
 use crate::app::{App, AppState};
 use crate::error::ApiError;
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::telemetry::inventory::Heard;
 use crate::tunnel::Session;
-use crate::workloads::inventory::Heard;
 
 /// After how long it is tried again: the first number, doubled each time up to
 /// the second.

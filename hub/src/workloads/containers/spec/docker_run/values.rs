@@ -21,7 +21,7 @@ pub fn size(text: &str) -> Option<u64> {
     let number: f64 = digits.parse().ok()?;
     let bytes = number * 1024_f64.powi(i32::try_from(exponent).ok()?);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it was just compared")]
-    (bytes >= 0.0 && bytes < 1e18).then_some(bytes as u64)
+    (0.0..1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// A time such as `1m30s`, in milliseconds.
