@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/v1/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what happened, newest first: the events of the engines, and for
+         *     administrators also what users did.
+         */
+        get: operations["list_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/agents": {
         parameters: {
             query?: never;
@@ -184,6 +204,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/docker-run": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads a `docker run` line as a specification. Nothing is done with it. */
+        post: operations["parse_docker_run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/enrollment-tokens": {
         parameters: {
             query?: never;
@@ -243,7 +280,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists environments with their present state, by name. */
+        /** Lists environments with their present state. */
         get: operations["list_environments"];
         put?: never;
         /** Adds an engine that listens on TCP. */
@@ -272,7 +309,11 @@ export interface paths {
         delete: operations["remove_environment"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Gives an environment other labels, or puts it into another group. What is
+         *     not named stays as it is.
+         */
+        patch: operations["change_environment"];
         trace?: never;
     };
     "/api/v1/environments/{id}/containers": {
@@ -288,7 +329,32 @@ export interface paths {
          */
         get: operations["list_containers"];
         put?: never;
-        post?: never;
+        /**
+         * Makes a container, as a job: its image is pulled where the policy says so,
+         *     it is made, put into its networks and started. What was made is removed
+         *     again where a later step fails.
+         */
+        post: operations["create_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Says what would be in a container's way: names and ports that other
+         *     containers have.
+         */
+        post: operations["check_container"];
         delete?: never;
         options?: never;
         head?: never;
@@ -303,7 +369,13 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
+        /**
+         * Makes a container anew with something changed in it, as a job. What is not
+         *     changed stays, its volumes without a name included; what was written in it
+         *     elsewhere does not. The container before is kept until the new one runs and
+         *     is healthy, and has its place again where it does not.
+         */
+        put: operations["recreate_container"];
         post?: never;
         /** Removes a container with all that was written in it. */
         delete: operations["delete_container"];
@@ -322,6 +394,187 @@ export interface paths {
         /** Lists what was changed in a container's files since it was made. */
         get: operations["list_container_changes"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/commit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes an image of a container as it is, as a job. What is in its volumes is
+         *     no part of it.
+         */
+        post: operations["commit_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives all files of a container as a tar archive, without its volumes. It
+         *     need not run.
+         */
+        get: operations["export_container"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what is in a folder of a container. A container that runs is asked by
+         *     its own programs; the files of another are read from its archive, and of a
+         *     very large folder only a part is shown.
+         */
+        get: operations["list_container_files"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes a file, or a folder with all that is in it. The container must run
+         *     and have `rm`: no engine can do it otherwise.
+         */
+        delete: operations["delete_container_file"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Downloads a file as it is, or a file or folder as an archive. */
+        get: operations["download_container_file"];
+        /**
+         * Uploads a file of up to 4 GiB; the folders above it are made. The length must
+         *     be known before.
+         */
+        put: operations["upload_container_file"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/entry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells of one file, folder or link, and where a link leads. */
+        get: operations["get_container_file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/folders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes a folder, and those above it. */
+        post: operations["create_container_folder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/permissions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a file or folder other permissions. Where the container does not run, or
+         *     has no `chmod`, it works for folders and for files of up to 1 MiB.
+         */
+        post: operations["permit_container_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/rename": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a file or folder another path. The container must run and have `mv`: no
+         *     engine can do it otherwise.
+         */
+        post: operations["rename_container_file"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/containers/{container}/files/text": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads a file of up to 1 MiB as a text. */
+        get: operations["read_container_text"];
+        /**
+         * Writes a text of up to 1 MiB: in the place of the version that was read, or as
+         *     a new file. What somebody else wrote in between stays.
+         */
+        put: operations["write_container_text"];
         post?: never;
         delete?: never;
         options?: never;
@@ -474,6 +727,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers/{container}/spec": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells how a container was made, what its image brings left out. Values that
+         *     look like secrets are masked, also for administrators unless they ask.
+         */
+        get: operations["get_container_spec"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{id}/containers/{container}/start": {
         parameters: {
             query?: never;
@@ -548,6 +821,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/environments/{id}/containers/{container}/update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Changes what an engine changes while a container runs. */
+        post: operations["update_container"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/images/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pulls an image from its registry, as a job. */
+        post: operations["pull_image"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/environments/{id}/metrics": {
         parameters: {
             query?: never;
@@ -560,6 +867,186 @@ export interface paths {
          *     offline: its agent tells that when it is back.
          */
         get: operations["get_environment_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Removes what a preview showed, as a job. What is used or changed by now
+         *     stays, and nothing goes that was not shown; only the build cache goes as a
+         *     whole.
+         */
+        post: operations["prune_environment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/environments/{id}/prune/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shows what a clean-up would remove: every thing that nothing uses. Nothing
+         *     is changed. It may take minutes, since the engine adds up its volumes.
+         */
+        get: operations["preview_prune"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists groups of environments, by name. */
+        get: operations["list_groups"];
+        put?: never;
+        /** Makes a group. Environments are put into it one by one. */
+        post: operations["create_group"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives one group. */
+        get: operations["get_group"];
+        put?: never;
+        post?: never;
+        /** Removes a group. Its environments stay as they are, in no group. */
+        delete: operations["delete_group"];
+        options?: never;
+        head?: never;
+        /** Gives a group another name. */
+        patch: operations["rename_group"];
+        trace?: never;
+    };
+    "/api/v1/images": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the images of all environments, also those of hosts that are away. */
+        get: operations["list_images"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the jobs of the last 30 days, the newest first. */
+        get: operations["list_jobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how one job does. `/api/v1/live` tells when to look again. */
+        get: operations["get_job"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells a job to end. It undoes what it has to and is `cancelled` then. */
+        post: operations["cancel_job"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/lines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Reads what a job said from a line on, also while it runs. */
+        get: operations["list_job_lines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{id}/output": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives all that is kept of what a job said, as text. */
+        get: operations["get_job_output"];
         put?: never;
         post?: never;
         delete?: never;
@@ -599,6 +1086,43 @@ export interface paths {
          *     gets a new one.
          */
         post: operations["change_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/networks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the networks of all environments, also those of hosts that are away. */
+        get: operations["list_networks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/overview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells how many environments are how, what runs on them, and in which groups
+         *     they are.
+         */
+        get: operations["get_overview"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -835,6 +1359,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/volumes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the volumes of all environments, also those of hosts that are away. */
+        get: operations["list_volumes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/download/agent/{platform}": {
         parameters: {
             query?: never;
@@ -927,6 +1468,56 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description One thing that happened. */
+        Activity: {
+            /**
+             * @description What happened, with the kind of what it happened to before the dot, such
+             *     as `container.start`. `gap.gap` is a time until `at` of which nothing is
+             *     known; the fact `from` is its begin.
+             */
+            action: string;
+            /** @description `engine`, `user`, `local`, `agent`, `system` or `nobody`. */
+            actor_kind: string;
+            /** @description The user's name at that time. */
+            actor_name?: string | null;
+            /** @description When it happened; by the engine's clock where an engine tells of it. */
+            at: components["schemas"]["Timestamp"];
+            /** @description The container that it is about, where there is one. */
+            container_id?: string | null;
+            /**
+             * Format: uuid
+             * @description The environment it happened in.
+             */
+            environment_id?: string | null;
+            /** @description What that is called, while it is there. */
+            environment_name?: string | null;
+            /** @description What else there is to say, by name, such as `exit_code`. */
+            facts: {
+                [key: string]: string;
+            };
+            /**
+             * Format: uuid
+             * @description Its record.
+             */
+            id: string;
+            /** @description `done`, `denied` or `failed`, where somebody did it. */
+            outcome?: string | null;
+            /** @description Who tells of it. */
+            source: components["schemas"]["Source"];
+            /** @description What it happened to. */
+            target_id?: string | null;
+            /** @description The kind of what it happened to. */
+            target_kind?: string | null;
+            /** @description Its name, where that is known. */
+            target_name?: string | null;
+        };
+        /** @description What happened, newest first. */
+        ActivityList: {
+            /** @description This page. */
+            items: components["schemas"]["Activity"][];
+            /** @description The cursor of the next page, if there may be one. */
+            next?: string | null;
+        };
         /** @description An agent as the API shows it. */
         Agent: {
             /** @description Its version, as last seen. */
@@ -1069,9 +1660,6 @@ export interface components {
             /** @description The kind of what it was done to. */
             target_kind?: string | null;
         };
-        BTreeMap: {
-            [key: string]: string;
-        };
         /** @description One's own password, old and new. */
         ChangePasswordRequest: {
             /**
@@ -1085,6 +1673,23 @@ export interface components {
              */
             present_password: string;
         };
+        /** @description What image to make of a container. */
+        CommitRequest: {
+            /** @description Who made it. */
+            author?: string;
+            /** @description What is different about it. */
+            comment?: string;
+            /**
+             * @description Whether its processes stand still meanwhile, so that its files fit
+             *     together; yes unless given.
+             */
+            pause?: boolean | null;
+            /**
+             * @description The image's name: `[registry/]repository[:tag]`.
+             * @example shop/web:before-update
+             */
+            reference: string;
+        };
         /** @description One part of the hub. */
         ComponentResponse: {
             /** @description Which part. */
@@ -1097,6 +1702,22 @@ export interface components {
          * @enum {string}
          */
         Condition: "ready" | "degraded";
+        /** @description One thing that is in the way. */
+        Conflict: {
+            /** @description The id of the container that has it. */
+            container_id: string;
+            /** @description That one's name. */
+            container_name: string;
+            /** @description `name` or `ports[2]`: what of the request. */
+            field: string;
+            /** @description Whether it runs: a port that is not in use becomes so when it starts. */
+            is_running: boolean;
+        };
+        /** @description What is in the way. */
+        Conflicts: {
+            /** @description Each of it. */
+            conflicts: components["schemas"]["Conflict"][];
+        };
         /** @description One container of an environment. */
         Container: {
             as_of?: components["schemas"]["Timestamp"] | null;
@@ -1150,6 +1771,311 @@ export interface components {
              */
             state: string;
             usage?: components["schemas"]["ContainerUse"] | null;
+        };
+        /** @description What is to be another in a container. */
+        ContainerEdit: {
+            /**
+             * @description Fields of the specification, each whole. Those that are not here stay
+             *     as they are, and so do values that come back masked.
+             */
+            changes: Record<string, never>;
+        };
+        /**
+         * @description What a container is to be. What is not given is as the image or the engine
+         *     has it.
+         */
+        ContainerSpec: {
+            /**
+             * @description Whether its engine removes it when it ends.
+             * @default false
+             */
+            auto_remove: boolean;
+            /**
+             * @description Rights of the kernel that it gets, such as `NET_ADMIN`.
+             * @default []
+             */
+            cap_add: string[];
+            /**
+             * @description Rights of the kernel that it loses.
+             * @default []
+             */
+            cap_drop: string[];
+            /**
+             * @description The control group above its own.
+             * @default null
+             */
+            cgroup_parent: string | null;
+            /**
+             * @description `host` or `private`.
+             * @default null
+             */
+            cgroupns: string | null;
+            /**
+             * @description The command that it runs, a word in each place.
+             * @default null
+             */
+            command: string[] | null;
+            /**
+             * @description Name servers that it asks.
+             * @default []
+             */
+            dns: string[];
+            /**
+             * @description Options of its resolver.
+             * @default []
+             */
+            dns_options: string[];
+            /**
+             * @description Domains in which it looks for names.
+             * @default []
+             */
+            dns_search: string[];
+            /**
+             * @description The domain of its name.
+             * @default null
+             */
+            domainname: string | null;
+            /**
+             * @description What runs the command. An empty list is none, also where the image has
+             *     one.
+             * @default null
+             */
+            entrypoint: string[] | null;
+            /**
+             * @description Its variables, by name, those of the image left out.
+             * @default {}
+             */
+            env: {
+                [key: string]: string;
+            };
+            /**
+             * @description Ports that it offers to other containers alone.
+             * @default []
+             */
+            expose: components["schemas"]["ExposedPort"][];
+            /**
+             * @description Further names that it knows: `name:address`.
+             * @default []
+             */
+            extra_hosts: string[];
+            /**
+             * @description Further groups of the user.
+             * @default []
+             */
+            group_add: string[];
+            /** @default null */
+            health: components["schemas"]["HealthCheck"] | null;
+            /**
+             * @description What it calls itself; without it a part of its id.
+             * @default null
+             */
+            hostname: string | null;
+            /**
+             * @description What it is made from, such as `nginx:1.29`.
+             * @default
+             */
+            image: string;
+            /**
+             * @description Whether a small init runs before its command and reaps what it leaves;
+             *     without it as the engine is set up.
+             * @default null
+             */
+            init: boolean | null;
+            /**
+             * @description Whose inter-process memory it shares: `private`, `shareable`, `host` or
+             *     `container:` with a name.
+             * @default null
+             */
+            ipc: string | null;
+            /**
+             * @description Its labels, those of the image left out.
+             * @default {}
+             */
+            labels: {
+                [key: string]: string;
+            };
+            /** @default null */
+            log: components["schemas"]["LogSpec"] | null;
+            /**
+             * @description What is mounted in it.
+             * @default []
+             */
+            mounts: components["schemas"]["MountSpec"][];
+            /**
+             * @description What it is called; without a name its engine finds one.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description The networks it is in. The first may also be `none`, `host` or
+             *     `container:` with a name; none at all is the engine's own network.
+             * @default []
+             */
+            networks: components["schemas"]["NetworkSpec"][];
+            /**
+             * @description Whose processes it sees: `host` or `container:` with a name.
+             * @default null
+             */
+            pid: string | null;
+            /**
+             * @description The platform of the image, such as `linux/arm64`.
+             * @default null
+             */
+            platform: string | null;
+            /**
+             * @description Its ports that are published on the host.
+             * @default []
+             */
+            ports: components["schemas"]["PublishedPort"][];
+            /**
+             * @description Whether it may do whatever the host may.
+             * @default false
+             */
+            privileged: boolean;
+            /**
+             * @description Whether all ports that it offers are published, each at a port that the
+             *     engine finds.
+             * @default false
+             */
+            publish_all: boolean;
+            /**
+             * @description When the image is pulled before.
+             * @default missing
+             */
+            pull: components["schemas"]["PullPolicy"];
+            /**
+             * @description Whether its root file system cannot be written.
+             * @default false
+             */
+            read_only: boolean;
+            /**
+             * @description What it may take of the host.
+             * @default {
+             *       "blkio_weight": null,
+             *       "cpu_period": null,
+             *       "cpu_quota": null,
+             *       "cpu_shares": null,
+             *       "cpus": null,
+             *       "cpuset_cpus": null,
+             *       "cpuset_mems": null,
+             *       "device_cgroup_rules": [],
+             *       "devices": [],
+             *       "gpus": null,
+             *       "memory": null,
+             *       "memory_reservation": null,
+             *       "memory_swap": null,
+             *       "oom_kill_disable": false,
+             *       "oom_score_adj": null,
+             *       "pids": null,
+             *       "shm_size": null,
+             *       "ulimits": []
+             *     }
+             */
+            resources: components["schemas"]["Resources"];
+            /**
+             * @description What happens when it ends.
+             * @default {
+             *       "max_retries": null,
+             *       "when": "no"
+             *     }
+             */
+            restart: components["schemas"]["RestartPolicy"];
+            /**
+             * @description What runs it, such as `runc`.
+             * @default null
+             */
+            runtime: string | null;
+            /**
+             * @description Security options, such as `no-new-privileges`.
+             * @default []
+             */
+            security_opt: string[];
+            /**
+             * @description Whether its input is kept open.
+             * @default false
+             */
+            stdin: boolean;
+            /**
+             * @description The signal that tells it to end.
+             * @default null
+             */
+            stop_signal: string | null;
+            /**
+             * Format: int32
+             * @description Seconds that it has to end by itself before it is killed.
+             * @default null
+             */
+            stop_timeout: number | null;
+            /**
+             * @description Kernel parameters of its own.
+             * @default {}
+             */
+            sysctls: {
+                [key: string]: string;
+            };
+            /**
+             * @description Whether it has a terminal.
+             * @default false
+             */
+            tty: boolean;
+            /**
+             * @description The user it runs as: a name or number, or `user:group`.
+             * @default null
+             */
+            user: string | null;
+            /**
+             * @description `host` where users are the host's.
+             * @default null
+             */
+            userns: string | null;
+            /**
+             * @description `host` where it has the host's name.
+             * @default null
+             */
+            uts: string | null;
+            /**
+             * @description Containers whose mounts it has too: `name` or `name:ro`.
+             * @default []
+             */
+            volumes_from: string[];
+            /**
+             * @description The folder in which the command begins.
+             * @default null
+             */
+            working_dir: string | null;
+        };
+        /** @description How many containers are in which state. */
+        ContainerStates: {
+            /**
+             * Format: int32
+             * @description Those that are paused.
+             */
+            paused: number;
+            /**
+             * Format: int32
+             * @description Those that are being restarted.
+             */
+            restarting: number;
+            /**
+             * Format: int32
+             * @description Those that run, healthy or not.
+             */
+            running: number;
+            /**
+             * Format: int32
+             * @description Those that do not run: they ended, or were never started.
+             */
+            stopped: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
+            /**
+             * Format: int32
+             * @description Those of the running ones that fail their health check.
+             */
+            unhealthy: number;
         };
         /** @description What a container uses now. */
         ContainerUse: {
@@ -1215,6 +2141,20 @@ export interface components {
              */
             ttl_seconds: number;
         };
+        /** @description A device of the host. */
+        Device: {
+            /** @description Its path in the container. */
+            container: string;
+            /** @description Its path on the host. */
+            host: string;
+            /** @description What may be done: of `rwm`. */
+            permissions?: string;
+        };
+        /** @description A line to be read. */
+        DockerRun: {
+            /** @description The line, as it would be typed; it may go over several lines. */
+            command: string;
+        };
         /** @description How a terminal ended. */
         Ending: {
             /**
@@ -1240,7 +2180,7 @@ export interface components {
             /** @description Its public id. */
             id: string;
             /** @description Labels that its hosts get. */
-            labels: components["schemas"]["BTreeMap"];
+            labels: components["schemas"]["Labels"];
             last_used_at?: components["schemas"]["Timestamp"] | null;
             /** @description From where it was last used. */
             last_used_from?: string | null;
@@ -1274,11 +2214,15 @@ export interface components {
             address?: string | null;
             /** @description Its agent's version, as last seen. */
             agent_version?: string | null;
+            /** @description Its engine's architecture, while it runs. */
+            arch?: string | null;
+            container_states?: components["schemas"]["ContainerStates"] | null;
             containers?: components["schemas"]["EnvironmentContainers"] | null;
             /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
             engine?: string | null;
             /** @description Its engine's version, as last seen. */
             engine_version?: string | null;
+            group?: components["schemas"]["EnvironmentGroup"] | null;
             host?: components["schemas"]["EnvironmentHost"] | null;
             /**
              * Format: uuid
@@ -1290,10 +2234,12 @@ export interface components {
             /** @description How it is reached. */
             kind: components["schemas"]["EnvironmentKind"];
             /** @description Labels. */
-            labels: components["schemas"]["BTreeMap"];
+            labels: components["schemas"]["Labels"];
             last_seen?: components["schemas"]["Timestamp"] | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
+            /** @description The operating system its engine runs containers for, while it runs. */
+            os?: string | null;
             /**
              * Format: double
              * @description Last measured round trip, in milliseconds.
@@ -1316,6 +2262,54 @@ export interface components {
              * @description All of them.
              */
             total: number;
+        };
+        /** @description How many environments are how. */
+        EnvironmentCounts: {
+            /**
+             * Format: int32
+             * @description Online, and their engine does not answer.
+             */
+            degraded: number;
+            /**
+             * Format: int32
+             * @description Offline.
+             */
+            offline: number;
+            /**
+             * Format: int32
+             * @description Online, and their engine answers.
+             */
+            online: number;
+            /**
+             * Format: int32
+             * @description Waiting for approval.
+             */
+            pending: number;
+            /**
+             * Format: int32
+             * @description Set aside, since their identity may have been copied.
+             */
+            quarantined: number;
+            /**
+             * Format: int32
+             * @description Shut out.
+             */
+            revoked: number;
+            /**
+             * Format: int32
+             * @description All of them.
+             */
+            total: number;
+        };
+        /** @description The group of an environment. */
+        EnvironmentGroup: {
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
         };
         /** @description What the host of an environment uses now. */
         EnvironmentHost: {
@@ -1355,11 +2349,48 @@ export interface components {
          *     or digit, unique without regard to case.
          */
         EnvironmentName: string;
+        /** @description What is to be changed of an environment; what is not named stays. */
+        EnvironmentPatch: {
+            /**
+             * Format: uuid
+             * @description The group it is in from now on; null takes it out of its group.
+             */
+            group_id?: string | null;
+            labels?: components["schemas"]["Labels"] | null;
+        };
         /**
          * @description Whether an environment can be used now.
          * @enum {string}
          */
         EnvironmentState: "online" | "offline" | "pending" | "quarantined" | "revoked";
+        /** @description Lines from a place of an output. */
+        Excerpt: {
+            /**
+             * Format: int64
+             * @description The number of the first line here. A larger one than was asked for says
+             *     that lines before it are no longer kept.
+             */
+            from: number;
+            /** @description The lines. */
+            lines: string[];
+        };
+        /** @description A port that is offered and not published. */
+        ExposedPort: {
+            /**
+             * Format: int32
+             * @description Its number.
+             */
+            port: number;
+            /** @description Its protocol. */
+            protocol?: components["schemas"]["Protocol"];
+        };
+        /** @description Why a job failed. */
+        Failure: {
+            /** @description For programs. */
+            code: string;
+            /** @description For people: what happened, and what to do. */
+            message: string;
+        };
         /** @description One file that is not as in the image. */
         FileChange: {
             /** @description What was done with it. */
@@ -1379,10 +2410,56 @@ export interface components {
             /** @description How many there are. */
             total: number;
         };
+        /** @description A file, a folder, or whatever else has a path. */
+        FileEntry: {
+            /**
+             * Format: int32
+             * @description The number of its group.
+             */
+            group: number;
+            /** @description What it is. */
+            kind: components["schemas"]["FileKind"];
+            /** @description Its permissions in octal digits, such as `0644`. */
+            mode: string;
+            modified_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What it is called. */
+            name: string;
+            /**
+             * Format: int32
+             * @description The number of its owner.
+             */
+            owner: number;
+            /**
+             * Format: int64
+             * @description How many bytes it has.
+             */
+            size: number;
+            /** @description Where a link leads, as the engine resolves it; in lists it is not told. */
+            target?: string | null;
+        };
+        /**
+         * @description What something with a path is.
+         * @enum {string}
+         */
+        FileKind: "file" | "folder" | "link" | "special";
         /** @description A container in a list over all environments. */
         FleetContainer: components["schemas"]["Container"] & {
             /** @description What the environment is called that it is in. */
             environment_name: string;
+        };
+        /** @description A folder and what is in it. */
+        Folder: {
+            /** @description What is in it, by name, at most ten thousand. */
+            entries: components["schemas"]["FileEntry"][];
+            /**
+             * @description Whether there is more that is not shown: the folder is too large to be
+             *     looked through.
+             */
+            is_cut: boolean;
+            /** @description Its path. */
+            path: string;
+            /** @description By whom it was looked at. */
+            seen_by: components["schemas"]["SeenBy"];
         };
         /** @description Something that was done after the moment of the backup. */
         Forgotten: {
@@ -1394,6 +2471,94 @@ export interface components {
             detail?: string | null;
             /** @description What it was done to. */
             target_id?: string | null;
+        };
+        /** @description Graphics processors. */
+        Gpus: {
+            /**
+             * @description What they must be able to do, beside being one.
+             * @default []
+             */
+            capabilities: string[];
+            /**
+             * Format: int64
+             * @description How many; -1 is all.
+             * @default null
+             */
+            count: number | null;
+            /**
+             * @description Whose they are, such as `nvidia`.
+             * @default null
+             */
+            driver: string | null;
+            /**
+             * @description These, where they are named.
+             * @default []
+             */
+            ids: string[];
+        };
+        /** @description A group of environments. */
+        Group: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many environments are in it.
+             */
+            environments: number;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description A group in numbers. */
+        GroupCounts: {
+            /** @description The containers of those that are online. */
+            containers: components["schemas"]["ContainerStates"];
+            /** @description How many of its environments are how. */
+            environments: components["schemas"]["EnvironmentCounts"];
+            group?: components["schemas"]["EnvironmentGroup"] | null;
+        };
+        /** @description How a container's health is checked. */
+        HealthCheck: {
+            /**
+             * Format: int64
+             * @description Milliseconds between two checks.
+             * @default null
+             */
+            interval_ms: number | null;
+            /**
+             * Format: int32
+             * @description How many failures make it unhealthy.
+             * @default null
+             */
+            retries: number | null;
+            /**
+             * Format: int64
+             * @description Milliseconds between two checks in that time.
+             * @default null
+             */
+            start_interval_ms: number | null;
+            /**
+             * Format: int64
+             * @description Milliseconds in which failures do not count.
+             * @default null
+             */
+            start_period_ms: number | null;
+            /**
+             * @description `["CMD-SHELL", "line"]`, `["CMD", "word", …]`, or `["NONE"]` where
+             *     nothing is to be checked; empty as the image says.
+             * @default []
+             */
+            test: string[];
+            /**
+             * Format: int64
+             * @description Milliseconds that a check may take.
+             * @default null
+             */
+            timeout_ms: number | null;
         };
         /** @description Measurements over a time, by columns. */
         History: {
@@ -1410,6 +2575,33 @@ export interface components {
              */
             times: number[];
         };
+        /** @description An image. */
+        Image: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Where it came from, such as `nginx@sha256:…`. */
+            digests: string[];
+            /** @description Its id. */
+            id: string;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description What it takes on the disk, shared layers included, in bytes.
+             */
+            size: number;
+            /**
+             * @description What it is called, such as `nginx:1.29`; an image without a name is
+             *     what a newer one left over.
+             */
+            tags: string[];
+        };
+        /**
+         * @description Which images.
+         * @enum {string}
+         */
+        ImageChoice: "dangling" | "unused";
         /** @description All that an engine tells of a container. */
         Inspection: {
             /** @description What Docker's API answers to `GET /containers/{id}/json`. */
@@ -1436,6 +2628,54 @@ export interface components {
         };
         /** @description A token that was just made, and how a host uses it. */
         IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];
+        /** @description One job, as far as it has come. */
+        Job: {
+            /** @description Who asked for it. */
+            asked_by: string;
+            asked_by_id?: components["schemas"]["UserId"] | null;
+            /** @description When it was asked for. */
+            created_at: components["schemas"]["Timestamp"];
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: uuid
+             * @description The environment it works on, if it is one.
+             */
+            environment_id?: string | null;
+            failure?: components["schemas"]["Failure"] | null;
+            /** @description The job. */
+            id: components["schemas"]["JobId"];
+            /** @description What sort of work it does, such as `image.pull`. */
+            kind: string;
+            /** @description What it is at. */
+            progress: components["schemas"]["Progress"];
+            /**
+             * @description What came of it, once it has succeeded. What stands in it depends on
+             *     the kind.
+             */
+            result?: Record<string, never> | null;
+            started_at?: components["schemas"]["Timestamp"] | null;
+            /** @description How far it has come. */
+            state: components["schemas"]["JobState"];
+            /** @description What it works on, in the words of who asked: an image, a container. */
+            subject: string;
+        };
+        /**
+         * Format: uuid
+         * @description One job of the hub.
+         */
+        JobId: string;
+        /**
+         * @description How far a job has come.
+         * @enum {string}
+         */
+        JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /**
+         * @description At most 32 labels. A key has 1 to 63 of `a-z A-Z 0-9 . _ - /` and starts
+         *     with a letter or digit; a value has at most 255 bytes on one line.
+         */
+        Labels: {
+            [key: string]: string;
+        };
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
             /** @description The items of this page. */
@@ -1575,6 +2815,7 @@ export interface components {
                  *     `dead`, in the engine's own word.
                  */
                 state: string;
+                usage?: components["schemas"]["ContainerUse"] | null;
             }[];
             /**
              * Format: int64
@@ -1599,7 +2840,7 @@ export interface components {
                 /** @description Its public id. */
                 id: string;
                 /** @description Labels that its hosts get. */
-                labels: components["schemas"]["BTreeMap"];
+                labels: components["schemas"]["Labels"];
                 last_used_at?: components["schemas"]["Timestamp"] | null;
                 /** @description From where it was last used. */
                 last_used_from?: string | null;
@@ -1641,11 +2882,16 @@ export interface components {
                 address?: string | null;
                 /** @description Its agent's version, as last seen. */
                 agent_version?: string | null;
+                /** @description Its engine's architecture, while it runs. */
+                arch?: string | null;
+                container_states?: components["schemas"]["ContainerStates"] | null;
                 containers?: components["schemas"]["EnvironmentContainers"] | null;
                 /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
                 engine?: string | null;
                 /** @description Its engine's version, as last seen. */
                 engine_version?: string | null;
+                group?: components["schemas"]["EnvironmentGroup"] | null;
+                host?: components["schemas"]["EnvironmentHost"] | null;
                 /**
                  * Format: uuid
                  * @description Its id.
@@ -1656,10 +2902,12 @@ export interface components {
                 /** @description How it is reached. */
                 kind: components["schemas"]["EnvironmentKind"];
                 /** @description Labels. */
-                labels: components["schemas"]["BTreeMap"];
+                labels: components["schemas"]["Labels"];
                 last_seen?: components["schemas"]["Timestamp"] | null;
                 /** @description Its name. */
                 name: components["schemas"]["EnvironmentName"];
+                /** @description The operating system its engine runs containers for, while it runs. */
+                os?: string | null;
                 /**
                  * Format: double
                  * @description Last measured round trip, in milliseconds.
@@ -1682,6 +2930,102 @@ export interface components {
             items: (components["schemas"]["Container"] & {
                 /** @description What the environment is called that it is in. */
                 environment_name: string;
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Group: {
+            /** @description The items of this page. */
+            items: {
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description How many environments are in it.
+                 */
+                environments: number;
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description Its name. */
+                name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Image: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description Where it came from, such as `nginx@sha256:…`. */
+                digests: string[];
+                /** @description Its id. */
+                id: string;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /**
+                 * Format: int64
+                 * @description What it takes on the disk, shared layers included, in bytes.
+                 */
+                size: number;
+                /**
+                 * @description What it is called, such as `nginx:1.29`; an image without a name is
+                 *     what a newer one left over.
+                 */
+                tags: string[];
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_ListedJob: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Job"] & {
+                /** @description The environment's name, unless it is gone. */
+                environment_name?: string | null;
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Network: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description `bridge`, `overlay` and so on. */
+                driver: string;
+                /** @description Its id. */
+                id: string;
+                /** @description Whether nothing outside can be reached from it. */
+                internal: boolean;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /** @description Its name. */
+                name: string;
+                /** @description `local` or `swarm`. */
+                scope: string;
+                /** @description Its address ranges, such as `172.18.0.0/16`. */
+                subnets: string[];
             })[];
             /**
              * Format: int64
@@ -1771,6 +3115,100 @@ export interface components {
              */
             total: number;
         };
+        /** @description A page of a list and the length of the whole list. */
+        List_Volume: {
+            /** @description The items of this page. */
+            items: (components["schemas"]["Whereabouts"] & {
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /** @description What keeps it, such as `local`. */
+                driver: string;
+                /** @description Its labels; values that look like secrets are masked. */
+                labels: {
+                    [key: string]: string;
+                };
+                /** @description Its name. */
+                name: string;
+                /** @description Where it is on the host. */
+                path: string;
+            })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A job, and the name of its environment. */
+        ListedJob: components["schemas"]["Job"] & {
+            /** @description The environment's name, unless it is gone. */
+            environment_name?: string | null;
+        };
+        /** @description What is to be another at once. What is not given stays as it is. */
+        LiveChange: {
+            /**
+             * Format: int32
+             * @description Its share where there is not enough.
+             * @default null
+             */
+            cpu_shares: number | null;
+            /**
+             * Format: double
+             * @description Processors, such as 1.5.
+             * @default null
+             */
+            cpus: number | null;
+            /**
+             * @description The processors it runs on.
+             * @default null
+             */
+            cpuset_cpus: string | null;
+            /**
+             * Format: int64
+             * @description Most memory, in bytes.
+             * @default null
+             */
+            memory: number | null;
+            /**
+             * Format: int64
+             * @description The memory that it is left with where there is not enough, in bytes.
+             * @default null
+             */
+            memory_reservation: number | null;
+            /**
+             * Format: int64
+             * @description Most memory and swap together, in bytes; -1 is without a bound. Without
+             *     it twice the memory, where that is given.
+             * @default null
+             */
+            memory_swap: number | null;
+            /**
+             * Format: int64
+             * @description Most processes and threads; -1 is without a bound.
+             * @default null
+             */
+            pids: number | null;
+            /** @default null */
+            restart: components["schemas"]["RestartPolicy"] | null;
+        };
+        /** @description What came of a change. */
+        LiveChanged: {
+            /** @description What the engine remarks. */
+            warnings: string[];
+        };
+        /** @description Where a container's output goes. */
+        LogSpec: {
+            /**
+             * @description The driver, such as `json-file`; empty is the engine's own.
+             * @default
+             */
+            driver: string;
+            /**
+             * @description Its options.
+             * @default {}
+             */
+            options: {
+                [key: string]: string;
+            };
+        };
         /** @description Who the caller is. */
         MeResponse: {
             /** @description By what they were recognised. */
@@ -1810,6 +3248,78 @@ export interface components {
             /** @description Whether the container may write there. */
             writable: boolean;
         };
+        /**
+         * @description What kind of thing is mounted.
+         * @enum {string}
+         */
+        MountKind: "bind" | "volume" | "tmpfs";
+        /** @description Something that is mounted in a container. */
+        MountSpec: {
+            /** @description What keeps the volume where it is made now. */
+            driver?: string | null;
+            /** @description The driver's options. */
+            driver_options?: {
+                [key: string]: string;
+            };
+            /** @description What kind of thing it is. */
+            kind: components["schemas"]["MountKind"];
+            /**
+             * @description Whether the host's path must be there already; otherwise an engine
+             *     makes a folder of it.
+             */
+            must_exist?: boolean;
+            /**
+             * @description Further options, such as `z`, `rslave`, `nocopy` or, for memory,
+             *     `size=64m`.
+             */
+            options?: string[];
+            /** @description Whether it cannot be written there. */
+            read_only?: boolean;
+            /** @description The host's path, or the volume's name. */
+            source?: string | null;
+            /** @description The path in the container. */
+            target: string;
+        };
+        /** @description A network. */
+        Network: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description `bridge`, `overlay` and so on. */
+            driver: string;
+            /** @description Its id. */
+            id: string;
+            /** @description Whether nothing outside can be reached from it. */
+            internal: boolean;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Its name. */
+            name: string;
+            /** @description `local` or `swarm`. */
+            scope: string;
+            /** @description Its address ranges, such as `172.18.0.0/16`. */
+            subnets: string[];
+        };
+        /** @description A network that a container is in. */
+        NetworkSpec: {
+            /** @description What others call the container there. */
+            aliases?: string[];
+            /** @description Its IPv4 address there. */
+            ipv4?: string | null;
+            /** @description Its IPv6 address there. */
+            ipv6?: string | null;
+            /** @description Its hardware address there. */
+            mac?: string | null;
+            /** @description The network's name. */
+            name: string;
+        };
+        /** @description A container to be made. */
+        NewContainer: {
+            /** @description What it is to be. */
+            spec: components["schemas"]["ContainerSpec"];
+            /** @description Whether it is started, which it is unless told not to. */
+            start?: boolean;
+        };
         /** @description A token to be made. */
         NewEnrollmentToken: {
             /** @description Whether each host waits for approval. */
@@ -1817,9 +3327,7 @@ export interface components {
             /** @description Where a host must come from, such as `10.0.0.0/8`; anywhere if empty. */
             cidrs?: string[];
             /** @description Labels that its hosts get. */
-            labels?: {
-                [key: string]: string;
-            };
+            labels?: components["schemas"]["Labels"];
             /** @description What it is for, for people. */
             name: string;
             /** @description What a host's name must look like, `*` and `?` standing for anything. */
@@ -1835,10 +3343,34 @@ export interface components {
              */
             uses?: number | null;
         };
+        /** @description A folder that is to be made. */
+        NewFolder: {
+            /** @description Its path; those above it are made too. */
+            path: string;
+        };
+        /** @description The name of a group that is made, or its new one. */
+        NewGroup: {
+            /** @description What it is called. */
+            name: string;
+        };
+        /** @description Who may do what with something. */
+        NewMode: {
+            /** @description Its permissions in octal digits, such as `0644`. */
+            mode: string;
+            /** @description Its path. */
+            path: string;
+        };
         /** @description What a container is to be called. */
         NewName: {
             /** @description Its new name. */
             name: string;
+        };
+        /** @description Where something is to be. */
+        NewPath: {
+            /** @description Where it is. */
+            path: string;
+            /** @description Where it is to be, and what it is called there. */
+            to: string;
         };
         /** @description An engine the hub is asked to dial. */
         NewTcpEnvironment: {
@@ -1887,6 +3419,44 @@ export interface components {
              */
             working_directory?: string | null;
         };
+        /** @description The environments that match, in numbers. */
+        Overview: {
+            /** @description The containers of those that are online. */
+            containers: components["schemas"]["ContainerStates"];
+            /** @description How many environments are how. */
+            environments: components["schemas"]["EnvironmentCounts"];
+            /**
+             * @description The groups, in the order in which a list by `group` has their
+             *     environments; those in none last. Without groups that have none here.
+             */
+            groups: components["schemas"]["GroupCounts"][];
+        };
+        /** @description What a line asks for. */
+        ParsedRun: {
+            /** @description What of the line is not in the specification, or not as it seems. */
+            remarks: components["schemas"]["Remark"][];
+            /** @description The container. */
+            spec: components["schemas"]["ContainerSpec"];
+            /** @description Whether it is started too: not by `docker create`. */
+            start: boolean;
+        };
+        /** @description One of several things that a job does at once. */
+        Part: {
+            /**
+             * Format: int64
+             * @description How many bytes of it are done.
+             */
+            done?: number | null;
+            /** @description Its name. */
+            id: string;
+            /** @description What is being done with it. */
+            status: string;
+            /**
+             * Format: int64
+             * @description How many it has.
+             */
+            total?: number | null;
+        };
         /** @description One port of a container. */
         Port: {
             /** @description The host's address it is published at. */
@@ -1913,6 +3483,141 @@ export interface components {
             /** @description How many there are. */
             total: number;
         };
+        /** @description What a job is at. */
+        Progress: {
+            /**
+             * Format: int64
+             * @description How many bytes are behind it in this step.
+             * @default 0
+             */
+            bytes_done: number;
+            /**
+             * Format: int64
+             * @description How many there are, where that is known.
+             * @default null
+             */
+            bytes_total: number | null;
+            /**
+             * @description What it does at once, such as an image's layers.
+             * @default []
+             */
+            parts: components["schemas"]["Part"][];
+            /**
+             * @description The step it is at, such as `pull`; the console has words for it.
+             * @default null
+             */
+            step: string | null;
+            /**
+             * Format: int32
+             * @description How many steps are behind it.
+             * @default 0
+             */
+            steps_done: number;
+            /**
+             * Format: int32
+             * @description How many there are, where that is known.
+             * @default null
+             */
+            steps_total: number | null;
+        };
+        /**
+         * @description A port's protocol.
+         * @enum {string}
+         */
+        Protocol: "tcp" | "udp" | "sctp";
+        /** @description A thing that nothing uses. */
+        PruneItem: {
+            /**
+             * Format: int64
+             * @description The bytes that its removal frees at least, where the engine tells.
+             */
+            bytes?: number | null;
+            /** @description Its id, or a volume's name. */
+            id: string;
+            /**
+             * @description Names exactly this thing as it is now; to be given back when it is to
+             *     be removed.
+             */
+            key: string;
+            /** @description What it is. */
+            kind: components["schemas"]["PruneKind"];
+            /** @description Its names; an image may have several or none. */
+            names: string[];
+        };
+        /**
+         * @description The kind of a thing that can be removed.
+         * @enum {string}
+         */
+        PruneKind: "container" | "image" | "volume" | "network" | "build_cache";
+        /** @description What is to be cleaned up. */
+        PruneOptions: {
+            /** @description What is kept of builds, as a whole. */
+            build_cache?: boolean;
+            /** @description Containers that do not run. */
+            containers?: boolean;
+            images?: components["schemas"]["ImageChoice"] | null;
+            /** @description Networks that no container uses, stopped ones included. */
+            networks?: boolean;
+            volumes?: components["schemas"]["VolumeChoice"] | null;
+        };
+        /** @description What would be removed. */
+        PrunePreview: {
+            /**
+             * Format: int64
+             * @description The bytes that their removal frees at least. Layers that several images
+             *     share are not counted.
+             */
+            bytes: number;
+            /** @description The things. */
+            items: components["schemas"]["PruneItem"][];
+        };
+        /** @description What to clean up. */
+        PruneRequest: {
+            /** @description The keys of the things that were shown and are to be removed. */
+            keys: string[];
+            /** @description What was chosen for the preview. */
+            options: components["schemas"]["PruneOptions"];
+        };
+        /** @description A port that is published on the host. */
+        PublishedPort: {
+            /**
+             * Format: int32
+             * @description The port in the container.
+             */
+            container_port: number;
+            /** @description The host's address; all of them where none is given. */
+            host_ip?: string | null;
+            /**
+             * Format: int32
+             * @description The port on the host; one that is free where none is given.
+             */
+            host_port?: number | null;
+            /**
+             * Format: int32
+             * @description The last of the ports on the host of which a free one is taken.
+             */
+            host_port_end?: number | null;
+            /** @description Its protocol. */
+            protocol?: components["schemas"]["Protocol"];
+        };
+        /**
+         * @description When an image is pulled.
+         * @enum {string}
+         */
+        PullPolicy: "always" | "missing" | "never";
+        /** @description Which image to pull. */
+        PullRequest: {
+            /**
+             * @description The platform that is wanted, such as `linux/arm64`. Without it, the
+             *     host's own.
+             */
+            platform?: string | null;
+            /**
+             * @description Its name: `[registry/]repository[:tag][@digest]`.
+             * @example nginx:1.27
+             */
+            reference: string;
+        };
         /** @description Whether all parts of the hub work. */
         ReadinessResponse: {
             /** @description Each part. */
@@ -1920,6 +3625,18 @@ export interface components {
             /** @description `degraded` as soon as one part is. */
             status: components["schemas"]["Condition"];
         };
+        /** @description Something that the reader of a line should know. */
+        Remark: {
+            /** @description What is to be known. */
+            kind: components["schemas"]["RemarkKind"];
+            /** @description Which part of the line: a flag, or a word. */
+            part: string;
+        };
+        /**
+         * @description What is to be known of a part.
+         * @enum {string}
+         */
+        RemarkKind: "left_out" | "not_expanded" | "value_needed" | "file_not_read" | "relative_path";
         /** @description Another name. */
         RenameAgentRequest: {
             /** @description The name. */
@@ -1933,6 +3650,123 @@ export interface components {
              */
             password: string;
         };
+        /** @description What a container may take of its host. */
+        Resources: {
+            /**
+             * Format: int32
+             * @description Its share of the disks, from 10 to 1000.
+             * @default null
+             */
+            blkio_weight: number | null;
+            /**
+             * Format: int32
+             * @description The scheduler's period, in microseconds.
+             * @default null
+             */
+            cpu_period: number | null;
+            /**
+             * Format: int64
+             * @description What it may run of each period, in microseconds.
+             * @default null
+             */
+            cpu_quota: number | null;
+            /**
+             * Format: int32
+             * @description Its share where there is not enough; 1024 is usual.
+             * @default null
+             */
+            cpu_shares: number | null;
+            /**
+             * Format: double
+             * @description Processors, such as 1.5.
+             * @default null
+             */
+            cpus: number | null;
+            /**
+             * @description The processors it runs on, such as `0-2,7`.
+             * @default null
+             */
+            cpuset_cpus: string | null;
+            /**
+             * @description The memory nodes it uses.
+             * @default null
+             */
+            cpuset_mems: string | null;
+            /**
+             * @description Rules for further devices, such as `c 1:3 mr`.
+             * @default []
+             */
+            device_cgroup_rules: string[];
+            /**
+             * @description Devices of the host that it may use.
+             * @default []
+             */
+            devices: components["schemas"]["Device"][];
+            /** @default null */
+            gpus: components["schemas"]["Gpus"] | null;
+            /**
+             * Format: int64
+             * @description Most memory, in bytes.
+             * @default null
+             */
+            memory: number | null;
+            /**
+             * Format: int64
+             * @description The memory that it is left with where there is not enough, in bytes.
+             * @default null
+             */
+            memory_reservation: number | null;
+            /**
+             * Format: int64
+             * @description Most memory and swap together, in bytes; -1 is without a bound, none
+             *     twice the memory.
+             * @default null
+             */
+            memory_swap: number | null;
+            /**
+             * @description Whether it is not killed where it reaches its bound.
+             * @default false
+             */
+            oom_kill_disable: boolean;
+            /**
+             * Format: int32
+             * @description How soon it is killed where there is no memory, from -1000 to 1000.
+             * @default null
+             */
+            oom_score_adj: number | null;
+            /**
+             * Format: int64
+             * @description Most processes and threads; -1 is without a bound.
+             * @default null
+             */
+            pids: number | null;
+            /**
+             * Format: int64
+             * @description The size of `/dev/shm`, in bytes.
+             * @default null
+             */
+            shm_size: number | null;
+            /**
+             * @description Bounds of its processes.
+             * @default []
+             */
+            ulimits: components["schemas"]["Ulimit"][];
+        };
+        /** @description What happens when a container ends. */
+        RestartPolicy: {
+            /**
+             * Format: int32
+             * @description How often after a failure at most; without it again and again.
+             */
+            max_retries?: number | null;
+            /** @description What happens. */
+            when?: components["schemas"]["RestartWhen"];
+        };
+        /**
+         * @description When a container is started again.
+         * @enum {string}
+         */
+        RestartWhen: "no" | "always" | "unless-stopped" | "on-failure";
         /** @description What the hub remembers of the restore it comes from. */
         Restored: {
             /** @description Which moment the backup held. */
@@ -1960,6 +3794,11 @@ export interface components {
          * @enum {string}
          */
         Role: "administrator" | "viewer";
+        /**
+         * @description By whom a folder was looked at.
+         * @enum {string}
+         */
+        SeenBy: "program" | "archive";
         /** @description One measured value over the time. */
         Series: {
             /** @description The file system it is about, by where it is mounted. */
@@ -2014,6 +3853,17 @@ export interface components {
             /** @description Whether there is no user yet. */
             needed: boolean;
         };
+        /** @description How a container was made. */
+        ShownSpec: {
+            /** @description Its id. */
+            container_id: string;
+            /** @description Whether it runs. */
+            is_running: boolean;
+            /** @description How many texts were changed since they look like secrets. */
+            masked: number;
+            /** @description What it was made with, what its image brings left out. */
+            spec: components["schemas"]["ContainerSpec"];
+        };
         /** @description A name and its password. */
         SignInRequest: {
             /** @description The user's name. */
@@ -2024,6 +3874,11 @@ export interface components {
              */
             password: string;
         };
+        /**
+         * @description Who tells of it.
+         * @enum {string}
+         */
+        Source: "engine" | "user";
         /** @description Where the hub keeps what it knows, and how that does. */
         StorageResponse: {
             /**
@@ -2066,12 +3921,39 @@ export interface components {
          * @description The id of one terminal.
          */
         TerminalId: string;
+        /** @description A text file. */
+        TextFile: {
+            /** @description What it is. */
+            entry: components["schemas"]["FileEntry"];
+            /** @description Its text. */
+            text: string;
+            /**
+             * @description Names this text. Whoever writes gives it back, so that nothing that was
+             *     written in between is lost.
+             */
+            version: string;
+        };
         /**
          * Format: date-time
          * @description A moment in UTC, cut to whole microseconds, which is what both databases
          *     keep. Prints and serialises as RFC 3339.
          */
         Timestamp: string;
+        /** @description A bound of a container's processes. */
+        Ulimit: {
+            /**
+             * Format: int64
+             * @description What may be.
+             */
+            hard: number;
+            /** @description Its name, such as `nofile`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description What is; -1 is without a bound.
+             */
+            soft: number;
+        };
         /** @description One user. The password is not part of it. */
         User: {
             /** @description When they were made. */
@@ -2091,11 +3973,66 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
+        /** @description A volume. */
+        Volume: components["schemas"]["Whereabouts"] & {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What keeps it, such as `local`. */
+            driver: string;
+            /** @description Its labels; values that look like secrets are masked. */
+            labels: {
+                [key: string]: string;
+            };
+            /** @description Its name. */
+            name: string;
+            /** @description Where it is on the host. */
+            path: string;
+        };
+        /**
+         * @description Which volumes.
+         * @enum {string}
+         */
+        VolumeChoice: "anonymous" | "unused";
+        /** @description What a container is to have. */
+        Wanted: {
+            /**
+             * @description The id of the container that it takes the place of.
+             * @default null
+             */
+            instead_of: string | null;
+            /**
+             * @description Its name.
+             * @default null
+             */
+            name: string | null;
+            /**
+             * @description Its ports that are published.
+             * @default []
+             */
+            ports: components["schemas"]["PublishedPort"][];
+        };
+        /** @description Where something is, and since when it is not known any more. */
+        Whereabouts: {
+            as_of?: components["schemas"]["Timestamp"] | null;
+            /** @description How many containers use it, those that do not run included. */
+            containers: number;
+            /**
+             * Format: uuid
+             * @description The environment it is in.
+             */
+            environment_id: string;
+            /** @description What that is called. */
+            environment_name: string;
+        };
         /**
          * @description Why a terminal ended.
          * @enum {string}
          */
         Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops";
+        /** @description A text that was written. */
+        Written: {
+            /** @description Names the text that is there now. */
+            version: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -2105,6 +4042,61 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_activity: {
+        parameters: {
+            query?: {
+                /** @description Only in this environment. */
+                environment?: string;
+                /** @description Only what happened to this kind of thing, such as `container`. */
+                kind?: string;
+                /** @description Only this, with its kind before the dot, such as `container.start`. */
+                action?: string;
+                /** @description Only what is about this container, by its id or name. */
+                container?: string;
+                /** @description Only what has this text in a name, an id or its action. */
+                q?: string;
+                /** @description Not before this moment. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Before this moment. */
+                to?: components["schemas"]["Timestamp"];
+                /** @description Only what this one tells of. Without it, what the caller may see. */
+                source?: "engine" | "user";
+                /** @description Most entries to return, 50 unless given. */
+                limit?: number;
+                /** @description Only what is older: `next` of the page before. */
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of what happened */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActivityList"];
+                };
+            };
+            /** @description A filter, the limit or the cursor is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Only an administrator may see what users did */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_agents: {
         parameters: {
             query?: {
@@ -2493,6 +4485,37 @@ export interface operations {
             };
         };
     };
+    parse_docker_run: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DockerRun"];
+            };
+        };
+        responses: {
+            /** @description What it asks for, and what to know of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ParsedRun"];
+                };
+            };
+            /** @description It cannot be read, and why */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_enrollment_tokens: {
         parameters: {
             query?: {
@@ -2625,12 +4648,18 @@ export interface operations {
                 offset?: number;
                 /** @description Only the one of this name. */
                 name?: string;
-                /** @description Only those with this text in their name. */
+                /** @description Only those with this text in their name, their group's name or a label. */
                 search?: string;
                 /** @description Only those in this state now. */
-                state?: "online" | "offline" | "pending" | "quarantined" | "revoked";
+                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
                 /** @description Only those reached in this way. */
                 kind?: "local" | "tcp" | "edge";
+                /** @description Only those of the group of this id; `none` for those in no group. */
+                group?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "group" | "state" | "-state" | "last_seen" | "-last_seen" | "running" | "-running";
             };
             header?: never;
             path?: never;
@@ -2743,6 +4772,46 @@ export interface operations {
             };
         };
     };
+    change_environment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EnvironmentPatch"];
+            };
+        };
+        responses: {
+            /** @description The environment */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such group */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_containers: {
         parameters: {
             query?: {
@@ -2801,6 +4870,155 @@ export interface operations {
                 content?: never;
             };
             /** @description The engine does not answer and was never seen */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    create_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewContainer"];
+            };
+        };
+        responses: {
+            /** @description The job that makes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description It cannot be so; details name the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    check_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Wanted"];
+            };
+        };
+        responses: {
+            /** @description What is in the way */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conflicts"];
+                };
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    recreate_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerEdit"];
+            };
+        };
+        responses: {
+            /** @description The job that replaces it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description A change cannot be so; details name the field */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description This container cannot be replaced, or another has its new name */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
             504: {
                 headers: {
                     [name: string]: unknown;
@@ -2893,6 +5111,832 @@ export interface operations {
             };
             /** @description There is no such environment or container */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    commit_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CommitRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that makes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The name has a digest, or a text is too long */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is none */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    export_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The archive */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": number[];
+                };
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_container_files: {
+        parameters: {
+            query: {
+                /**
+                 * @description Its path in the container: absolute, without `.`, `..` or a slash at
+                 *     its end.
+                 */
+                path: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The folder */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Folder"];
+                };
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_container_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description Its path in the container: absolute, without `.`, `..` or a slash at
+                 *     its end.
+                 */
+                path: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    download_container_file: {
+        parameters: {
+            query: {
+                /** @description The path of a file or a folder. */
+                path: string;
+                /** @description In which form, as it is unless given. */
+                as?: "file" | "tar" | "tar.gz";
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    upload_container_file: {
+        parameters: {
+            query: {
+                /** @description The path that the file is to have. */
+                path: string;
+                /** @description Whether it may take the place of a file that is there. */
+                replace?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description It is there */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The path is none, or the file did not arrive whole */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is too large, or its length is not known */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_container_file: {
+        parameters: {
+            query: {
+                /**
+                 * @description Its path in the container: absolute, without `.`, `..` or a slash at
+                 *     its end.
+                 */
+                path: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it is */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    create_container_folder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewFolder"];
+            };
+        };
+        responses: {
+            /** @description It is there */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    permit_container_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMode"];
+            };
+        };
+        responses: {
+            /** @description It has them */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_container_file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPath"];
+            };
+        };
+        responses: {
+            /** @description It is there now */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    read_container_text: {
+        parameters: {
+            query: {
+                /**
+                 * @description Its path in the container: absolute, without `.`, `..` or a slash at
+                 *     its end.
+                 */
+                path: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The text */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TextFile"];
+                };
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    write_container_text: {
+        parameters: {
+            query: {
+                /** @description The path of a file. */
+                path: string;
+                /** @description The version that was read. Without it the file must not be there yet. */
+                version?: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/plain": string;
+            };
+        };
+        responses: {
+            /** @description It is written */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Written"];
+                };
+            };
+            /** @description The path is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment, container or file */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is not possible with what is there, or while the container does not run; the code says which */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3423,6 +6467,70 @@ export interface operations {
             };
         };
     };
+    get_container_spec: {
+        parameters: {
+            query?: {
+                /**
+                 * @description With its secrets, for administrators. It is recorded that they were
+                 *     shown.
+                 */
+                reveal?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it was made */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ShownSpec"];
+                };
+            };
+            /** @description Only an administrator may see secrets */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     start_container: {
         parameters: {
             query?: never;
@@ -3673,6 +6781,122 @@ export interface operations {
             };
         };
     };
+    update_container: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                container: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LiveChange"];
+            };
+        };
+        responses: {
+            /** @description It is so now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiveChanged"];
+                };
+            };
+            /** @description It cannot be so */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or container */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine will not in its present state */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    pull_image: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PullRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that pulls it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name or the platform is none */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     get_environment_metrics: {
         parameters: {
             query?: {
@@ -3711,6 +6935,467 @@ export interface operations {
                 content?: never;
             };
             /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    prune_environment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PruneRequest"];
+            };
+        };
+        responses: {
+            /** @description The job that removes it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Nothing is chosen */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline, or too many jobs wait */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    preview_prune: {
+        parameters: {
+            query?: {
+                /** @description Containers that do not run. */
+                containers?: boolean;
+                /** @description Images that no container uses. */
+                images?: "dangling" | "unused";
+                /** @description Volumes that no container uses. */
+                volumes?: "anonymous" | "unused";
+                /** @description Networks that no container uses, stopped ones included. */
+                networks?: boolean;
+                /** @description What is kept of builds, as a whole. */
+                build_cache?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What would go, and how much it frees */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrunePreview"];
+                };
+            };
+            /** @description Nothing is chosen */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine is not there, or could not do it */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The environment is offline */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The engine does not answer, or has not done it in time */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_groups: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only the one of this name. */
+                name?: string;
+                /** @description Only those with this text in their name. */
+                search?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of groups */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Group"];
+                };
+            };
+        };
+    };
+    create_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
+        responses: {
+            /** @description The group */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description The name is taken, or there are as many groups as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The group */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_group: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGroup"];
+            };
+        };
+        responses: {
+            /** @description The group */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Group"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_images: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of images */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Image"];
+                };
+            };
+        };
+    };
+    list_jobs: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those in this state, or `active` for those that are not over. */
+                state?: "active" | "queued" | "running" | "succeeded" | "failed" | "cancelled";
+                /** @description Only those of this kind, such as `image.pull`. */
+                kind?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of jobs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_ListedJob"];
+                };
+            };
+        };
+    };
+    get_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListedJob"];
+                };
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    cancel_job: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is told to end */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It is over */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_job_lines: {
+        parameters: {
+            query?: {
+                /** @description The number of the first line to read; the first is 0. */
+                from?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The lines that are kept of it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Excerpt"];
+                };
+            };
+            /** @description There is no such job */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_job_output: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its last lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": string;
+                };
+            };
+            /** @description There is no such job */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -3767,6 +7452,76 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_networks: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of networks */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Network"];
+                };
+            };
+        };
+    };
+    get_overview: {
+        parameters: {
+            query?: {
+                /** @description Only the one of this name. */
+                name?: string;
+                /** @description Only those with this text in their name, their group's name or a label. */
+                search?: string;
+                /** @description Only those in this state now. */
+                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
+                /** @description Only those reached in this way. */
+                kind?: "local" | "tcp" | "edge";
+                /** @description Only those of the group of this id; `none` for those in no group. */
+                group?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "group" | "state" | "-state" | "last_seen" | "-last_seen" | "running" | "-running";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environments that match, in numbers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Overview"];
+                };
             };
         };
     };
@@ -4235,6 +7990,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_volumes: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those with this text in their name, or at the start of their id. */
+                search?: string;
+                /** @description Only those with this label: `key` or `key=value`. */
+                label?: string;
+                /** @description Only those that a container uses, or only those that none does. */
+                used?: boolean;
+                /** @description By `name` unless given; a minus before it turns the order round. */
+                sort?: "name" | "-name" | "created_at" | "-created_at" | "size" | "-size" | "containers" | "-containers";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of volumes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Volume"];
+                };
             };
         };
     };

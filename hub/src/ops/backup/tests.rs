@@ -113,6 +113,14 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO jobs (id, kind, environment_id, subject, asked_by, asked_by_id, state, progress, result,
+                                     failure, output, output_skipped, created_at, started_at, ended_at)
+                   VALUES ($1, 'image.pull', $2, 'nginx', 'ada', NULL, 'succeeded', $3, $3, NULL, 'söte', 7, $4, $4, $4)";
+        let query = sqlx::query(sql).bind(Uuid::now_v7()).bind(environment);
+        query.bind(sqlx::types::Json(json!({ "a": [1] }))).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)

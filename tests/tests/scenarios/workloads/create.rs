@@ -132,9 +132,9 @@ fn same_but_for_its_greeting(mut before: Value, mut after: Value) {
 
 fn a_container_gets_its_place_back(world: &World) {
     let place = Place::of(world);
-    let id = { world.engine }
-        .docker(["run", "--detach", "--name", "web", "--volume", "/own", BUSYBOX, "sleep", "600"])
-        .succeeded();
+    let engine = &world.engine;
+    let id =
+        engine.docker(["run", "--detach", "--name", "web", "--volume", "/own", BUSYBOX, "sleep", "600"]).succeeded();
     for (changes, code) in [
         (json!({ "command": ["sh", "-c", "exit 3"] }), "not_well"),
         (json!({ "command": ["/no/such/program"] }), "engine_refused"),

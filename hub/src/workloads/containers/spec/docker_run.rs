@@ -120,6 +120,9 @@ impl DockerRun {
         let [image, command @ ..] = rest else {
             return Err(RunError::NoImage);
         };
+        if image.text.starts_with('-') {
+            return Err(RunError::NoImage);
+        }
         for word in rest {
             reading.remark_expansion(word);
         }

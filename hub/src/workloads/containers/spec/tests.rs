@@ -242,6 +242,6 @@ fn nothing_of_a_line_is_dropped_in_silence() {
     assert_eq!(parse(&"x".repeat(100_000)), Err(RunError::TooLong));
     for text in ["", "\\", "\"", "-", "--", "docker run -", "docker run --", "docker run --=x", "é", "docker run -é"]
     {
-        assert!(parse(text).is_err() || text == "docker run -", "{text}");
+        assert!(parse(text).is_err(), "{text}");
     }
 }

@@ -299,7 +299,7 @@ impl Found {
         if let Some(choice) = options.volumes {
             items.extend(unused_volumes(usage.volumes.unwrap_or_default(), choice, &used));
         }
-        let unused = networks.into_iter().filter(|network| used.leaves(network));
+        let unused = networks.into_iter().filter(|network| options.networks && used.leaves(network));
         items.extend(unused.map(|network| item(PruneKind::Network, network.id, vec![network.name], "", None)));
         if options.build_cache {
             let free = usage.build_cache.unwrap_or_default().into_iter().filter(|record| !record.in_use);

@@ -6,9 +6,11 @@ import { pairsText, readPairs, readWords, wordsText } from './texts'
 import { readMounts, mountsText } from './mounts'
 import { networksText, readNetworks } from './networks'
 import { portsText, readPorts } from './ports'
+import type { Sent } from './sent'
 import { millisText, readMillis, readSize, sizeText } from './units'
 
-type Spec = Required<ContainerSpec>
+/** Every field of a specification; of its parts what is set. */
+type Spec = Required<Sent<ContainerSpec>>
 
 interface TextField {
   of: (spec: Spec) => string
@@ -193,7 +195,7 @@ export type Changes = Partial<Spec>
 const SWITCHES = ['privileged', 'read_only', 'tty', 'stdin', 'auto_remove', 'publish_all'] as const
 
 /** A specification with every field, as the hub fills them. */
-export function complete(spec: ContainerSpec): Spec {
+export function complete(spec: Sent<ContainerSpec>): Spec {
   return { ...EMPTY, ...spec, resources: { ...EMPTY.resources, ...spec.resources } }
 }
 
