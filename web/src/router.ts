@@ -4,7 +4,7 @@ import { createRouter, createWebHistory, type RouteLocationNormalized, type Rout
 
 import type { Live } from '@/api/live'
 import { loadMe, loadSetup } from '@/features/identity/composables/session'
-import { KINDS } from '@/features/workloads/resources/kinds'
+import { KINDS } from '@/features/resources/kinds'
 
 declare module 'vue-router' {
   interface RouteMeta {
@@ -31,7 +31,7 @@ const routes: RouteRecordRaw[] = [
   { path: '/environments/:id/new-container', name: 'new-container', component: () => import('@/features/workloads/making/pages/NewContainerPage.vue'), props: true, meta: { title: 'making.new' } },
   { path: '/environments/:id/containers/:container/edit', name: 'edit-container', component: () => import('@/features/workloads/making/pages/EditContainerPage.vue'), props: true, meta: { title: 'making.editTitle' } },
   { path: '/environments/:id/containers/:container', name: 'container', component: () => import('@/features/workloads/pages/ContainerPage.vue'), props: true, meta: { title: 'container.title' } },
-  ...KINDS.map((kind) => ({ path: `/${kind}`, name: kind, component: () => import('@/features/workloads/resources/ResourcesPage.vue'), props: { kind }, meta: { title: `resources.${kind}.heading` } })),
+  ...KINDS.map((kind) => ({ path: `/${kind}`, name: kind, component: () => import('@/features/resources/ResourcesPage.vue'), props: { kind }, meta: { title: `resources.${kind}.heading` } })),
   { path: '/logs', name: 'logs', component: () => import('@/features/workloads/logs/pages/LogsPage.vue'), meta: { title: 'logs.title' } },
   // Jobs
   { path: '/jobs', name: 'jobs', component: () => import('@/features/jobs/pages/JobsPage.vue'), meta: { title: 'jobs.title' } },

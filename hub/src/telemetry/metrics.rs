@@ -12,7 +12,6 @@ mod store;
 mod subject;
 #[cfg(test)]
 mod tests;
-mod thinning;
 
 pub use self::keeper::keep;
 pub use self::latest::Measurements;

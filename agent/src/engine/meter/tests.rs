@@ -1,3 +1,5 @@
+//! Measuring: what is read of made-up trees of files, and what is kept.
+
 use std::path::PathBuf;
 
 use windflow_protocol::message::metrics::HostValue;

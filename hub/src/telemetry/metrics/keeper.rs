@@ -10,10 +10,10 @@ use windflow_protocol::ids::{EnvironmentId, SessionId};
 
 use super::follower::{FollowError, Follower};
 use super::latest::{Place, Timed};
+use super::points::thinning;
 use super::points::{Points, Span};
 use super::store::{self, ChunkKey};
 use super::subject::{StoredSubject, TIERS, moment};
-use super::thinning;
 use crate::app::AppState;
 use crate::db::{DbError, Tx};
 use crate::tunnel::{Session, StreamError};

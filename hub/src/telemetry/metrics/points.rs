@@ -2,6 +2,8 @@
 //! what does not change takes no room. What follows from them when they are
 //! drawn further apart.
 
+pub mod thinning;
+
 use std::collections::BTreeMap;
 
 use windflow_protocol::limits::METRIC_VALUES_MAX;

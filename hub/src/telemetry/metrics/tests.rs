@@ -13,10 +13,10 @@ use windflow_protocol::message::report::{ObjectId, Position};
 
 use super::keeper::write_one;
 use super::latest::Timed;
+use super::points::thinning;
 use super::points::{Points, Span};
 use super::store::{self, ChunkKey};
 use super::subject::{CONTAINER, HOST, StoredSubject, TIERS, moment, seconds};
-use super::thinning;
 use crate::db::Db;
 use crate::db::testing::on_both_engines;
 use crate::on_tx;

@@ -6,13 +6,10 @@ mod create;
 mod edit;
 mod engine;
 mod image;
-mod names;
-mod recovery;
 mod recreate;
 mod routes;
 mod update;
-mod wellness;
 
-pub use recovery::keep;
 pub use recreate::Replacements;
+pub use recreate::keep;
 pub(super) use routes::routes;

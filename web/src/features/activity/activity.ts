@@ -7,7 +7,7 @@ import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 import type { Activity } from '@/api/types'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
-import { dateTime } from '@/shared/lib/time'
+import { dateTime } from '@/shared/lib/formats/time'
 
 export const PAGE_SIZE = 50
 

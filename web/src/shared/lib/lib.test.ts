@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 
 import { isSilent, touched } from './liveUpdates'
-import { milliseconds, relative } from './time'
+import { milliseconds, relative } from './formats/time'
 
 describe('changes from the live channel', () => {
   test('touch what they are about, each once', () => {

@@ -5,7 +5,7 @@ import { computed, inject, onScopeDispose, watch, type ComputedRef, type Injecti
 import { Live, SILENCE_MS, type LiveEvent, type LiveSocket, type Topic } from '@/api/live'
 import { keys, REFRESH_LIVE_MS, REFRESH_POLLING_MS } from '@/api/queries'
 
-import { useNow } from './time'
+import { useNow } from './formats/time'
 
 export const liveKey: InjectionKey<Live> = Symbol('live')
 

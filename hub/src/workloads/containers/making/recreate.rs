@@ -2,6 +2,10 @@
 //! is kept, stopped and under another name, until the new one does well; on any
 //! failure it gets its name back and runs again if it ran.
 
+mod names;
+mod recovery;
+mod wellness;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,11 +13,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use windflow_protocol::ids::EnvironmentId;
 
+use self::names::Previous;
+pub use self::recovery::keep;
 use super::base::Base;
 use super::edit::ContainerEdit;
 use super::engine::{Made, Maker};
-use super::names::{self, Previous};
-use super::{image, wellness};
+use super::image;
 use crate::app::App;
 use crate::docker::ContainerId;
 use crate::docker::EngineError;

@@ -4,7 +4,7 @@ import { useI18n } from 'vue-i18n'
 import { useRouter } from 'vue-router'
 
 import type { Environment } from '@/api/types'
-import { dateTime, milliseconds } from '@/shared/lib/time'
+import { dateTime, milliseconds } from '@/shared/lib/formats/time'
 
 /** `text` is `null` where the hub does not know. */
 export interface Fact {

@@ -7,7 +7,7 @@ import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 import type { Job } from '@/api/types'
 import { useInvalidate, useRefreshInterval } from '@/shared/lib/liveUpdates'
-import { size } from '@/shared/lib/size'
+import { size } from '@/shared/lib/formats/size'
 
 export type JobState = Job['state']
 

@@ -7,7 +7,7 @@ import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
 import type { Container } from '@/api/types'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
-import { relative, useNow } from '@/shared/lib/time'
+import { relative, useNow } from '@/shared/lib/formats/time'
 
 import type { SortParameter } from '../list/columns'
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::points::Points;
-use super::store::{self, ChunkKey};
-use super::subject::{CHUNKS_MAX, TIERS, Tier, moment, seconds};
+use super::super::store::{self, ChunkKey};
+use super::super::subject::{CHUNKS_MAX, TIERS, Tier, moment, seconds};
+use super::Points;
 use crate::clock::Timestamp;
 use crate::db::{Db, DbError, Tx};
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use windflow_protocol::ids::{EnvironmentId, SessionId};
 
-use super::engine::Maker;
+use super::super::engine::Maker;
 use super::names::{self, Previous};
-use super::recreate::roll_back;
+use super::roll_back;
 use super::wellness;
 use crate::app::{App, AppState};
 use crate::error::ApiError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::engine::Maker;
+use super::super::engine::Maker;
 use crate::docker::EngineError;
 use crate::jobs::JobError;
 

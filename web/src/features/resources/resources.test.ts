@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { size } from '@/shared/lib/size'
+import { size } from '@/shared/lib/formats/size'
 
 import { ofImage, ofNetwork, sortOf, sortsOf, turned } from './rows'
 
