@@ -33,7 +33,7 @@ export default defineConfig({
         codeSplitting: {
           groups: [
             { name: 'widgets', test: /node_modules\/(reka-ui|@floating-ui|@vueuse|aria-hidden)/ },
-            { name: 'base', test: /node_modules\/(?!@fontsource|@xterm|@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|@tanstack\/(vue-)?virtual)/ },
+            { name: 'base', test: /node_modules\/(?!@fontsource|@xterm|@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|uplot|@tanstack\/(vue-)?virtual)/ },
             { name: 'shared', test: /src\/(api|shared)\// },
           ],
         },
