@@ -20,6 +20,8 @@ export interface EnvironmentTexts {
   rtt: Fact
   engine: Fact
   containers: Fact
+  /** What its host uses now; empty while that is not known. */
+  usage: string
   /** `key=value`, one after the other; empty where there are none. */
   labels: string
   /** When it was last seen, in full. */
@@ -50,6 +52,7 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
         text: containers ? t('environments.containers', { ...containers }) : null,
         title: containers ? t('environments.containersLong', { ...containers }) : undefined,
       },
+      usage: usageOf(environment.host, percents(language)).map(({ what, text }) => t(`dashboard.usage.${what}`, { text })).join(' · '),
       labels: labelsText(environment.labels),
       lastSeen: lastSeen ? dateTime(lastSeen, language) : undefined,
     }
@@ -60,6 +63,19 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
     made.value.texts.set(environment, known)
     return known
   }
+}
+
+const percents = (language: string) => new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 })
+
+/** What is known of a host's use, as parts of what there is. */
+export function usageOf(host: Environment['host'], format: Intl.NumberFormat): { what: 'cpu' | 'memory' | 'disk'; text: string }[] {
+  const part = (used?: number | null, total?: number | null) => (used == null || !total ? null : used / total)
+  const parts = [
+    { what: 'cpu' as const, part: part(host?.cpu_percent, 100) },
+    { what: 'memory' as const, part: part(host?.memory_bytes, host?.memory_total_bytes) },
+    { what: 'disk' as const, part: part(host?.disk_bytes, host?.disk_total_bytes) },
+  ]
+  return parts.flatMap(({ what, part }) => (part === null ? [] : [{ what, text: format.format(part) }]))
 }
 
 /** Labels as they are asked for, one after the other. */

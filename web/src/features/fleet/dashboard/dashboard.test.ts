@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import type { Overview } from '@/api/types'
 
+import { usageOf } from '../composables/environmentTexts'
 import { labelsFrom, linesOfLabels } from '../groups/labels'
 import { linesOf, rangeOf } from './lines'
 import { sectionsOf } from './overview'
@@ -70,4 +71,17 @@ test('labels are typed one on each line, or are wrong as a whole', () => {
   expect(labelsFrom('')).toEqual({})
   for (const wrong of ['=x', 'a b', 'site=fra\n-x', 'é=x']) expect(labelsFrom(wrong), wrong).toBeNull()
   expect(linesOfLabels({ site: 'fra', spare: '' })).toBe('site=fra\nspare')
+})
+
+describe('what a host uses', () => {
+  const format = new Intl.NumberFormat('en', { style: 'percent' })
+
+  test('is told in parts of what there is, as far as it is known', () => {
+    const host = { cpu_percent: 12.4, memory_bytes: 3, memory_total_bytes: 12, disk_bytes: 5, disk_total_bytes: 0 }
+    expect(usageOf(host, format)).toEqual([
+      { what: 'cpu', text: '12%' },
+      { what: 'memory', text: '25%' },
+    ])
+    expect(usageOf(null, format)).toEqual([])
+  })
 })
