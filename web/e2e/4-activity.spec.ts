@@ -50,7 +50,7 @@ test('older pages are turned to and a container has its own, on a phone too', as
 
   await page.goto('/environments')
   await page.getByRole('link', { name: edge, exact: true }).click()
-  await page.getByRole('link', { name: 'worker', exact: true }).click()
+  await page.getByRole('rowheader').getByRole('link', { name: 'worker', exact: true }).click()
   await page.getByRole('tab', { name: 'Activity' }).click()
   await expect(list.getByText('Container started').first()).toBeVisible()
   await expectToFit(page)

@@ -35,7 +35,7 @@ test('a container is renamed, looked into and removed', async ({ page }) => {
   await page.getByRole('dialog').getByLabel('Name').fill('latecomer')
   await expectAccessible(page)
   await page.getByRole('dialog').getByRole('button', { name: 'Save' }).click()
-  await page.getByRole('link', { name: 'latecomer', exact: true }).click()
+  await page.getByRole('rowheader').getByRole('link', { name: 'latecomer', exact: true }).click()
   await expect(page.getByRole('heading', { level: 1, name: 'latecomer' })).toBeVisible()
   await expect(page.getByRole('heading', { name: 'Networks' })).toBeVisible()
   await expectAccessible(page)
@@ -56,7 +56,7 @@ test('a container is renamed, looked into and removed', async ({ page }) => {
   await dialog.getByRole('button', { name: 'Remove' }).click()
   await expect(page.getByText('latecomer was removed.')).toBeVisible()
   await expect(page.getByRole('heading', { level: 1, name: edge })).toBeVisible()
-  await expect(page.getByRole('link', { name: 'latecomer', exact: true })).toBeHidden()
+  await expect(page.getByRole('rowheader').getByRole('link', { name: 'latecomer', exact: true })).toBeHidden()
 })
 
 test('containers of all environments are chosen and restarted, and columns are remembered', async ({ page }) => {

@@ -40,7 +40,7 @@ test('a docker run line fills the form, and a container is made from it', async 
 
 test('a container is changed after its changes were shown, and keeps its secrets', async ({ page }) => {
   await openEdge(page)
-  await page.getByRole('link', { name: 'made', exact: true }).click()
+  await page.getByRole('rowheader').getByRole('link', { name: 'made', exact: true }).click()
   await page.getByRole('link', { name: 'Edit' }).click()
   await page.getByText('Environment variables').click()
   await expect(page.getByLabel('Variables', { exact: true })).toHaveValue('API_TOKEN=********\nGREETING=good day')

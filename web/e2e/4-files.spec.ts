@@ -15,7 +15,7 @@ for (const viewport of SIZES) {
     test(`files of a container are uploaded, edited, renamed and deleted at ${viewport.width}`, async ({ page }) => {
       await page.goto('/environments')
       await page.getByRole('link', { name: edge, exact: true }).click()
-      await page.getByRole('link', { name: 'web', exact: true }).click()
+      await page.getByRole('rowheader').getByRole('link', { name: 'web', exact: true }).click()
       await page.getByRole('tab', { name: 'Files', exact: true }).click()
       const table = page.getByRole('table', { name: 'Files' })
       await expect(table.getByRole('button', { name: 'etc', exact: false }).first()).toBeVisible()

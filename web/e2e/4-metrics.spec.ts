@@ -24,7 +24,7 @@ test('what a host and a container use is drawn, and compared with the time befor
   await page.mouse.up()
   await page.getByRole('button', { name: 'Whole range' }).click()
 
-  await page.getByRole('link', { name: 'web', exact: true }).click()
+  await page.getByRole('rowheader').getByRole('link', { name: 'web', exact: true }).click()
   await page.getByRole('tab', { name: 'Usage' }).click()
   await expect(page.getByRole('img', { name: /^Memory: used .+, limit / })).toBeVisible()
   await expectAccessible(page)

@@ -13,7 +13,7 @@ for (const viewport of SIZES) {
     test(`a shell is opened, typed at, and there again after the page was loaded anew at ${viewport.width}`, async ({ page }) => {
       await page.goto('/environments')
       await page.getByRole('link', { name: edge, exact: true }).click()
-      await page.getByRole('link', { name: 'web', exact: true }).click()
+      await page.getByRole('rowheader').getByRole('link', { name: 'web', exact: true }).click()
       await expect(page.getByRole('heading', { level: 1, name: 'web' })).toBeVisible()
       await expectAccessible(page)
       await page.getByRole('tab', { name: 'Terminal' }).click()

@@ -18,7 +18,7 @@ use windflow_tests::product::{Hub, HubOptions};
 use windflow_tests::wait;
 
 /// How long the whole walk may take.
-const WALK: Duration = Duration::from_secs(15 * 60);
+const WALK: Duration = Duration::from_secs(30 * 60);
 /// The name the specs know the machine by.
 const EDGE: &str = "attic";
 /// What the specs may wish, in the order in which they do.

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { reactive } from 'vue'
 
 import { differencesOf, liveChange } from '../differences'
 import { complete, draftOf, read } from './draft'
@@ -79,4 +80,8 @@ test('words, sizes and times are read as they are written', () => {
   expect([readSize('512m'), readSize('1.5g'), readSize('64 KiB'), sizeText(64 * 1024)]).toEqual([536870912, 1610612736, 65536, '64k'])
   expect([readMillis('1m30s'), readMillis('500ms'), millisText(90_000), millisText(0)]).toEqual([90_000, 500, '1m30s', '0s'])
   expect(readPairs("A='x y'\nB")).toEqual({ A: 'x y', B: '' })
+})
+
+test('a specification that a page keeps is read as it is', () => {
+  expect(read(reactive(structuredClone(spec)), draftOf(spec))).toEqual({ spec, changed: [], errors: {} })
 })

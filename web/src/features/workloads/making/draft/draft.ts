@@ -217,7 +217,7 @@ export interface Reading {
 /** The specification of what was typed: what was not touched is as it was. */
 export function read(before: Spec, typed: Draft): Reading {
   const was = draftOf(before)
-  const spec: Spec = structuredClone(before)
+  const spec = copyOf(before)
   const errors: Reading['errors'] = {}
   for (const name of Object.keys(FIELDS) as FieldName[]) {
     if (typed.texts[name] === was.texts[name]) continue
@@ -235,6 +235,11 @@ export function read(before: Spec, typed: Draft): Reading {
   for (const name of SWITCHES) spec[name] = choices[name]
   const changed = (Object.keys(spec) as (keyof Spec)[]).filter((key) => JSON.stringify(spec[key]) !== JSON.stringify(before[key]))
   return { spec, changed, errors }
+}
+
+/** A specification is JSON. It may stand behind Vue's proxies, which `structuredClone` does not take. */
+function copyOf(spec: Spec): Spec {
+  return JSON.parse(JSON.stringify(spec)) as Spec
 }
 
 const EMPTY: Spec = {
