@@ -49,6 +49,8 @@ fn f35_what_happens_to_a_container_is_told_to_those_who_look_also_after_the_engi
     assert_eq!(environment(&world.hub)["containers"], Value::Null);
     world.engine.start_again();
     channel.until("the engine being watched again", BACK, |message| message["kind"] == "containers");
+    // That was told when it went away, too.
+    wait::until_true("the containers to be known again", BACK, || !environment(&world.hub)["containers"].is_null());
     hears_of_a_start(&mut channel, &world.docker, "second");
 }
 

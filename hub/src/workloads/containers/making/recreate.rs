@@ -38,33 +38,34 @@ const GRACE_DEFAULT: u64 = 10;
 /// The label of a container that a swarm runs.
 const OF_SWARM: &str = "com.docker.swarm.task.id";
 
-/// The containers that are being replaced. Clones share them.
+/// The containers that are being replaced, by their ids alone: one engine may be
+/// two environments. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Replacements(Arc<Mutex<HashSet<(EnvironmentId, String)>>>);
+pub struct Replacements(Arc<Mutex<HashSet<String>>>);
 
 /// One container that is being replaced, for as long as this lives.
 #[derive(Debug)]
 pub(super) struct Replacing {
     all: Replacements,
-    key: (EnvironmentId, String),
+    id: String,
 }
 
 impl Replacements {
     /// Notes that a container, by its id, is being replaced; `None` where it is
     /// already.
-    pub(super) fn begin(&self, environment: EnvironmentId, container: &str) -> Option<Replacing> {
-        let key = (environment, container.to_owned());
-        self.all().insert(key.clone()).then(|| Replacing { all: self.clone(), key })
+    pub(super) fn begin(&self, container: &str) -> Option<Replacing> {
+        let id = container.to_owned();
+        self.all().insert(id.clone()).then(|| Replacing { all: self.clone(), id })
     }
 
-    fn all(&self) -> MutexGuard<'_, HashSet<(EnvironmentId, String)>> {
+    fn all(&self) -> MutexGuard<'_, HashSet<String>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Replacing {
     fn drop(&mut self) {
-        self.all.all().remove(&self.key);
+        self.all.all().remove(&self.id);
     }
 }
 
@@ -115,7 +116,7 @@ impl App {
         job: JobHandle,
     ) -> Result<Value, JobError> {
         let busy = || JobError::fail("being_replaced", "The container is being replaced already.");
-        let replacing = self.replacements.begin(environment, id).ok_or_else(busy)?;
+        let replacing = self.replacements.begin(id).ok_or_else(busy)?;
         let maker = Maker::of(&self, environment).await?;
         let mut plan = job.unless_told_to_end(plan(&maker, id, &edit)).await??;
         job.steps(if plan.base.runs { 4 } else { 3 });

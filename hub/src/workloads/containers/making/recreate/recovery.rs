@@ -93,38 +93,25 @@ impl App {
 
     async fn finish_behind(&self, session: &Arc<Session>) -> Result<(), ApiError> {
         let maker = Maker::behind(self, Arc::clone(session));
-        let listed = maker.read("/containers/json?all=true").await?;
-        let listed: Vec<Listed> = listed.as_array().into_iter().flatten().filter_map(Listed::of).collect();
-        for one in &listed {
-            if let Some(previous) = Previous::parse(&one.name) {
-                self.finish_one(&maker, session.environment, one, &previous, &listed).await?;
-            }
-        }
-        for one in listed.iter().filter(|one| one.state == "created") {
-            let Some(of) = names::parse_next(&one.name) else {
-                continue;
-            };
-            let old = listed.iter().find(|other| other.id.starts_with(of));
-            let is_told = old.is_some_and(|old| Previous::parse(&old.name).is_some());
-            let claim = old.map(|old| self.replacements.begin(session.environment, &old.id));
-            // What it was to take the place of is as it was.
-            if !is_told && !matches!(claim, Some(None)) {
-                maker.discard(&one.id).await?;
-                self.record(session.environment, &one.id, &one.name, "removed").await?;
+        for one in listed(&maker).await? {
+            if Previous::parse(&one.name).is_some() {
+                self.finish_one(&maker, session.environment, &one.id).await?;
+            } else if let Some(of) = one.waits_for() {
+                self.discard_one(&maker, session.environment, &one.id, of).await?;
             }
         }
         Ok(())
     }
 
-    async fn finish_one(
-        &self,
-        maker: &Maker,
-        environment: EnvironmentId,
-        old: &Listed,
-        previous: &Previous,
-        listed: &[Listed],
-    ) -> Result<(), ApiError> {
-        let Some(_claim) = self.replacements.begin(environment, &old.id) else {
+    /// Ends the replacement of this container, unless somebody is at it.
+    async fn finish_one(&self, maker: &Maker, environment: EnvironmentId, old: &str) -> Result<(), ApiError> {
+        let Some(_claim) = self.replacements.begin(old) else {
+            return Ok(());
+        };
+        // Whoever was at it may have ended it since the engine was asked.
+        let listed = listed(maker).await?;
+        let old = listed.iter().find(|one| one.id == old);
+        let Some((old, previous)) = old.and_then(|old| Some((old, Previous::parse(&old.name)?))) else {
             return Ok(());
         };
         let successor = listed.iter().find(|one| one.id.starts_with(&previous.successor));
@@ -138,10 +125,35 @@ impl App {
             maker.retire(&old.id).await?;
             "finished"
         } else {
-            roll_back(maker, &old.id, previous, successor.map(|new| new.id.as_str()), GRACE).await?;
+            roll_back(maker, &old.id, &previous, successor.map(|new| new.id.as_str()), GRACE).await?;
             "rolled_back"
         };
         self.record(environment, &old.id, &previous.name, done).await
+    }
+
+    /// Removes what was made to take the place of the container whose id begins
+    /// with `of`, where that is as it was and nobody is at it.
+    async fn discard_one(
+        &self,
+        maker: &Maker,
+        environment: EnvironmentId,
+        new: &str,
+        of: &str,
+    ) -> Result<(), ApiError> {
+        let before = listed(maker).await?.into_iter().find(|one| one.id.starts_with(of));
+        let claim = before.as_ref().map(|old| self.replacements.begin(&old.id));
+        if matches!(claim, Some(None)) {
+            return Ok(());
+        }
+        let listed = listed(maker).await?;
+        let is_told = listed.iter().any(|one| one.id.starts_with(of) && Previous::parse(&one.name).is_some());
+        match listed.iter().find(|one| one.id == new) {
+            Some(one) if one.waits_for().is_some() && !is_told => {
+                maker.discard(&one.id).await?;
+                self.record(environment, &one.id, &one.name, "removed").await
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     async fn record(&self, environment: EnvironmentId, id: &str, name: &str, done: &str) -> Result<(), ApiError> {
@@ -159,7 +171,19 @@ struct Listed {
     state: String,
 }
 
+/// All that an engine has now.
+async fn listed(maker: &Maker) -> Result<Vec<Listed>, ApiError> {
+    let told = maker.read("/containers/json?all=true").await?;
+    Ok(told.as_array().into_iter().flatten().filter_map(Listed::of).collect())
+}
+
 impl Listed {
+    /// The beginning of the id of the container whose place this one was made
+    /// to take, if it never ran.
+    fn waits_for(&self) -> Option<&str> {
+        names::parse_next(&self.name).filter(|_| self.state == "created")
+    }
+
     fn of(told: &Value) -> Option<Self> {
         let name =
             told["Names"].as_array()?.iter().filter_map(Value::as_str).find(|name| name.matches('/').count() == 1)?;
