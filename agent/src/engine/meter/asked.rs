@@ -15,7 +15,7 @@ use windflow_protocol::message::report::ObjectId;
 use super::super::inquiry::{self, carried_by, get};
 use super::super::{CONNECT_DEADLINE, EngineAddress, connect};
 use super::cgroups::{Network, known, memory_in_use};
-use super::rates::{Count, Counts};
+use super::rates::{Count, Counts, Passed};
 use crate::host::since_boot;
 
 /// Largest answer about one container, in bytes.
@@ -126,6 +126,9 @@ struct Stats {
 #[serde(default)]
 struct CpuStats {
     cpu_usage: CpuUsage,
+    /// What passed on all processors, in nanoseconds.
+    system_cpu_usage: u64,
+    online_cpus: u32,
 }
 
 #[derive(Default, Deserialize)]
@@ -176,6 +179,15 @@ struct ProcessStats {
     current: Option<u64>,
 }
 
+impl CpuStats {
+    fn passed(&self) -> Passed {
+        match (self.system_cpu_usage, self.online_cpus) {
+            (0, _) | (_, 0) => Passed::by_the_clock(),
+            (nanos, processors) => Passed { nanos, processors },
+        }
+    }
+}
+
 impl Stats {
     fn counts(&self, id: ObjectId) -> Counts {
         let details = self.memory_stats.stats.as_ref();
@@ -194,7 +206,7 @@ impl Stats {
             None => Count::Unknown,
         };
         let counts = vec![
-            Count::Nanos(self.cpu_stats.cpu_usage.total_usage),
+            Count::Worked { nanos: self.cpu_stats.cpu_usage.total_usage, of: self.cpu_stats.passed() },
             memory,
             limit,
             traffic(|traffic| traffic.rx_bytes),
@@ -213,13 +225,14 @@ mod tests {
 
     #[test]
     fn what_an_engine_counted_is_taken_as_docker_stats_does() {
-        let stats = r#"{"cpu_stats":{"cpu_usage":{"total_usage":5000}},"pids_stats":{"current":3},
+        let stats = r#"{"cpu_stats":{"cpu_usage":{"total_usage":5000},"system_cpu_usage":9000,
+            "online_cpus":2},"pids_stats":{"current":3},
             "memory_stats":{"usage":102400,"limit":512000,"stats":{"inactive_file":4096}},
             "networks":{"eth0":{"rx_bytes":1,"tx_bytes":2},"eth1":{"rx_bytes":10,"tx_bytes":20}},
             "blkio_stats":{"io_service_bytes_recursive":[{"op":"Read","value":7},{"op":"write","value":8}]}}"#;
         let stats: Stats = serde_json::from_str(stats).unwrap();
         let expected = [
-            Count::Nanos(5000),
+            Count::Worked { nanos: 5000, of: Passed { nanos: 9000, processors: 2 } },
             Count::Is(96),
             Count::Is(500),
             Count::Bytes(11),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use windflow_protocol::message::metrics::Subject;
 use windflow_protocol::message::report::ObjectId;
 
-use super::rates::{Count, Counts};
+use super::rates::{Count, Counts, Passed};
 use super::system::{HostRoot, field, traffic};
 use crate::host::since_boot;
 
@@ -50,10 +50,11 @@ impl Files {
 
     /// What is counted, in the order of
     /// [`ContainerValue`](windflow_protocol::message::metrics::ContainerValue);
-    /// none where the container is gone.
-    pub fn count(&self, id: ObjectId) -> Option<Counts> {
+    /// none where the container is gone. Its processor time is a part of what
+    /// passed.
+    pub fn count(&self, id: ObjectId, passed: Passed) -> Option<Counts> {
         let at = since_boot();
-        let [cpu, memory, limit, read, written, processes] = self.groups.count(self.memory)?;
+        let [cpu, memory, limit, read, written, processes] = self.groups.count(self.memory, passed)?;
         let (received, sent) = match &self.network {
             Some(path) => traffic(&fs::read_to_string(path).ok()?, &["lo"]),
             None => (Count::Unknown, Count::Unknown),
@@ -77,21 +78,16 @@ impl Groups {
         };
         if let (Some(cpuacct), Some(memory)) = (folder("cpuacct"), folder("memory")) {
             let many = Self::Many { cpuacct, memory, blkio: folder("blkio"), pids: folder("pids") };
-            return many.count(None).map(|_| many);
+            return many.found().map(|_| many);
         }
         let one = Self::One(folder("")?);
-        one.count(None).map(|_| one)
+        one.found().map(|_| one)
     }
 
     /// Processor, memory, limit, read, written, processes; none where the first
     /// two are not there.
-    fn count(&self, host_memory: Option<u64>) -> Option<[Count; 6]> {
-        let found = match self {
-            Self::One(folder) => Found::in_one(folder)?,
-            Self::Many { cpuacct, memory, blkio, pids } => {
-                Found::in_many(cpuacct, memory, blkio.as_deref(), pids.as_deref())?
-            }
-        };
+    fn count(&self, host_memory: Option<u64>, passed: Passed) -> Option<[Count; 6]> {
+        let found = self.found()?;
         let limit = [found.limit, host_memory].into_iter().flatten().min();
         let memory = memory_in_use(found.used, found.inactive);
         let [read, written] = match found.transferred {
@@ -99,7 +95,17 @@ impl Groups {
             None => [Count::Unknown; 2],
         };
         let [memory, limit] = [Some(memory), limit].map(|bytes| known(bytes.map(|bytes| bytes / 1024)));
-        Some([Count::Nanos(found.cpu), memory, limit, read, written, known(found.processes)])
+        let worked = Count::Worked { nanos: found.cpu, of: passed };
+        Some([worked, memory, limit, read, written, known(found.processes)])
+    }
+
+    fn found(&self) -> Option<Found> {
+        match self {
+            Self::One(folder) => Found::in_one(folder),
+            Self::Many { cpuacct, memory, blkio, pids } => {
+                Found::in_many(cpuacct, memory, blkio.as_deref(), pids.as_deref())
+            }
+        }
     }
 }
 
@@ -182,6 +188,8 @@ fn transferred_of_old(lines: &str) -> (u64, u64) {
 mod tests {
     use super::*;
 
+    const PASSED: Passed = Passed { nanos: 9_000_000, processors: 2 };
+
     fn write(root: &Path, path: &str, text: &str) {
         let path = root.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -194,12 +202,12 @@ mod tests {
         write(root, "proc/7/net/dev", "lo: 9 0 0 0 0 0 0 0 9\neth0: 5 0 0 0 0 0 0 0 6\n");
         write(root, "proc/meminfo", "MemTotal: 1000 kB\n");
         let files = Files::find(&HostRoot::at(root), id, 7, Network::Own)?;
-        files.count(id).map(|counts| counts.counts)
+        files.count(id, PASSED).map(|counts| counts.counts)
     }
 
     fn expected(limit: u64) -> Vec<Count> {
         vec![
-            Count::Nanos(5_000_000),
+            Count::Worked { nanos: 5_000_000, of: PASSED },
             Count::Is(96),
             Count::Is(limit),
             Count::Bytes(5),

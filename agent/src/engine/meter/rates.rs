@@ -6,6 +6,8 @@ use std::time::Duration;
 use windflow_protocol::message::metrics::Subject;
 use windflow_protocol::message::metrics::deltas::Reading;
 
+use crate::host::since_boot;
+
 /// What was counted of one subject at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts {
@@ -24,11 +26,28 @@ pub enum Count {
     Is(u64),
     /// Bytes since some beginning: bytes a second are wanted.
     Bytes(u64),
-    /// Nanoseconds of one processor since some beginning: thousandths of a
-    /// percent are wanted.
-    Nanos(u64),
+    /// Nanoseconds on any processor since some beginning: thousandths of a
+    /// percent of one processor are wanted.
+    Worked { nanos: u64, of: Passed },
     /// A part of something that grows: thousandths of a percent are wanted.
     Share { part: u64, of: u64 },
+}
+
+/// Time that passed on all processors of a host together, as `docker stats`
+/// counts it: what a hypervisor gave to others is not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    pub nanos: u64,
+    /// How many there are now.
+    pub processors: u32,
+}
+
+impl Passed {
+    /// What a clock says of one processor, where nothing better is known.
+    pub fn by_the_clock() -> Self {
+        let nanos = u64::try_from(since_boot().as_nanos()).unwrap_or(u64::MAX);
+        Self { nanos, processors: 1 }
+    }
 }
 
 /// Remembers the last counts of each subject.
@@ -73,13 +92,14 @@ fn value(count: Count, before: Option<(&Count, Duration)>) -> Option<u64> {
         (Count::Bytes(now), Some((Count::Bytes(before), elapsed))) => {
             divided(now.checked_sub(*before)?, 1_000_000_000, elapsed.as_nanos())
         }
-        (Count::Nanos(now), Some((Count::Nanos(before), elapsed))) => {
-            divided(now.checked_sub(*before)?, 100_000, elapsed.as_nanos())
+        (Count::Worked { nanos, of }, Some((Count::Worked { nanos: before, of: of_before }, _))) => {
+            let passed = of.nanos.checked_sub(of_before.nanos)?;
+            divided(nanos.checked_sub(*before)?, u128::from(of.processors) * 100_000, passed.into())
         }
         (Count::Share { part, of }, Some((Count::Share { part: part_before, of: of_before }, _))) => {
             divided(part.checked_sub(*part_before)?, 100_000, of.checked_sub(*of_before)?.into())
         }
-        (Count::Unknown | Count::Bytes(_) | Count::Nanos(_) | Count::Share { .. }, _) => None,
+        (Count::Unknown | Count::Bytes(_) | Count::Worked { .. } | Count::Share { .. }, _) => None,
     }
 }
 
@@ -95,16 +115,29 @@ mod tests {
         vec![Counts { subject: Subject::Host, at: Duration::from_secs(seconds), counts: counts.to_vec() }]
     }
 
+    fn worked(nanos: u64, passed: u64) -> Count {
+        Count::Worked { nanos, of: Passed { nanos: passed, processors: 4 } }
+    }
+
     #[test]
     fn what_grows_is_told_by_its_pace_and_nothing_is_told_of_a_count_that_began_anew() {
         let mut rates = Rates::default();
-        let first = [Count::Is(7), Count::Bytes(1_000), Count::Nanos(0), Count::Share { part: 10, of: 100 }];
+        let first = [Count::Is(7), Count::Bytes(1_000), worked(0, 0), Count::Share { part: 10, of: 100 }];
         assert_eq!(rates.settle(counts(10, &first))[0].values, [Some(7), None, None, None]);
-        let second =
-            [Count::Is(5), Count::Bytes(31_000), Count::Nanos(7_500_000_000), Count::Share { part: 35, of: 150 }];
+        let second = [
+            Count::Is(5),
+            Count::Bytes(31_000),
+            worked(7_500_000_000, 60_000_000_000),
+            Count::Share { part: 35, of: 150 },
+        ];
         rates.begin(counts(12, &first));
         assert_eq!(rates.settle(counts(25, &second))[0].values, [Some(5), Some(2_000), Some(50_000), Some(50_000)]);
-        let third = [Count::Unknown, Count::Bytes(0), Count::Nanos(7_500_000_000), Count::Share { part: 35, of: 150 }];
+        let third = [
+            Count::Unknown,
+            Count::Bytes(0),
+            worked(7_500_000_000, 90_000_000_000),
+            Count::Share { part: 35, of: 150 },
+        ];
         assert_eq!(rates.settle(counts(40, &third))[0].values, [None, None, Some(0), None]);
         assert!(rates.settle(Vec::new()).is_empty());
         assert_eq!(rates.settle(counts(50, &second))[0].values, [Some(5), None, None, None]);

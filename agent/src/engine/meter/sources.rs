@@ -11,7 +11,7 @@ use super::super::EngineAddress;
 use super::super::inventory::Running;
 use super::asked;
 use super::cgroups::Files;
-use super::rates::Counts;
+use super::rates::{Counts, Passed};
 use super::system::HostRoot;
 
 /// Most containers that are measured; the rest is for the host and its disks.
@@ -100,13 +100,15 @@ impl<'a> Sources<'a> {
                 None => {}
             }
         }
+        let processors = self.host.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let mut counted = Vec::new();
+            let passed = processors.and_then(|host| host.passed()).unwrap_or_else(Passed::by_the_clock);
             if let Some(host) = &host {
                 counted.push(host.count());
                 counted.extend(host.count_disks());
             }
-            counted.extend(read.into_iter().filter_map(|(id, files)| files.count(id)));
+            counted.extend(read.into_iter().filter_map(|(id, files)| files.count(id, passed)));
             counted
         });
         let mut counted = reading.await.unwrap_or_else(|error| {

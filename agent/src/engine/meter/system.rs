@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use windflow_protocol::limits::FACT_TEXT_MAX;
 use windflow_protocol::message::metrics::Subject;
 
-use super::rates::{Count, Counts};
+use super::rates::{Count, Counts, Passed};
 use crate::host::since_boot;
 
 /// Most file systems that are measured.
@@ -56,6 +56,19 @@ impl HostRoot {
     /// All of its memory, in KiB.
     pub fn memory(&self) -> Option<u64> {
         field(&self.read("proc/meminfo")?, "MemTotal:")
+    }
+
+    /// What passed on its processors.
+    pub fn passed(&self) -> Option<Passed> {
+        let stat = self.read("proc/stat")?;
+        let (line, rest) = stat.split_once('\n')?;
+        // Of an eighth and later fields the engine knows nothing here: what was
+        // stolen, and what runs in guests and is counted already.
+        let ticks = line.strip_prefix("cpu ")?.split_whitespace().take(7);
+        let ticks: u64 = ticks.map_while(|ticks| ticks.parse::<u64>().ok()).sum();
+        let nanos = ticks.checked_mul(1_000_000_000 / rustix::param::clock_ticks_per_second())?;
+        let processors = rest.lines().take_while(|line| line.starts_with("cpu")).count();
+        Some(Passed { nanos, processors: u32::try_from(processors).ok()? })
     }
 
     /// What is counted of the host, in the order of
@@ -247,7 +260,9 @@ mod tests {
         );
         fs::create_dir_all(folder.path().join("sys/block/sda")).unwrap();
         fs::create_dir_all(folder.path().join("sys/block/loop0")).unwrap();
-        let counted = HostRoot::at(folder.path()).count();
+        let host = HostRoot::at(folder.path());
+        assert_eq!(host.passed(), Some(Passed { nanos: 9_900_000_000, processors: 1 }));
+        let counted = host.count();
         let expected = [
             Count::Share { part: 180, of: 1000 },
             Count::Is(52),
@@ -268,9 +283,11 @@ mod tests {
     #[test]
     fn a_host_that_says_nothing_is_not_known() {
         let folder = tempfile::tempdir().unwrap();
-        let counted = HostRoot::at(folder.path()).count();
+        let host = HostRoot::at(folder.path());
+        assert_eq!(host.passed(), None);
+        let counted = host.count();
         assert!(counted.counts.iter().all(|count| *count == Count::Unknown), "{counted:?}");
-        assert!(HostRoot::at(folder.path()).count_disks().is_empty());
+        assert!(host.count_disks().is_empty());
     }
 
     #[test]

@@ -56,6 +56,7 @@ fn uses_what_docker_stats_says(world: &World) {
 fn uses_what_docker_stats_says_to_containers(world: &World) {
     let limited = ["run", "--detach", "--name", "busy", "--cpus", "0.2", "--memory", "256m", "--network", "none"];
     let id = run(&world.docker, &[&limited[..], &[BUSYBOX, "sh", "-c", BUSY]].concat());
+    known(&world.hub, &base(world), "busy");
     let listed = || answer(&world.hub, &format!("{}/containers?search=busy&sort=-cpu", base(world)))["items"][0].take();
     wait::until_true("the container to be measured", MEASURED, || listed()["usage"]["cpu_percent"].is_f64());
     let history_path = format!("{}/containers/busy/metrics", base(world));
@@ -94,7 +95,9 @@ fn what_was_measured_while_the_link_was_cut_arrives_with_its_own_times_also_afte
     let mut agent = Agent::online(&hub, NAME, options);
     let docker = DockerCli::new(&hub, NAME);
     run(&docker, &["run", "--detach", "--name", "steady", "--network", "none", BUSYBOX, "sleep", "600"]);
-    let path = format!("/api/v1/environments/{}/containers/steady/metrics", environment(&hub)["id"].as_str().unwrap());
+    let base = format!("/api/v1/environments/{}", environment(&hub)["id"].as_str().unwrap());
+    known(&hub, &base, "steady");
+    let path = format!("{base}/containers/steady/metrics");
     let times = || times(&history(&hub, &path));
     wait::until_true("the first measurement", MEASURED, || !times().is_empty());
 
@@ -118,6 +121,13 @@ fn what_was_measured_while_the_link_was_cut_arrives_with_its_own_times_also_afte
     wait::until_true("the agent to forget it once it is written", MEASURED, || {
         std::fs::read_dir(&kept).unwrap().count() == 0
     });
+}
+
+/// Waits until the hub was told of a container: an engine answers that it runs
+/// a moment before.
+fn known(hub: &Hub, base: &str, name: &str) {
+    let listed = || answer(hub, &format!("{base}/containers?search={name}"))["total"] == 1;
+    wait::until_true(&format!("{name} to be known"), SOON, listed);
 }
 
 /// What `docker stats` shows of a processor between two answers of the engine,
