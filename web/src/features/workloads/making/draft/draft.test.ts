@@ -3,6 +3,7 @@ import { reactive } from 'vue'
 
 import { differencesOf, liveChange } from '../differences'
 import { complete, draftOf, read } from './draft'
+import { named, newRow, rowsOf, textOf } from './pairRows'
 import { readPairs, readWords, wordsText } from './texts'
 import { millisText, readMillis, readSize, sizeText } from './units'
 
@@ -84,4 +85,38 @@ test('words, sizes and times are read as they are written', () => {
 
 test('a specification that a page keeps is read as it is', () => {
   expect(read(reactive(structuredClone(spec)), draftOf(spec))).toEqual({ spec, changed: [], errors: {} })
+})
+
+describe('pairs in rows', () => {
+  const plain = (text: string) => rowsOf(text)?.map(({ name, value }) => [name, value])
+
+  test('say what their text says', () => {
+    const text = 'A=1\nB=" x"\nC='
+    expect(plain(text)).toEqual([
+      ['A', '1'],
+      ['B', ' x'],
+      ['C', ''],
+    ])
+    expect(textOf(rowsOf(text) ?? [])).toBe(text)
+    expect(rowsOf('=x')).toBeNull()
+  })
+
+  test('are nothing while they are empty, and wrong while only their name is missing', () => {
+    expect(textOf([newRow(), newRow('A', '1')])).toBe('A=1')
+    expect(rowsOf(textOf([newRow('', '1')]))).toBeNull()
+  })
+
+  test('take whole lines that are pasted into a name', () => {
+    const row = newRow('', 'kept')
+    const after = (typed: string) => named([newRow('Z', '0'), row], row.key, typed).map(({ name, value }) => [name, value])
+    expect(after(' A ')).toEqual([
+      ['Z', '0'],
+      ['A', 'kept'],
+    ])
+    expect(after('# none\nA=\nexport B="2"')).toEqual([
+      ['Z', '0'],
+      ['A', 'kept'],
+      ['B', '2'],
+    ])
+  })
 })
