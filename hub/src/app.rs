@@ -179,7 +179,7 @@ impl App {
         });
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
-        let inventories = Inventories::new(fleet.tallies().clone());
+        let inventories = Inventories::new(fleet.told().clone());
         let engines = Engines::new(sessions.clone());
         let jobs = Jobs::new(db.clone(), clock.clone(), sessions.feed().clone(), lifecycle.clone(), Limits::default());
         // A hub starts on a full disk: what is cut off is ended later then.

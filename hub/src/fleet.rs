@@ -26,7 +26,7 @@ use windflow_protocol::tls::{self, HubIdentity, HubLeaf, TlsError};
 use self::agents::{Pace, TicketKey};
 use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
-use self::environments::Tallies;
+use self::environments::Told;
 use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError, Tx};
@@ -101,7 +101,7 @@ pub struct Fleet {
     recoveries: Pace,
     /// Records of an identity that seems to have been copied.
     alarms: Pace,
-    tallies: Tallies,
+    told: Told,
 }
 
 /// The id of the hub whose database this is; `None` if it was never started.
@@ -160,7 +160,7 @@ impl Fleet {
             limiter: Limiter::default(),
             recoveries: Pace::new(RECOVERY_PACE),
             alarms: Pace::new(ALARM_PACE),
-            tallies: Tallies::default(),
+            told: Told::default(),
             base,
         })
     }

@@ -79,7 +79,7 @@ test.describe('with the keyboard alone', () => {
     await page.keyboard.press('Enter')
     await page.getByRole('menuitem', { name: 'Français' }).focus()
     await page.keyboard.press('Enter')
-    await expect(page.getByRole('heading', { level: 1, name: 'Environnements' })).toBeVisible()
+    await expect(page.getByRole('heading', { level: 1, name: 'Tableau de bord' })).toBeVisible()
     await page.getByRole('button', { name: 'Apparence et langue' }).focus()
     await page.keyboard.press('Enter')
     await page.getByRole('menuitem', { name: 'Sombre' }).focus()

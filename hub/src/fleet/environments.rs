@@ -7,7 +7,7 @@ mod overview;
 mod routes;
 mod service;
 mod store;
-mod tallies;
+mod told;
 
 pub use filter::{EnvironmentFilter, EnvironmentSort};
 pub use labels::{InvalidLabels, Labels};
@@ -19,4 +19,4 @@ pub(super) use routes::routes;
 pub use service::{AddError, ChangeError};
 pub use store::StoreError;
 pub(super) use store::{NewEnvironment, insert, mark_connected, mark_seen, name_taken, rename};
-pub use tallies::{ContainerStates, Tallies};
+pub use told::{ContainerStates, LastEvent, Told};

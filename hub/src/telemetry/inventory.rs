@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
 
-use crate::fleet::environments::Tallies;
+use crate::fleet::environments::Told;
 
 pub use self::keeper::keep;
 pub use self::things::{Heard, Things, has_label, label_of};
@@ -25,7 +25,7 @@ pub use self::things::{Heard, Things, has_label, label_of};
 pub struct Inventories {
     places: Arc<RwLock<HashMap<EnvironmentId, Arc<Place>>>>,
     /// Where it is noted how many containers there are.
-    tallies: Tallies,
+    told: Told,
 }
 
 /// What is known of one environment's engine; nothing until its agent has told
@@ -37,9 +37,9 @@ struct Place {
 
 impl Inventories {
     /// Nothing is known yet. How many containers there are is noted in
-    /// `tallies`.
-    pub fn new(tallies: Tallies) -> Self {
-        Self { places: Arc::default(), tallies }
+    /// `told`.
+    pub fn new(told: Told) -> Self {
+        Self { places: Arc::default(), told }
     }
 
     /// What is known of an engine now.
@@ -68,7 +68,7 @@ impl Inventories {
 
     /// Whether what was known before was stale.
     fn put(&self, environment: EnvironmentId, heard: Heard) -> bool {
-        self.tallies.put(environment, heard.things.states());
+        self.told.put_states(environment, heard.things.states());
         let before = self.place_or_new(environment).heard.send_replace(Some(Arc::new(heard)));
         before.is_none_or(|before| before.is_stale)
     }
@@ -82,7 +82,7 @@ impl Inventories {
     }
 
     fn forget(&self, environment: EnvironmentId) {
-        self.tallies.forget(environment);
+        self.told.forget(environment);
         self.places.write().unwrap_or_else(PoisonError::into_inner).remove(&environment);
     }
 

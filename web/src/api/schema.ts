@@ -2235,6 +2235,7 @@ export interface components {
             kind: components["schemas"]["EnvironmentKind"];
             /** @description Labels. */
             labels: components["schemas"]["Labels"];
+            last_event?: components["schemas"]["LastEvent"] | null;
             last_seen?: components["schemas"]["Timestamp"] | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
@@ -2676,6 +2677,18 @@ export interface components {
         Labels: {
             [key: string]: string;
         };
+        /** @description The last thing that an engine told of. */
+        LastEvent: {
+            /**
+             * @description What happened, with the kind of what it happened to before the dot, such
+             *     as `container.start`.
+             */
+            action: string;
+            /** @description When it happened, by the engine's clock. */
+            at: components["schemas"]["Timestamp"];
+            /** @description The name of what it happened to. */
+            target_name?: string | null;
+        };
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
             /** @description The items of this page. */
@@ -2903,6 +2916,7 @@ export interface components {
                 kind: components["schemas"]["EnvironmentKind"];
                 /** @description Labels. */
                 labels: components["schemas"]["Labels"];
+                last_event?: components["schemas"]["LastEvent"] | null;
                 last_seen?: components["schemas"]["Timestamp"] | null;
                 /** @description Its name. */
                 name: components["schemas"]["EnvironmentName"];

@@ -232,6 +232,7 @@ mod tests {
             containers: None,
             host: None,
             container_states: None,
+            last_event: None,
             agent_version: None,
             last_seen: None,
             address: None,

@@ -7,7 +7,7 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::ContainerCounts;
 
 use super::labels::Labels;
-use super::tallies::ContainerStates;
+use super::told::{ContainerStates, LastEvent};
 use crate::clock::Timestamp;
 use crate::fleet::groups::GroupId;
 use crate::tunnel::HostUse;
@@ -151,6 +151,8 @@ pub struct Environment {
     /// The states of its containers as its agent told them last, also from
     /// before it went away.
     pub container_states: Option<ContainerStates>,
+    /// What its engine told of last, while that is on record.
+    pub last_event: Option<LastEvent>,
     /// Its agent's version, as last seen.
     pub agent_version: Option<String>,
     /// When it was last online.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::model::{Environment, EnvironmentGroup, EnvironmentState};
-use super::tallies::ContainerStates;
+use super::told::ContainerStates;
 
 /// The environments that match, in numbers.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]

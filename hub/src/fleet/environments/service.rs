@@ -16,7 +16,7 @@ use super::model::{
 };
 use super::overview::Overview;
 use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
-use super::tallies::Tallies;
+use super::told::Told;
 use crate::db::DbError;
 use crate::fleet::agents::AgentState;
 use crate::fleet::groups::GroupId;
@@ -93,8 +93,8 @@ impl Fleet {
 
     /// How many containers the engines have in which state; whoever follows
     /// their inventories tells it here.
-    pub const fn tallies(&self) -> &Tallies {
-        &self.tallies
+    pub const fn told(&self) -> &Told {
+        &self.told
     }
 
     /// What every environment is called.
@@ -258,6 +258,7 @@ impl Fleet {
         let revoked = row.agent_state.as_deref().is_some_and(|state| AgentState::parse(state) == AgentState::Revoked);
         let engine = session.and_then(Session::engine_facts);
         let live_version = engine.as_ref().map(|facts| facts.version.clone());
+        let said = self.told.of(row.id());
         let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
         Environment {
             id: row.id(),
@@ -272,7 +273,8 @@ impl Fleet {
             arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
             containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
             host: session.and_then(Session::host).map(EnvironmentHost::from),
-            container_states: self.tallies.of(EnvironmentId(row.id)),
+            container_states: said.states,
+            last_event: said.event,
             agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
             name: EnvironmentName::from_hostname(&row.name),

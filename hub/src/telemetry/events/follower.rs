@@ -104,7 +104,11 @@ async fn write(app: &AppState, session: &Session, rows: &[Row]) -> Result<u64, D
     }
     tx.commit().await?;
     if new > 0 {
+        if let Some(last) = rows.iter().filter(|row| row.kind != GAP).max_by_key(|row| row.nanos) {
+            app.fleet.told().put_event(session.environment, last.summary());
+        }
         app.sessions.feed().post(News::Events(session.environment));
+        app.sessions.feed().post(News::Environment(session.environment));
     }
     Ok(new)
 }

@@ -59,6 +59,18 @@ impl App {
         Ok(ActivityList { items, next })
     }
 
+    /// Reads what happened last in each environment, also in those that are
+    /// away.
+    pub(super) async fn recall_last_events(&self) -> Result<(), DbError> {
+        let mut tx = self.db.read().await?;
+        for environment in self.environment_names().await?.into_keys().map(EnvironmentId) {
+            if let Some(last) = store::find_last(&mut tx, environment).await? {
+                self.fleet.told().put_event(environment, last.summary());
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes events whose time is over, and the oldest of environments with
     /// too many.
     ///

@@ -10,6 +10,7 @@ use windflow_protocol::message::events::EventMark;
 use super::model::{GAP, Wanted};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
+use crate::fleet::environments::LastEvent;
 use crate::on_tx;
 
 /// One row.
@@ -29,6 +30,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// What is told of it where there is little room.
+    pub fn summary(&self) -> LastEvent {
+        let target_name = Some(&self.object_name).filter(|name| !name.is_empty()).cloned();
+        LastEvent { at: self.at, action: format!("{}.{}", self.kind, self.action), target_name }
+    }
+
     /// Which event it is.
     pub fn into_mark(self) -> EventMark {
         EventMark { time: self.nanos, kind: self.kind, action: self.action, id: self.object_id }

@@ -134,14 +134,34 @@ impl World {
 
     /// Waits until so many of the engine's events are written.
     async fn until(&self, count: usize) {
+        self.until_true(async || self.actions(&self.admin, "source=engine").await.len() >= count).await;
+    }
+
+    async fn until_true(&self, is_so: impl AsyncFn() -> bool) {
         let mut newest = self.hub.app.sessions.feed().newest();
-        let written = async {
-            while self.actions(&self.admin, "source=engine").await.len() < count {
+        let comes_true = async {
+            while !is_so().await {
                 newest.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(std::time::Duration::from_secs(20), written).await.expect("in time");
+        tokio::time::timeout(std::time::Duration::from_secs(20), comes_true).await.expect("in time");
     }
+}
+
+#[tokio::test]
+async fn an_environment_says_what_happened_last_also_while_it_is_away() {
+    let world = World::start().await;
+    let web = listed("web", "").id;
+    let path = format!("/api/v1/environments/{}", world.environment);
+    let last = async || world.hub.get(&world.admin, &path).await.body["last_event"].take();
+    assert!(last().await.is_null());
+    world.engine.remembers(TODAY - 20, "start", &web);
+    world.engine.remembers(TODAY - 10, "die", &web);
+    world.until_true(async || last().await["action"] == "container.die").await;
+    assert_eq!(last().await["target_name"], "web");
+    world.hub.app.attached.stop(world.environment);
+    world.hub.until_offline(world.environment).await;
+    assert_eq!(last().await["action"], "container.die");
 }
 
 #[tokio::test]

@@ -62,7 +62,7 @@ export function useActivityTexts() {
   const { t, locale } = useI18n()
 
   /** What happened. What the console has no words for is told in the hub's. */
-  function whatOf({ action, at, facts }: Activity): string {
+  function whatOf({ action, at, facts }: Pick<Activity, 'action' | 'at' | 'facts'>): string {
     const from = facts.from
     if (action === GAP) return t('activity.gap', { from: from ? dateTime(from, locale.value) : '?', until: dateTime(at, locale.value) })
     const key = keyOf(action)

@@ -4,6 +4,7 @@ import { useI18n } from 'vue-i18n'
 import { useRouter } from 'vue-router'
 
 import type { Environment } from '@/api/types'
+import { useActivityTexts } from '@/features/activity/activity'
 import { dateTime, milliseconds } from '@/shared/lib/formats/time'
 
 /** `text` is `null` where the hub does not know. */
@@ -21,7 +22,9 @@ export interface EnvironmentTexts {
   engine: Fact
   containers: Fact
   /** What its host uses now; empty while that is not known. */
-  usage: string
+  usage: { text: string; isHigh: boolean }[]
+  /** What happened on it last; empty where nothing is on record. */
+  lastEvent: string
   /** `key=value`, one after the other; empty where there are none. */
   labels: string
   /** When it was last seen, in full. */
@@ -32,6 +35,7 @@ export interface EnvironmentTexts {
 export function useEnvironmentTexts(): (environment: Environment) => EnvironmentTexts {
   const { t, locale } = useI18n()
   const router = useRouter()
+  const { whatOf } = useActivityTexts()
   const made = computed(() => {
     const language = locale.value
     const labels = { transport: t('fields.transport'), rtt: t('fields.rtt'), engine: t('fields.engine'), containers: t('fields.containers') }
@@ -40,7 +44,7 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
 
   function make(environment: Environment): EnvironmentTexts {
     const { language, labels } = made.value
-    const { id, transport, rtt_ms: rtt, engine_version: version, containers, last_seen: lastSeen } = environment
+    const { id, transport, rtt_ms: rtt, engine_version: version, containers, last_seen: lastSeen, last_event: last } = environment
     const system = environment.os && environment.arch ? `${environment.os}/${environment.arch}` : null
     return {
       address: router.resolve({ name: 'environment', params: { id } }).href,
@@ -52,7 +56,11 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
         text: containers ? t('environments.containers', { ...containers }) : null,
         title: containers ? t('environments.containersLong', { ...containers }) : undefined,
       },
-      usage: usageOf(environment.host, percents(language)).map(({ what, text }) => t(`dashboard.usage.${what}`, { text })).join(' · '),
+      usage: usageOf(environment.host, percents(language)).map(({ what, text, isHigh }) => {
+        const said = t(`dashboard.usage.${what}`, { text })
+        return { text: isHigh ? t('dashboard.usage.high', { text: said }) : said, isHigh }
+      }),
+      lastEvent: last ? [whatOf({ ...last, facts: {} }), last.target_name].filter(Boolean).join(' ') : '',
       labels: labelsText(environment.labels),
       lastSeen: lastSeen ? dateTime(lastSeen, language) : undefined,
     }
@@ -67,15 +75,18 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
 
 const percents = (language: string) => new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 })
 
+/** From this part on there is hardly anything left. A processor may be busy for as long as it likes. */
+const HIGH = { cpu: Infinity, memory: 0.95, disk: 0.9 }
+
 /** What is known of a host's use, as parts of what there is. */
-export function usageOf(host: Environment['host'], format: Intl.NumberFormat): { what: 'cpu' | 'memory' | 'disk'; text: string }[] {
+export function usageOf(host: Environment['host'], format: Intl.NumberFormat): { what: keyof typeof HIGH; text: string; isHigh: boolean }[] {
   const part = (used?: number | null, total?: number | null) => (used == null || !total ? null : used / total)
   const parts = [
     { what: 'cpu' as const, part: part(host?.cpu_percent, 100) },
     { what: 'memory' as const, part: part(host?.memory_bytes, host?.memory_total_bytes) },
     { what: 'disk' as const, part: part(host?.disk_bytes, host?.disk_total_bytes) },
   ]
-  return parts.flatMap(({ what, part }) => (part === null ? [] : [{ what, text: format.format(part) }]))
+  return parts.flatMap(({ what, part }) => (part === null ? [] : [{ what, text: format.format(part), isHigh: part >= HIGH[what] }]))
 }
 
 /** Labels as they are asked for, one after the other. */

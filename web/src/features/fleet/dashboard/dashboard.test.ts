@@ -79,9 +79,11 @@ describe('what a host uses', () => {
   test('is told in parts of what there is, as far as it is known', () => {
     const host = { cpu_percent: 12.4, memory_bytes: 3, memory_total_bytes: 12, disk_bytes: 5, disk_total_bytes: 0 }
     expect(usageOf(host, format)).toEqual([
-      { what: 'cpu', text: '12%' },
-      { what: 'memory', text: '25%' },
+      { what: 'cpu', text: '12%', isHigh: false },
+      { what: 'memory', text: '25%', isHigh: false },
     ])
     expect(usageOf(null, format)).toEqual([])
+    const full = { cpu_percent: 100, memory_bytes: 95, memory_total_bytes: 100, disk_bytes: 89, disk_total_bytes: 100 }
+    expect(usageOf(full, format).map(({ isHigh }) => isHigh)).toEqual([false, true, false])
   })
 })
