@@ -42,7 +42,7 @@ export async function expectToFit(page: Page) {
 }
 
 function textsUnderButtons(): string[] {
-  const buttons = [...document.querySelectorAll('main button, main a.inline-flex')]
+  const buttons = [...document.querySelectorAll('main button, main a.inline-flex')].filter((button) => button.checkVisibility())
   const texts = document.createTreeWalker(document.querySelector('main') ?? document.body, NodeFilter.SHOW_TEXT)
   const found: string[] = []
   for (let text = texts.nextNode(); text; text = texts.nextNode()) {
