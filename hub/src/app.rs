@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
@@ -112,6 +113,8 @@ pub struct Foundations {
     pub local_engine: Option<PathBuf>,
     /// How much of what happens on the engines is kept.
     pub events: EventsOptions,
+    /// How long what is measured is kept, from the closest to the farthest.
+    pub metric_lives: [Duration; 3],
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -125,6 +128,7 @@ impl App {
     /// When the database cannot be opened or migrated, or the master key is not
     /// the one that was used before.
     pub async fn build(data_dir: &DataDir, options: &ServeOptions, lifecycle: Lifecycle) -> anyhow::Result<AppState> {
+        let metric_lives = options.metrics.lives()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let db = open_migrated(data_dir, &options.storage).await?;
         let master_key_file = options.storage.master_key(data_dir);
@@ -133,8 +137,19 @@ impl App {
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine, events) = (HashCost::Production, options.engine.socket(), options.events);
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        Self::assemble(Foundations { db, vault, backups, clock, cost, local_engine, events, installer, lifecycle })
-            .await
+        Self::assemble(Foundations {
+            db,
+            vault,
+            backups,
+            clock,
+            cost,
+            local_engine,
+            events,
+            metric_lives,
+            installer,
+            lifecycle,
+        })
+        .await
     }
 
     /// The live session of an environment.
@@ -156,7 +171,8 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, backups, clock, cost, local_engine, events, installer, lifecycle } = base;
+        let Foundations { db, vault, backups, clock, cost, local_engine, events, metric_lives, installer, lifecycle } =
+            base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -179,6 +195,9 @@ impl App {
         });
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
+        let measurements = Measurements::new(metric_lives);
+        let help = "Measurements that agents made only since somebody looked";
+        metrics.registry().register("metrics_glances", help, measurements.glances().clone());
         let inventories = Inventories::new(fleet.told().clone());
         let engines = Engines::new(sessions.clone());
         let jobs = Jobs::new(db.clone(), clock.clone(), sessions.feed().clone(), lifecycle.clone(), Limits::default());
@@ -199,7 +218,7 @@ impl App {
             jobs,
             inventories,
             events: Events::new(events),
-            measurements: Measurements::default(),
+            measurements,
             replacements: Replacements::default(),
             attached,
             installer,

@@ -6,6 +6,7 @@ mod engine;
 mod events;
 mod listen;
 mod logging;
+mod metrics;
 mod proxies;
 mod remote;
 mod storage;
@@ -17,6 +18,7 @@ pub use self::engine::{EngineAddress, EngineOptions};
 pub use self::events::EventsOptions;
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
+pub use self::metrics::MetricsOptions;
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
 pub use self::storage::{DataDir, StorageOptions};
@@ -39,6 +41,9 @@ pub struct ServeOptions {
     /// How much of what happens on the engines is kept.
     #[command(flatten)]
     pub events: EventsOptions,
+    /// How long what is measured is kept.
+    #[command(flatten)]
+    pub metrics: MetricsOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

@@ -1,9 +1,11 @@
 //! The live channel: a browser is told what to look at again, while somebody
-//! looks. It carries no state itself; what is shown is asked of the API.
+//! looks. It carries no state itself, but for what is measured just now; what
+//! is shown is asked of the API.
 
 mod routes;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod viewer;
 
 pub(super) use self::routes::routes;

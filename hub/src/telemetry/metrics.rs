@@ -15,5 +15,7 @@ mod tests;
 
 pub use self::keeper::keep;
 pub use self::latest::Measurements;
+pub(super) use self::latest::{Glimpse, Look};
 pub use self::model::ContainerUse;
+pub(super) use self::model::{Value, values};
 pub(super) use self::routes::routes;

@@ -13,6 +13,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::metrics::Subject;
+use windflow_protocol::message::metrics::deltas::{Extent, Reading};
+use windflow_protocol::message::report::ObjectId;
 
 use crate::clock::{Clock, SystemClock};
 use crate::config::ListenOptions;
@@ -275,6 +278,72 @@ async fn a_page_that_turns_to_another_environment_asks_again() {
     channel.until("reset").await;
 }
 
+fn reading(subject: Subject, cpu: u64) -> Reading {
+    Reading { subject, values: vec![Some(cpu)] }
+}
+
+#[tokio::test]
+async fn who_shows_what_is_used_is_told_it_and_the_agent_is_asked_for_no_more_than_is_shown() {
+    let world = World::start().await;
+    let place = world.hub.app.measurements.place(world.environment);
+    let mut wanted = place.watched.follow();
+    let mut asked = async || tokio::time::timeout(SOON, wanted.changed()).await.expect("another wish in time");
+    let of_host = json!({ "watch": ["containers"], "metrics": { "environment": world.environment } });
+    let mut channel = world.watching(of_host.clone()).await;
+    assert_eq!(asked().await, [Subject::Host]);
+    place.watched.tell(7, Extent::Glance, &[reading(Subject::Host, 1500), reading(Subject::Disk("/".to_owned()), 2)]);
+    let mut told = channel.until("metrics").await;
+    assert!(told["id"].take().is_u64());
+    let cpu = json!({ "name": "cpu_percent", "value": 1.5 });
+    let values = json!([cpu, { "name": "disk_bytes", "disk": "/", "value": 2048.0 }]);
+    let expected = json!({ "id": null, "kind": "metrics", "environment_id": world.environment, "container_id": null,
+        "at": 7, "stored": false, "values": values });
+    assert_eq!(told, expected);
+
+    let web = listed("web", "running");
+    world.engine.has(std::slice::from_ref(&web));
+    world.engine.tell("start", &web.id);
+    channel.until("container").await;
+    let of_web = json!({ "environment": world.environment, "container": "web" });
+    channel.wish(json!({ "watch": ["containers"], "metrics": of_web })).await;
+    let id = Subject::Container(ObjectId::parse(&web.id).unwrap());
+    assert_eq!(asked().await, [id.clone()]);
+    for at in [9, 11, 13] {
+        place.watched.tell(at, Extent::Everything, &[reading(id.clone(), 1)]);
+    }
+    let told = channel.until("metrics").await;
+    assert_eq!((&told["container_id"], &told["at"], &told["stored"]), (&json!(web.id), &json!(13), &json!(true)));
+
+    channel.wish(json!({ "watch": ["containers"] })).await;
+    assert_eq!(asked().await, []);
+    channel.wish(of_host).await;
+    assert_eq!(asked().await, [Subject::Host]);
+    drop(channel);
+    assert_eq!(asked().await, [], "the browser is gone");
+}
+
+#[tokio::test]
+async fn what_cannot_be_measured_is_refused_and_the_channel_goes_on() {
+    let world = World::start().await;
+    let mut channel = world.watching(json!({ "watch": ["environments"] })).await;
+    let (here, elsewhere) = (json!(world.environment), json!(EnvironmentId::generate()));
+    for (metrics, what) in [
+        (json!({ "environment": elsewhere }), "environment"),
+        (json!({ "environment": elsewhere, "container": "web" }), "environment"),
+        (json!({ "environment": here, "container": "nobody" }), "container"),
+        (json!({ "environment": here, "container": "ab".repeat(32) }), "container"),
+        (json!({ "environment": here, "container": "../web" }), "container"),
+    ] {
+        channel.wish(json!({ "watch": ["environments"], "metrics": metrics })).await;
+        let refused = channel.until("refused").await;
+        let message = format!("There is no such {what}.");
+        let expected = (&json!("metrics"), &json!("not_found"), &json!(message));
+        assert_eq!((&refused["wish"], &refused["code"], &refused["message"]), expected);
+    }
+    world.post(News::Environment(world.environment));
+    channel.until_told_of(world.environment).await;
+}
+
 #[tokio::test]
 async fn the_end_of_a_credential_ends_its_channels_at_once() {
     let world = World::start().await;
@@ -302,7 +371,7 @@ async fn the_end_of_a_credential_ends_its_channels_at_once() {
 #[tokio::test]
 async fn a_browser_that_sends_what_it_may_not_is_closed() {
     let world = World::start().await;
-    for wish in [json!("x"), json!({ "watch": ["secrets"] }), json!({ "token": 1 })] {
+    for wish in [json!("x"), json!({ "watch": ["secrets"] }), json!({ "token": 1 }), json!({ "metrics": ["x"] })] {
         let mut channel = world.watching(wish).await;
         assert_eq!(channel.next().await, Err("this is not what a browser may wish".to_owned()));
     }

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+use super::usage::{Looking, MetricsWish, Usage};
 use crate::app::AppState;
 use crate::http::Lease;
 use crate::tunnel::News;
@@ -47,6 +48,9 @@ struct Wish {
     /// The number of the last change it has taken in.
     #[serde(default)]
     after: Option<u64>,
+    /// What it shows the use of, as it is measured.
+    #[serde(default)]
+    metrics: Option<MetricsWish>,
 }
 
 /// A list that can be watched.
@@ -69,24 +73,47 @@ enum Topic {
 #[derive(Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Told<'a> {
-    Environment { environment_id: EnvironmentId },
-    Agent { agent_id: String, environment_id: EnvironmentId },
-    Container { environment_id: EnvironmentId, container_id: &'a str },
-    Containers { environment_id: EnvironmentId },
-    Resources { environment_id: EnvironmentId },
-    Job { job_id: Uuid, environment_id: Option<EnvironmentId> },
-    Events { environment_id: EnvironmentId },
+    Environment {
+        environment_id: EnvironmentId,
+    },
+    Agent {
+        agent_id: String,
+        environment_id: EnvironmentId,
+    },
+    Container {
+        environment_id: EnvironmentId,
+        container_id: &'a str,
+    },
+    Containers {
+        environment_id: EnvironmentId,
+    },
+    Resources {
+        environment_id: EnvironmentId,
+    },
+    Job {
+        job_id: Uuid,
+        environment_id: Option<EnvironmentId>,
+    },
+    Events {
+        environment_id: EnvironmentId,
+    },
     Groups,
+    /// A part of the wish cannot be fulfilled; the rest is.
+    Refused {
+        wish: &'static str,
+        code: &'static str,
+        message: &'a str,
+    },
     Reset,
     Ping,
 }
 
 /// A message and its number, after which the browser may go on.
 #[derive(Serialize)]
-struct Numbered<'a> {
+struct Numbered<'a, T> {
     id: u64,
     #[serde(flatten)]
-    told: &'a Told<'a>,
+    told: &'a T,
 }
 
 /// Why a channel ends.
@@ -101,6 +128,8 @@ struct Viewer<'a, S> {
     app: &'a AppState,
     socket: WebSocketStream<S>,
     wish: Option<Wish>,
+    /// What is measured for it.
+    looking: Option<Looking>,
     /// The last change that was told or passed over.
     position: u64,
     wishes_left: u32,
@@ -115,7 +144,7 @@ where
 {
     let position = *app.live.feed.newest().borrow();
     let (wishes_left, heard) = (WISHES_MAX, Instant::now());
-    let mut viewer = Viewer { app, socket, wish: None, position, wishes_left, heard };
+    let mut viewer = Viewer { app, socket, wish: None, looking: None, position, wishes_left, heard };
     let end = viewer.run(lease).await;
     if let End::Closed(code, reason) = end {
         let frame = CloseFrame { code, reason: reason.into() };
@@ -137,6 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
                 () = stop.cancelled() => Err(End::Closed(CloseCode::Away, "the hub stops")),
                 message = self.socket.next() => self.hear(message).await,
                 _ = pings.tick() => self.ping().await,
+                usage = next_of(&mut self.looking) => self.tell_usage(&usage).await,
                 () = &mut ended => Err(End::Closed(CloseCode::Policy, "signed out")),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
@@ -172,6 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         let now = self.now();
         let after = wish.after;
         let before = self.wish.replace(wish);
+        self.look_at_wished().await?;
         let wider = self.wish.as_ref().is_some_and(|wish| before.as_ref().is_none_or(|before| wish.sees_more(before)));
         match after.filter(|after| self.app.live.feed.after(*after).is_ok()) {
             Some(after) => {
@@ -183,6 +214,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
             None if wider || after.is_some() => self.reset(now).await,
             None => Ok(()),
         }
+    }
+
+    /// Has measured what the wish names, and nothing else any more.
+    async fn look_at_wished(&mut self) -> Result<(), End> {
+        let Some(wished) = self.wish.as_ref().and_then(|wish| wish.metrics.as_ref()) else {
+            self.looking = None;
+            return Ok(());
+        };
+        if self.looking.as_ref().is_some_and(|looking| looking.fulfils(wished)) {
+            return Ok(());
+        }
+        match Looking::begin(self.app, wished).await {
+            Ok(looking) => {
+                self.looking = Some(looking);
+                Ok(())
+            }
+            Err(error) => {
+                self.looking = None;
+                if let Some(cause) = &error.cause {
+                    tracing::warn!(error = format!("{cause:#}"), "a live channel is told nothing of what is used");
+                }
+                let refused = Told::Refused { wish: "metrics", code: error.code, message: &error.message };
+                self.send(vec![message(self.position, &refused)]).await
+            }
+        }
+    }
+
+    async fn tell_usage(&mut self, usage: &Usage) -> Result<(), End> {
+        self.send(vec![message(self.position, usage)]).await
     }
 
     async fn tell_news(&mut self) -> Result<(), End> {
@@ -278,6 +338,14 @@ impl Wish {
     }
 }
 
-fn message(id: u64, told: &Told<'_>) -> Message {
-    Message::text(serde_json::to_string(&Numbered { id, told }).expect("ids and words have a JSON form"))
+/// What is measured next; nothing ever where nothing is looked at.
+async fn next_of(looking: &mut Option<Looking>) -> Usage {
+    match looking {
+        Some(looking) => looking.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn message(id: u64, told: &impl Serialize) -> Message {
+    Message::text(serde_json::to_string(&Numbered { id, told }).expect("ids, words and numbers have a JSON form"))
 }

@@ -1,10 +1,12 @@
 //! Answers what was measured over a time, from all tiers and from what is not
-//! written yet.
+//! written yet; and who may look at what is measured now.
 
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::metrics::Subject;
 use windflow_protocol::message::report::ObjectId;
 
-use super::model::{CONTAINER_NAMES, DISK_NAMES, HOST_NAMES, History, Named, Range, Series, Window};
+use super::latest::Look;
+use super::model::{CONTAINER_NAMES, DISK_NAMES, HOST_NAMES, History, Named, Range, Series, Window, scaled};
 use super::points::{Points, Span};
 use super::store;
 use super::subject::{CONTAINER, DISK, HOST, StoredSubject, TIERS, moment, seconds};
@@ -57,6 +59,27 @@ impl App {
         Ok(history(window, &[(None, &CONTAINER_NAMES[..], points)]))
     }
 
+    /// Looks at what is measured of an environment's host, or of a container
+    /// that its engine has: it is measured more often until that ends.
+    ///
+    /// # Errors
+    /// 404 where there is no such environment or container.
+    pub(in crate::telemetry) async fn look_at(
+        &self,
+        environment: EnvironmentId,
+        container: Option<&ContainerId>,
+    ) -> ApiResult<Look> {
+        self.known(environment).await?;
+        let subject = match container {
+            None => Subject::Host,
+            Some(container) => {
+                let id = self.id_of(environment, container).filter(|id| self.is_there(environment, id));
+                Subject::Container(id.ok_or_else(|| ApiError::not_found("container"))?)
+            }
+        };
+        Ok(self.measurements.place(environment).look(subject))
+    }
+
     async fn known(&self, environment: EnvironmentId) -> ApiResult<()> {
         match self.fleet.find_environment(environment).await? {
             Some(_) => Ok(()),
@@ -71,6 +94,10 @@ impl App {
             heard.things.containers.values().find(|known| known.name == container.as_str()).map(|known| known.id)
         });
         named.or_else(|| ObjectId::parse(container.as_str()))
+    }
+
+    fn is_there(&self, environment: EnvironmentId, id: &ObjectId) -> bool {
+        self.inventories.of(environment).is_some_and(|heard| heard.things.containers.contains_key(id))
     }
 
     async fn points(
@@ -141,10 +168,4 @@ fn series(
         least: varies.then(|| column(|span| span.least)),
         most: varies.then(|| column(|span| span.most)),
     })
-}
-
-/// Rounded to what was measured, so that no digits follow that mean nothing.
-#[expect(clippy::cast_precision_loss, reason = "what needs more than 52 bits is drawn as well without the rest")]
-fn scaled(value: u64, factor: f64) -> f64 {
-    (value as f64 * factor * 1000.0).round() / 1000.0
 }

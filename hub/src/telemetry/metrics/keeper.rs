@@ -147,7 +147,8 @@ impl Keeper {
     }
 
     async fn thin(&self) {
-        match thinning::thin(&self.app.db, self.app.clock.now(), &self.app.lifecycle.soft).await {
+        let (lives, now) = (self.app.measurements.lives(), self.app.clock.now());
+        match thinning::thin(&self.app.db, lives, now, &self.app.lifecycle.soft).await {
             Ok(0) => {}
             Ok(chunks) => tracing::debug!(chunks, "thinned out what was measured long ago"),
             Err(error) => tracing::warn!(%error, "what was measured long ago is not thinned out"),

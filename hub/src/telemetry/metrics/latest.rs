@@ -1,16 +1,21 @@
-//! What is known of all environments at this moment, and what waits to be
-//! written.
+//! What is known of all environments at this moment, who looks at it, and what
+//! waits to be written.
+
+mod watched;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{Notify, watch};
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::metrics::deltas::Reading;
 use windflow_protocol::message::metrics::{ContainerValue, DiskValue, HostValue, Subject};
 use windflow_protocol::message::report::{ObjectId, Position};
 
+pub use self::watched::{Glimpse, Look, Watched};
 use super::model::ContainerUse;
+use super::subject::Lives;
 use crate::tunnel::HostUse;
 
 /// Measurements of one environment that may wait to be written: a quarter of
@@ -27,16 +32,20 @@ pub struct Timed {
 }
 
 /// The measurements of all environments. Clones share them.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Measurements {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Inner {
+    /// How long what is written down is kept.
+    lives: Lives,
     places: RwLock<HashMap<EnvironmentId, Arc<Place>>>,
     /// Some environment has as much to write as may wait.
     urgent: Notify,
+    /// Measurements that agents made since somebody looked.
+    glances: Counter,
 }
 
 /// What is known of one environment.
@@ -45,6 +54,8 @@ pub struct Place {
     state: Mutex<State>,
     /// The last measurement that is in the database.
     pub kept: watch::Sender<Option<Position>>,
+    /// What somebody looks at.
+    pub watched: Watched,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +67,18 @@ struct State {
 }
 
 impl Measurements {
+    /// Nothing was measured yet. What will be is kept so long, from the closest
+    /// to the farthest.
+    pub fn new(lives: Lives) -> Self {
+        let (places, urgent, glances) = (RwLock::default(), Notify::new(), Counter::default());
+        Self { inner: Arc::new(Inner { lives, places, urgent, glances }) }
+    }
+
+    /// How long what is written down is kept.
+    pub fn lives(&self) -> Lives {
+        self.inner.lives
+    }
+
     /// What a container uses now, where that is known.
     pub fn of_container(&self, environment: EnvironmentId, id: &ObjectId) -> Option<ContainerUse> {
         self.find(environment)?.state().containers.get(id).copied()
@@ -98,12 +121,22 @@ impl Measurements {
         }
     }
 
+    /// How many measurements agents made only since somebody looked.
+    pub fn glances(&self) -> &Counter {
+        &self.inner.glances
+    }
+
     fn find(&self, environment: EnvironmentId) -> Option<Arc<Place>> {
         self.inner.places.read().unwrap_or_else(PoisonError::into_inner).get(&environment).cloned()
     }
 }
 
 impl Place {
+    /// Looks at a subject: it is measured more often until that ends.
+    pub fn look(self: &Arc<Self>, subject: Subject) -> Look {
+        Look::begin(Arc::clone(self), subject)
+    }
+
     /// The last measurement that was heard or is in the database.
     pub fn position(&self) -> Option<Position> {
         let heard = self.state().heard;
@@ -200,7 +233,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_agent_with_too_much_waits_until_it_is_written() {
-        let measurements = Measurements::default();
+        let measurements = Measurements::new(Lives::default());
         let place = measurements.place(EnvironmentId::generate());
         for sequence in 0..PENDING_MAX as u64 {
             measurements.room(&place).await;

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use windflow_protocol::message::metrics::{ContainerValue, DiskValue, HostValue};
+use windflow_protocol::message::metrics::deltas::Reading;
+use windflow_protocol::message::metrics::{ContainerValue, DiskValue, HostValue, Subject};
 
 use super::subject::seconds;
 use crate::clock::Timestamp;
@@ -151,6 +152,37 @@ pub const CONTAINER_NAMES: [Named; ContainerValue::COUNT] = [
     ("disk_written_bytes", 1.0),
     ("processes", 1.0),
 ];
+
+/// One value of one moment, named as its series.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Value {
+    /// As [`Series::name`].
+    pub name: &'static str,
+    /// The file system it is about, by where it is mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// What was measured.
+    pub value: f64,
+}
+
+/// The values of a reading that are known.
+pub fn values(reading: &Reading) -> impl Iterator<Item = Value> {
+    let (names, disk): (&[Named], _) = match &reading.subject {
+        Subject::Host => (&HOST_NAMES, None),
+        Subject::Disk(path) => (&DISK_NAMES, Some(path)),
+        Subject::Container(_) => (&CONTAINER_NAMES, None),
+    };
+    let known = names.iter().zip(&reading.values);
+    known.filter_map(move |((name, factor), value)| {
+        Some(Value { name, disk: disk.cloned(), value: scaled((*value)?, *factor) })
+    })
+}
+
+/// Rounded to what was measured, so that no digits follow that mean nothing.
+#[expect(clippy::cast_precision_loss, reason = "what needs more than 52 bits is drawn as well without the rest")]
+pub fn scaled(value: u64, factor: f64) -> f64 {
+    (value as f64 * factor * 1000.0).round() / 1000.0
+}
 
 #[cfg(test)]
 mod tests {

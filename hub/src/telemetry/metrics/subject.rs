@@ -1,4 +1,4 @@
-//! Subjects as they are stored, and how long their points are kept.
+//! Subjects as they are stored, and how close to each other their points are.
 
 use std::time::Duration;
 
@@ -28,25 +28,25 @@ impl From<&Subject> for StoredSubject {
     }
 }
 
-/// How close to each other points are, in which chunks, and for how long.
+/// How close to each other points are, and in which chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tier {
     /// Seconds between points.
     pub step: i64,
     /// Seconds in one chunk; a multiple of that of the tier before.
     pub chunk: i64,
-    /// Then they go on in the next tier, or away.
-    pub kept: Duration,
 }
-
-const DAY: u64 = 24 * 60 * 60;
 
 /// From the closest to the farthest.
 pub const TIERS: [Tier; 3] = [
-    Tier { step: 15, chunk: 60 * 60, kept: Duration::from_secs(DAY) },
-    Tier { step: 60, chunk: 6 * 60 * 60, kept: Duration::from_secs(7 * DAY) },
-    Tier { step: 15 * 60, chunk: 48 * 60 * 60, kept: Duration::from_secs(30 * DAY) },
+    Tier { step: 15, chunk: 60 * 60 },
+    Tier { step: 60, chunk: 6 * 60 * 60 },
+    Tier { step: 15 * 60, chunk: 48 * 60 * 60 },
 ];
+/// How long the points of each tier are kept: then they go on in the next one,
+/// or away.
+pub type Lives = [Duration; TIERS.len()];
+
 /// Most chunks of one environment, of all tiers: those of some eight hundred
 /// containers that live long, or of fifty thousand that live an hour.
 pub const CHUNKS_MAX: i64 = 150_000;

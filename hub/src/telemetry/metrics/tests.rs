@@ -17,6 +17,7 @@ use super::points::thinning;
 use super::points::{Points, Span};
 use super::store::{self, ChunkKey};
 use super::subject::{CONTAINER, HOST, StoredSubject, TIERS, moment, seconds};
+use crate::config::MetricsOptions;
 use crate::db::Db;
 use crate::db::testing::on_both_engines;
 use crate::on_tx;
@@ -93,8 +94,9 @@ on_both_engines! {
         let day: Vec<_> = (0..5760).map(|turn| timed(turn, BEGINNING + turn.cast_signed() * 15, turn)).collect();
         assert!(write(&db, environment, &day).await);
         let stop = CancellationToken::new();
+        let lives = MetricsOptions::default().lives().unwrap();
         let thin = async |age: Duration| {
-            thinning::thin(&db, moment(BEGINNING + 86_400) + age, &stop).await.unwrap();
+            thinning::thin(&db, lives, moment(BEGINNING + 86_400) + age, &stop).await.unwrap();
             chunks(&db, environment).await
         };
         assert_eq!(thin(Duration::ZERO).await, [(15, 240); 24]);
@@ -103,6 +105,21 @@ on_both_engines! {
         assert_eq!(thin(hour * 24 * 7).await, [&[(900, 72)][..], &[(60, 360); 1]].concat());
         assert_eq!(thin(hour * 24 * 8).await, [(900, 96)]);
         assert_eq!(thin(hour * 24 * 33).await, []);
+    }
+
+    async fn what_is_kept_longer_stays_as_it_is(db) {
+        let environment = environment(&db).await;
+        let day: Vec<_> = (0..5760).map(|turn| timed(turn, BEGINNING + turn.cast_signed() * 15, turn)).collect();
+        assert!(write(&db, environment, &day).await);
+        let options = MetricsOptions { metrics_days_fine: 3, metrics_days_medium: 3, metrics_days_coarse: 4 };
+        let thin = async |days: u64| {
+            let now = moment(BEGINNING + 86_400) + Duration::from_secs(days * 86_400);
+            thinning::thin(&db, options.lives().unwrap(), now, &CancellationToken::new()).await.unwrap();
+            chunks(&db, environment).await
+        };
+        assert_eq!(thin(2).await, [(15, 240); 24]);
+        assert_eq!(thin(4).await, [(900, 96)]);
+        assert_eq!(thin(7).await, []);
     }
 
     async fn an_environment_with_too_much_loses_the_oldest(db) {

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use windflow_tests::engine::{BUSYBOX, EngineVersion};
 use windflow_tests::network::{Flow, LinkOptions};
-use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
+use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub, LiveChannel};
 use windflow_tests::{process, wait};
 
 use super::super::SOON;
@@ -85,6 +85,76 @@ fn uses_what_docker_stats_says_to_containers(world: &World) {
     assert!(column(&history, "processes").iter().flatten().all(|count| *count >= 1.0), "{history}");
     let unknown = world.hub.request("GET", &format!("{}/containers/nobody/metrics", base(world)), "");
     assert_eq!(unknown.status, 404, "{}", unknown.body);
+}
+
+#[test]
+fn a_local_engine_is_measured_more_often_while_somebody_looks() {
+    let world = world(EngineVersion::V26_1, Way::Local);
+    is_measured_more_often_while_somebody_looks(&world);
+}
+
+#[test]
+fn an_edge_engine_is_measured_more_often_while_somebody_looks_also_in_its_next_session() {
+    let mut world = world(EngineVersion::V20_10, Way::WebSocket);
+    is_measured_more_often_while_somebody_looks(&world);
+
+    let mut channel = looking(&world, None);
+    channel.until("a measurement for who looks", MEASURED, is_glance);
+    let agent = world.agent.as_mut().unwrap();
+    agent.terminate();
+    world.hub.wait_for_state(NAME, "offline", KNOWN);
+    agent.run();
+    let told = channel.until("a measurement of another time", KNOWN, |message| message["stored"] == true);
+    let again = channel.until("a measurement for who still looks", MEASURED, is_glance);
+    assert!(again["at"].as_i64() >= told["at"].as_i64(), "{told} {again}");
+}
+
+fn is_measured_more_often_while_somebody_looks(world: &World) {
+    run(&world.docker, &["run", "--detach", "--name", "watched", "--network", "none", BUSYBOX, "sleep", "600"]);
+    let listed = || answer(&world.hub, &format!("{}/containers?search=watched", base(world)))["total"] == 1;
+    wait::until_true("the container to be listed", SOON, listed);
+    for (container, value) in [(None, "load_1"), (Some("watched"), "processes")] {
+        let mut channel = looking(world, container);
+        let mut next = || channel.until("a measurement", MEASURED, |message| message["kind"] == "metrics");
+        while next()["stored"] != true {}
+        let mut between = 0;
+        let stored = loop {
+            let message = next();
+            if message["stored"] == true {
+                break message;
+            }
+            between += 1;
+        };
+        println!("{between} measurements between two that are stored");
+        assert!(between > 1, "{between}");
+        let names: Vec<&Value> = stored["values"].as_array().unwrap().iter().map(|value| &value["name"]).collect();
+        assert!(names.contains(&&json!(value)) && names.contains(&&json!("cpu_percent")), "{stored}");
+    }
+    // Nobody looks any more. Between two measurements that are stored anyway,
+    // the agent makes no other.
+    let stored = || times(&history(&world.hub, &format!("{}/containers/watched/metrics", base(world)))).len();
+    wait::until_true("the agent to measure no more often than it stores", MEASURED, || {
+        let (glances, before) = (glances(&world.hub), stored());
+        wait::until_true("the next measurement", MEASURED, || stored() > before);
+        glances == self::glances(&world.hub)
+    });
+}
+
+/// A channel of somebody who looks at a host, or at one of its containers.
+fn looking(world: &World, container: Option<&str>) -> LiveChannel {
+    let environment = environment_of(world)["id"].take();
+    LiveChannel::open(&world.hub, &json!({ "metrics": { "environment": environment, "container": container } }))
+}
+
+fn is_glance(message: &Value) -> bool {
+    message["kind"] == "metrics" && message["stored"] == false
+}
+
+/// How many measurements the hub was told of only since somebody looked.
+fn glances(hub: &Hub) -> u64 {
+    let numbers = hub.request("GET", "/metrics", "").body;
+    let line = numbers.lines().find_map(|line| line.strip_prefix("windflow_metrics_glances_total "));
+    line.expect("the hub counts them").parse().expect("a number")
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::super::store::{self, ChunkKey};
-use super::super::subject::{CHUNKS_MAX, TIERS, Tier, moment, seconds};
+use super::super::subject::{CHUNKS_MAX, Lives, TIERS, Tier, moment, seconds};
 use super::Points;
 use crate::clock::Timestamp;
 use crate::db::{Db, DbError, Tx};
@@ -14,16 +14,16 @@ use crate::db::{Db, DbError, Tx};
 /// Chunks that are thinned out in one transaction.
 const BATCH: i64 = 100;
 
-/// Thins out what is older than its tier keeps it, and what is too much. Gives
+/// Thins out what is older than its tier lives, and what is too much. Gives
 /// how many chunks that were. Stops between two batches when told to.
 ///
 /// # Errors
 /// When the database fails; what was done until then is done.
-pub async fn thin(db: &Db, now: Timestamp, stop: &CancellationToken) -> Result<u64, DbError> {
+pub async fn thin(db: &Db, lives: Lives, now: Timestamp, stop: &CancellationToken) -> Result<u64, DbError> {
     let mut thinned = 0;
-    for (number, tier) in TIERS.into_iter().enumerate() {
+    for (number, (tier, life)) in TIERS.into_iter().zip(lives).enumerate() {
         // The whole chunk must be old.
-        let until = now - tier.kept - Duration::from_secs(tier.chunk.unsigned_abs());
+        let until = now - life - Duration::from_secs(tier.chunk.unsigned_abs());
         let next = TIERS.get(number + 1).copied();
         while !stop.is_cancelled() {
             let mut tx = db.write_vital().await?;
