@@ -166,7 +166,13 @@ impl Meter {
                     Ok(()) => regular.begin(sources.count_new(inventory.running()).await),
                     Err(_) => return,
                 },
-                () = self.watches_other_than(&watched) => looks.reset_immediately(),
+                () = self.watches_other_than(&watched) => {
+                    if watched.is_empty() {
+                        // What was counted when somebody looked before is of another time.
+                        glanced = Rates::default();
+                    }
+                    looks.reset_immediately();
+                }
             }
         }
     }

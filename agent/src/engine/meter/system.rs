@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use windflow_protocol::limits::FACT_TEXT_MAX;
@@ -99,7 +100,7 @@ impl HostRoot {
     /// [`DiskValue`](windflow_protocol::message::metrics::DiskValue).
     pub fn count_disks(&self) -> Vec<Counts> {
         let mounts = self.read(format!("proc/{}/mounts", self.process)).unwrap_or_default();
-        let counted = disks(&mounts).into_iter().filter_map(|path| {
+        let counted = disks(&mounts, |path| self.device_of(path)).into_iter().filter_map(|path| {
             let found = rustix::fs::statvfs(self.path(path.trim_start_matches('/'))).ok()?;
             let kib = |blocks: u64| blocks.saturating_mul(found.f_frsize) / 1024;
             let used = found.f_blocks.checked_sub(found.f_bfree)?;
@@ -107,6 +108,12 @@ impl HostRoot {
             Some(Counts { subject: Subject::Disk(path), at: since_boot(), counts })
         });
         counted.take(DISKS_MAX).collect()
+    }
+
+    /// The number of the device that a folder is on; none for what is no folder.
+    fn device_of(&self, path: &str) -> Option<u64> {
+        let found = fs::metadata(self.path(path.trim_start_matches('/'))).ok()?;
+        found.is_dir().then(|| found.dev())
     }
 
     fn processors(&self) -> Count {
@@ -182,7 +189,9 @@ pub fn traffic(lines: &str, without: &[&str]) -> (Count, Count) {
 }
 
 /// Where file systems on disks are mounted, each once, by its shortest path.
-fn disks(mounts: &str) -> Vec<String> {
+/// `device_of` is the number of the device that a folder is on. A file can be a
+/// mount point too, such as a socket that a container was given: it is no disk.
+fn disks(mounts: &str, device_of: impl Fn(&str) -> Option<u64>) -> Vec<String> {
     let mut found: Vec<(String, &str)> = Vec::new();
     for line in mounts.lines() {
         let mut words = line.split_whitespace();
@@ -196,8 +205,12 @@ fn disks(mounts: &str) -> Vec<String> {
     }
     found.retain(|(path, _)| path.len() <= FACT_TEXT_MAX);
     found.sort_by(|(one, _), (other, _)| one.len().cmp(&other.len()).then_with(|| one.cmp(other)));
-    let mut seen = HashSet::new();
-    found.retain(|(_, device)| seen.insert(*device));
+    let (mut names, mut numbers) = (HashSet::new(), HashSet::new());
+    found.retain(|(path, name)| {
+        let number = device_of(path);
+        // One device may have several names, and one name several numbers.
+        number.is_some_and(|number| names.insert(*name) & numbers.insert(number))
+    });
     found.into_iter().map(|(path, _)| path).collect()
 }
 
@@ -294,6 +307,24 @@ mod tests {
     fn a_disk_is_named_once_by_its_shortest_path() {
         let mounts = "/dev/sda1 /var/lib/docker/overlay ext4 rw 0 0\n/dev/sda1 / ext4 rw 0 0\nproc /proc proc rw 0 0\n\
                       server:/x /mnt nfs rw 0 0\n/dev/sdb1 /media/my\\040disk xfs rw 0 0\noverlay /x overlay rw 0 0\n";
-        assert_eq!(disks(mounts), ["/", "/media/my disk"]);
+        let device_of = |path: &str| Some(if path.starts_with("/media") { 2 } else { 1 });
+        assert_eq!(disks(mounts, device_of), ["/", "/media/my disk"]);
+        let renamed = "/dev/root / ext4 rw 0 0\n/dev/sda1 /var ext4 rw 0 0\n/dev/sdb1 /media ext4 rw 0 0\n";
+        assert_eq!(disks(renamed, device_of), ["/", "/media"], "two names of one device");
+    }
+
+    #[test]
+    fn a_file_that_was_mounted_is_no_disk_and_hides_none() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in ["proc/self", "etc", "data/more"] {
+            fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        fs::write(folder.path().join("etc/hosts"), "").unwrap();
+        let mounts =
+            "/dev/sda1 /etc/hosts ext4 rw 0 0\n/dev/sda1 /data/more ext4 rw 0 0\n/dev/sdb1 /gone ext4 rw 0 0\n";
+        fs::write(folder.path().join("proc/self/mounts"), mounts).unwrap();
+        let counted = HostRoot::at(folder.path()).count_disks();
+        let subjects: Vec<&Subject> = counted.iter().map(|counts| &counts.subject).collect();
+        assert_eq!(subjects, [&Subject::Disk("/data/more".to_owned())]);
     }
 }
