@@ -31,6 +31,24 @@ test('what a host and a container use is drawn, and compared with the time befor
   await picture(page, 'metrics')
 })
 
+test('what is used now is told every two seconds for as long as somebody looks', async ({ page }) => {
+  const wishes: string[] = []
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => wishes.push(String(payload))))
+  await page.goto('/environments')
+  await page.getByRole('link', { name: edge, exact: true }).click()
+  const live = page.getByRole('button', { name: '5 min, live' })
+  await live.click()
+  await expect(live).toHaveAttribute('aria-pressed', 'true')
+  await expect(page.getByText('Measured every 2 seconds')).toBeVisible({ timeout: 20_000 })
+  await expect(page.getByText(/^now \d/).first()).toBeVisible()
+  await expectAccessible(page)
+  await picture(page, 'metrics-live')
+
+  await page.goBack()
+  await expect.poll(() => wishes.at(-1) ?? 'none').not.toContain('"metrics"')
+  expect(wishes.some((wish) => wish.includes('"metrics"'))).toBe(true)
+})
+
 test('charts fit a phone', async ({ page }) => {
   await page.setViewportSize({ width: 390, height: 844 })
   await page.goto('/environments')

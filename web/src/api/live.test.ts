@@ -158,4 +158,34 @@ describe('the live channel', () => {
     live.watchList('events')()
     expect(newest().sent).toEqual([{ watch: ['environments', 'jobs', 'events'] }, { watch: ['environments', 'jobs'] }])
   })
+
+  test('hears what is used by whom a page shows, and by nobody else', () => {
+    const { live, batches, newest } = start()
+    newest().onopen?.()
+    const heard: number[] = []
+    const host = { environment: 'e', container: null }
+    const first = live.measure(host, ({ at }) => heard.push(at))
+    const second = live.measure({ environment: 'e', container: 'c' }, ({ at }) => heard.push(at))
+    first()
+    const told = { kind: 'metrics', id: 1, environment_id: 'e', stored: false, values: [] }
+    newest().say({ ...told, container_id: null, at: 1 })
+    newest().say({ ...told, container_id: 'c', at: 2 })
+    second()
+    newest().say({ ...told, container_id: 'c', at: 3 })
+    vi.advanceTimersByTime(1_000)
+    expect(heard).toEqual([2])
+    expect(batches).toEqual([])
+    const watch = ['environments', 'jobs']
+    expect(newest().sent).toEqual([{ watch }, { watch, metrics: host }, { watch, metrics: { environment: 'e', container: 'c' } }, { watch }])
+  })
+
+  test('wishes again for what is measured when it connects again', () => {
+    const { live, newest } = start()
+    live.measure({ environment: 'e', container: null }, () => undefined)
+    newest().onopen?.()
+    newest().onclose?.()
+    vi.advanceTimersByTime(1_000)
+    newest().onopen?.()
+    expect(newest().sent).toEqual([{ watch: ['environments', 'jobs'], metrics: { environment: 'e', container: null } }])
+  })
 })

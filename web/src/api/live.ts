@@ -1,5 +1,5 @@
 /** The live channel: one WebSocket that says what changed, so that lists are read again.
- *  It never carries the facts themselves; losing it costs freshness, not truth. */
+ *  It never carries the facts themselves, but for what is measured just now; losing it costs freshness, not truth. */
 import { readonly, ref, type Ref } from 'vue'
 
 export type LiveState = 'connecting' | 'live' | 'paused'
@@ -15,6 +15,21 @@ export interface LiveEvent {
   environment_id?: string
   container_id?: string
   job_id?: string
+}
+
+/** Whose use is measured more often: the host's where no container is named. */
+export interface Measured {
+  environment: string
+  container: string | null
+}
+
+/** What was measured just now. */
+export interface Usage {
+  /** Seconds since 1970, by the hub's clock. */
+  at: number
+  /** Whether the history has it too. */
+  stored: boolean
+  values: { name: string; disk?: string; value: number }[]
 }
 
 /** The parts of a WebSocket that are used here. */
@@ -46,9 +61,11 @@ export class Live {
   private environment: string | null = null
   /** How many pages look at each list. */
   private readonly watched: Record<Topic, number> = { containers: 0, resources: 0, events: 0 }
+  private measured: { of: Measured; tell: (usage: Usage) => void } | null = null
   private last: number | null = null
   private attempts = 0
   private running = false
+  private isOpen = false
   private silence: ReturnType<typeof setTimeout> | undefined
   private redial: ReturnType<typeof setTimeout> | undefined
   private gathering: ReturnType<typeof setTimeout> | undefined
@@ -83,7 +100,20 @@ export class Live {
   watch(environment: string | null) {
     this.environment = environment
     // Without a number: what happened there before is answered with a reset.
-    if (this.current.value === 'live') this.subscribe(null)
+    this.wishAgain()
+  }
+
+  /** Hears what a host or a container uses, measured every two seconds, until what is returned is called. One page at a
+   *  time does. */
+  measure(of: Measured, tell: (usage: Usage) => void): () => void {
+    const measured = { of, tell }
+    this.measured = measured
+    this.wishAgain()
+    return () => {
+      if (this.measured !== measured) return
+      this.measured = null
+      this.wishAgain()
+    }
   }
 
   /** Hears about a list of all environments, until what is returned is called. */
@@ -97,7 +127,11 @@ export class Live {
   private count(topic: Topic, more: 1 | -1) {
     const before = this.watched[topic] > 0
     this.watched[topic] += more
-    if (before !== this.watched[topic] > 0 && this.current.value === 'live') this.subscribe(null)
+    if (before !== this.watched[topic] > 0) this.wishAgain()
+  }
+
+  private wishAgain() {
+    if (this.isOpen) this.subscribe(null)
   }
 
   private connect() {
@@ -106,6 +140,7 @@ export class Live {
     this.socket = socket
     this.hearBy()
     socket.onopen = () => {
+      this.isOpen = true
       this.subscribe(this.last)
     }
     socket.onmessage = (message) => {
@@ -119,6 +154,7 @@ export class Live {
   private subscribe(after: number | null) {
     const watch: Record<string, unknown> = { watch: ['environments', 'jobs', ...TOPICS.filter((topic) => this.watched[topic] > 0)] }
     if (this.environment !== null) watch.environment = this.environment
+    if (this.measured) watch.metrics = this.measured.of
     if (after !== null) watch.after = after
     this.socket?.send(JSON.stringify(watch))
   }
@@ -127,11 +163,19 @@ export class Live {
     this.hearBy()
     this.spoke.value = Date.now()
     this.attempts = 0
+    this.isOpen = true
     this.current.value = 'live'
     const event = parse(data)
     if (!event) return
     if (event.id !== undefined) this.last = event.id
-    if (event.kind !== 'ping') this.gather(event as LiveEvent)
+    if (event.kind === 'metrics') this.hearUsage(event as MetricsMessage)
+    else if (event.kind !== 'ping') this.gather(event as LiveEvent)
+  }
+
+  /** What was still under way when another page was opened is nothing to it. */
+  private hearUsage(usage: MetricsMessage) {
+    const of = this.measured?.of
+    if (of?.environment === usage.environment_id && of.container === usage.container_id) this.measured?.tell(usage)
   }
 
   private gather(event: LiveEvent) {
@@ -168,6 +212,7 @@ export class Live {
 
   private drop() {
     clearTimeout(this.silence)
+    this.isOpen = false
     const socket = this.socket
     this.socket = null
     if (!socket) return
@@ -179,6 +224,11 @@ export class Live {
 interface Message {
   kind: string
   id?: number
+}
+
+interface MetricsMessage extends Message, Usage {
+  environment_id: string
+  container_id: string | null
 }
 
 function parse(data: unknown): Message | null {

@@ -141,6 +141,14 @@ function diskLines(history: History): { disk: string; values: (number | null)[] 
   })
 }
 
+/** What a chart ends with, in few words: the fullest of several file systems. */
+export function lastWords({ name, unit, lines }: Chart, language: string): string {
+  const shown = lines.filter((line) => !line.isBefore && line.name !== 'total' && line.name !== 'limit')
+  const values = shown.flatMap(({ values }) => values.at(-1) ?? [])
+  const few = name === 'disks' ? [Math.max(...values)] : values.slice(0, 2)
+  return few.map((value) => written(value, unit, language)).join(' · ')
+}
+
 const BYTES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
 /** A number as people write it. */

@@ -7,7 +7,7 @@ import { keys } from '@/api/queries'
 import type { History } from '@/api/types'
 
 /** The times that can be chosen, in seconds. */
-export const RANGES = { hour: 3_600, quarter: 21_600, day: 86_400, week: 604_800, month: 2_592_000 } as const
+export const RANGES = { live: 300, hour: 3_600, quarter: 21_600, day: 86_400, week: 604_800, month: 2_592_000 } as const
 export type RangeName = keyof typeof RANGES
 export const RANGE_NAMES = Object.keys(RANGES) as RangeName[]
 

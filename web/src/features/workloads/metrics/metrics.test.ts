@@ -3,8 +3,9 @@ import { expect, test } from 'vitest'
 
 import type { History } from '@/api/types'
 
-import { chartsOf, CONTAINER_PLANS, HOST_PLANS, written } from './charts'
+import { chartsOf, CONTAINER_PLANS, HOST_PLANS, lastWords, written } from './charts'
 import { before, spanOf } from './history'
+import { added, alone, continued, type Point } from './usage'
 
 function history(times: number[], series: History['series']): History {
   return { step_seconds: 15, times, series }
@@ -45,4 +46,45 @@ test('numbers are written with their unit', () => {
   expect(written(300 * 1024 * 1024, 'rate', 'en')).toBe('300 MiB/s')
   expect(written(3.14159, 'percent', 'en')).toBe('3.1 %')
   expect(written(0.52, 'count', 'fr')).toBe('0,52')
+})
+
+const told = (at: number, cpu: number, stored = false) => ({ at, stored, values: [{ name: 'cpu_percent', value: cpu }, { name: 'disk_bytes', disk: '/', value: 5 }] })
+
+test('what is measured more often takes the place of what is stored', () => {
+  const heard = [told(10, 1), told(12, 2), told(13, 9, true), told(12, 9), told(14, 3)]
+  const points = heard.reduce<Point[]>(added, [])
+  expect(points.map(({ at }) => at)).toEqual([10, 12, 14])
+  const half = { at: 16, stored: false, values: [{ name: 'memory_bytes', value: 1 }] }
+  expect(added(points, half)).toBe(points)
+  const rarely = [told(15, 1, true), told(30, 2, true), told(45, 3, true)]
+  expect(rarely.reduce<Point[]>(added, []).map(({ at }) => at)).toEqual([15, 30, 45])
+})
+
+test('moments are kept for five minutes and begin anew after a pause', () => {
+  const all = Array.from({ length: 400 }, (_, index) => told(index * 2, 1)).reduce<Point[]>(added, [])
+  expect([all[0]?.at, all.at(-1)?.at]).toEqual([498, 798])
+  expect(added(all, told(900, 1)).map(({ at }) => at)).toEqual([900])
+})
+
+test('a chart goes on from the history, and its range with it', () => {
+  const found = history([15, 30, 45], [{ name: 'cpu_percent', mean: [1, 2, 3] }])
+  const points = [told(40, 7), told(42, 8)].reduce<Point[]>(added, [])
+  const shown = continued({ span: { from: 0, to: 41 }, history: found }, points)
+  expect(shown.span).toEqual({ from: 1, to: 42 })
+  expect(shown.history.times).toEqual([15, 30, 40, 42])
+  expect(shown.history.series.map(({ name, disk, mean }) => ({ name, disk, mean }))).toEqual([
+    { name: 'cpu_percent', disk: null, mean: [1, 2, 7, 8] },
+    { name: 'disk_bytes', disk: '/', mean: [null, null, 5, 5] },
+  ])
+})
+
+test('the value of now stands in few words', () => {
+  const values = [['cpu_percent', 3.14], ['network_received_bytes', 1536], ['network_sent_bytes', 0], ['disk_bytes /', 1], ['disk_total_bytes /', 2], ['disk_bytes /data', 9], ['disk_total_bytes /data', 10], ['memory_bytes', 1024], ['memory_total_bytes', 4096]] as const
+  const charts = chartsOf(HOST_PLANS, alone({ at: 7, isStored: false, values: new Map(values) }), null)
+  expect(charts.map((chart) => [chart.name, lastWords(chart, 'en')])).toEqual([
+    ['cpu', '3.1 %'],
+    ['memory', '1 KiB'],
+    ['disks', '90 %'],
+    ['network', '1.5 KiB/s · 0 B/s'],
+  ])
 })
