@@ -146,8 +146,17 @@ impl Meter {
         turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = interval(OFTEN);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watched = BTreeSet::new();
         loop {
-            let watched = self.watched();
+            let now = self.watched();
+            if now != watched {
+                if watched.is_empty() {
+                    // What was counted when somebody looked before is of another time.
+                    glanced = Rates::default();
+                }
+                looks.reset_immediately();
+                watched = now;
+            }
             tokio::select! {
                 _ = turns.tick() => {
                     let at = Moment::now();
@@ -166,13 +175,7 @@ impl Meter {
                     Ok(()) => regular.begin(sources.count_new(inventory.running()).await),
                     Err(_) => return,
                 },
-                () = self.watches_other_than(&watched) => {
-                    if watched.is_empty() {
-                        // What was counted when somebody looked before is of another time.
-                        glanced = Rates::default();
-                    }
-                    looks.reset_immediately();
-                }
+                () = self.watches_other_than(&watched) => {}
             }
         }
     }
