@@ -9,7 +9,7 @@ use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
-use crate::config::{DataDir, EventsOptions, ServeOptions, StorageOptions};
+use crate::config::{DataDir, EventsOptions, RecordingsOptions, ServeOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
@@ -36,6 +36,7 @@ use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
 use crate::workloads::containers::Replacements;
 use crate::workloads::files;
 use crate::workloads::logs::Logs;
+use crate::workloads::recordings::Recordings;
 use crate::workloads::terminals::Terminals;
 
 /// What handlers take: `State<AppState>`.
@@ -80,6 +81,8 @@ pub struct App {
     pub live: Live,
     /// The open terminals.
     pub terminals: Terminals,
+    /// What is recorded of them.
+    pub recordings: Recordings,
     /// Who reads logs.
     pub logs: Logs,
     /// Who moves files into and out of containers.
@@ -115,6 +118,8 @@ pub struct Foundations {
     pub events: EventsOptions,
     /// How long what is measured is kept, from the closest to the farthest.
     pub metric_lives: [Duration; 3],
+    /// How much of what is recorded of terminals is kept.
+    pub recordings: RecordingsOptions,
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -135,7 +140,8 @@ impl App {
         let master = master_key(&db, &master_key_file, &options.storage, &Random::default()).await?;
         let backups = Backups::new(master_key_file, KeyCost::Production);
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
-        let (cost, local_engine, events) = (HashCost::Production, options.engine.socket(), options.events);
+        let (cost, local_engine) = (HashCost::Production, options.engine.socket());
+        let (events, recordings) = (options.events, options.recordings);
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
         Self::assemble(Foundations {
             db,
@@ -146,6 +152,7 @@ impl App {
             local_engine,
             events,
             metric_lives,
+            recordings,
             installer,
             lifecycle,
         })
@@ -171,8 +178,8 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, backups, clock, cost, local_engine, events, metric_lives, installer, lifecycle } =
-            base;
+        let Foundations { db, vault, backups, clock, cost, local_engine, events, .. } = base;
+        let Foundations { metric_lives, recordings, installer, lifecycle, .. } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -206,7 +213,7 @@ impl App {
             tracing::error!(%error, "the jobs of the hub before this one could not be ended");
         }
         let live = Live::new(sessions.feed().clone());
-        Ok(Arc::new(Self {
+        let app = Arc::new(Self {
             db,
             clock,
             random,
@@ -225,6 +232,7 @@ impl App {
             listener,
             live,
             terminals: Terminals::default(),
+            recordings: Recordings::new(recordings),
             logs: Logs::default(),
             files: files::Transfers::default(),
             console: Files::BUILT_IN,
@@ -232,7 +240,11 @@ impl App {
             health: Health::default(),
             metrics,
             lifecycle,
-        }))
+        });
+        if let Err(error) = app.end_broken_recordings().await {
+            tracing::error!(%error, "the recordings of the hub before this one could not be ended");
+        }
+        Ok(app)
     }
 }
 

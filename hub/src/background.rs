@@ -99,6 +99,8 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         report(app.jobs.end_cut_off(&CutOff).await);
         report(app.jobs.delete_expired().await);
         report(app.delete_old_events().await);
+        report(app.end_broken_recordings().await);
+        report(app.delete_old_recordings().await);
     }
 }
 

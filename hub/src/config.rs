@@ -8,6 +8,7 @@ mod listen;
 mod logging;
 mod metrics;
 mod proxies;
+mod recordings;
 mod remote;
 mod storage;
 
@@ -20,6 +21,7 @@ pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
 pub use self::metrics::MetricsOptions;
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
+pub use self::recordings::RecordingsOptions;
 pub use self::remote::RemoteOptions;
 pub use self::storage::{DataDir, StorageOptions};
 
@@ -44,6 +46,9 @@ pub struct ServeOptions {
     /// How long what is measured is kept.
     #[command(flatten)]
     pub metrics: MetricsOptions,
+    /// How much of what is recorded of terminals is kept.
+    #[command(flatten)]
+    pub recordings: RecordingsOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

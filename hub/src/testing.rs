@@ -17,7 +17,7 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::{Clock, ManualClock, Random};
-use crate::config::{EventsOptions, MetricsOptions};
+use crate::config::{EventsOptions, MetricsOptions, RecordingsOptions};
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
@@ -180,6 +180,7 @@ impl TestHub {
             local_engine,
             events: EventsOptions::default(),
             metric_lives: MetricsOptions::default().lives().unwrap(),
+            recordings: RecordingsOptions::default(),
             installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })

@@ -4,6 +4,7 @@ pub mod containers;
 pub mod files;
 pub mod images;
 pub mod logs;
+pub mod recordings;
 pub mod resources;
 pub mod terminals;
 
@@ -17,5 +18,6 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = files::routes(routes);
     let routes = logs::routes(routes);
     let routes = resources::routes(routes);
-    terminals::routes(routes)
+    let routes = terminals::routes(routes);
+    recordings::routes(routes)
 }

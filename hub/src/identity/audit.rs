@@ -122,6 +122,8 @@ actions! {
     EnvironmentLabel => "environment.label",
     /// An environment was put into a group, or taken out of one.
     EnvironmentGroup => "environment.group",
+    /// An environment's terminals are recorded from now on, or are not.
+    EnvironmentRecord => "environment.record_terminals",
     /// A group was made.
     GroupCreate => "group.create",
     /// A group got another name.
@@ -168,6 +170,10 @@ actions! {
     FileDelete => "container.file_delete",
     /// A terminal was opened in a container; its end tells how long it was.
     TerminalOpen => "terminal.open",
+    /// A recording of a terminal was given to someone.
+    RecordingRead => "recording.read",
+    /// A recording of a terminal was deleted.
+    RecordingDelete => "recording.delete",
     /// A container was made an image.
     ContainerCommit => "container.commit",
     /// A container's files were given to someone.

@@ -237,6 +237,7 @@ mod tests {
             last_seen: None,
             address: None,
             insecure: false,
+            record_terminals: false,
             labels: Labels::default(),
         }
     }

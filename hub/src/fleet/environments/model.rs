@@ -161,6 +161,8 @@ pub struct Environment {
     pub address: Option<String>,
     /// Whether the hub reaches it without TLS over a network.
     pub insecure: bool,
+    /// Whether terminals in its containers are recorded.
+    pub record_terminals: bool,
     /// Labels.
     pub labels: Labels,
 }
@@ -229,6 +231,9 @@ pub struct EnvironmentPatch {
     #[serde(default, rename = "group_id")]
     #[schema(value_type = Option<Uuid>)]
     pub group: GroupChange,
+    /// Whether terminals that are opened from now on are recorded.
+    #[serde(default)]
+    pub record_terminals: Option<bool>,
 }
 
 /// What is done with the group of an environment.

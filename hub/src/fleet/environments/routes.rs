@@ -63,8 +63,8 @@ async fn get_environment(State(app): State<AppState>, Path(id): Path<Uuid>) -> A
     environment.map(Json).ok_or_else(unknown)
 }
 
-/// Gives an environment other labels, or puts it into another group. What is
-/// not named stays as it is.
+/// Gives an environment other labels, puts it into another group, or has its
+/// terminals recorded. What is not named stays as it is.
 #[utoipa::path(patch, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)),
     request_body = EnvironmentPatch, responses(
     (status = 200, description = "The environment", body = Environment),

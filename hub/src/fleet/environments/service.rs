@@ -174,7 +174,8 @@ impl Fleet {
         Ok(id)
     }
 
-    /// Gives an environment other labels, or puts it into another group.
+    /// Gives an environment other labels, puts it into another group, or has
+    /// its terminals recorded or not.
     ///
     /// # Errors
     /// [`ChangeError`].
@@ -209,8 +210,15 @@ impl Fleet {
             let entry = entry.fact("group", serde_json::json!(name));
             audit::record(&mut tx, entry, self.base.clock.now()).await?;
         }
+        let recording = patch.record_terminals.filter(|is_on| *is_on != row.record_terminals);
+        if let Some(is_on) = recording {
+            store::set_recording(&mut tx, id, is_on).await?;
+            let entry = Entry::new(by, Action::EnvironmentRecord, &id.to_string()).environment(id);
+            let entry = entry.fact("record_terminals", serde_json::json!(is_on));
+            audit::record(&mut tx, entry, self.base.clock.now()).await?;
+        }
         tx.commit().await?;
-        if labels.is_some() || group != before {
+        if labels.is_some() || group != before || recording.is_some() {
             self.tell(News::Environment(id));
         }
         Ok(())
@@ -280,6 +288,7 @@ impl Fleet {
             name: EnvironmentName::from_hostname(&row.name),
             address: row.address,
             insecure: row.insecure,
+            record_terminals: row.record_terminals,
             labels: Labels::stored(row.labels.0),
         }
     }

@@ -37,6 +37,7 @@ pub struct EnvironmentRow {
     pub kind: String,
     pub address: Option<String>,
     pub insecure: bool,
+    pub record_terminals: bool,
     pub labels: Json<BTreeMap<String, String>>,
     pub group_id: Option<Uuid>,
     pub group_name: Option<String>,
@@ -66,7 +67,7 @@ pub struct NewEnvironment {
 }
 
 const COLUMNS: &str = "environments.id, environments.name, environments.kind, environments.address,
-    environments.insecure, environments.labels, environments.last_seen_at, environments.agent_version,
+    environments.insecure, environments.record_terminals, environments.labels, environments.last_seen_at, environments.agent_version,
     environments.engine_version, environments.group_id, environment_groups.name AS group_name,
     agents.state AS agent_state";
 const FROM: &str = "FROM environments LEFT JOIN agents ON agents.environment_id = environments.id
@@ -179,6 +180,13 @@ pub async fn set_labels(tx: &mut Tx, id: EnvironmentId, labels: &Labels) -> Resu
 pub async fn set_group(tx: &mut Tx, id: EnvironmentId, group: Option<GroupId>) -> Result<(), DbError> {
     let sql = "UPDATE environments SET group_id = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(group.map(|group| group.0)).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// Whether terminals in its containers are recorded from now on.
+pub async fn set_recording(tx: &mut Tx, id: EnvironmentId, is_on: bool) -> Result<(), DbError> {
+    let sql = "UPDATE environments SET record_terminals = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(is_on).execute(c).await.map(drop))?;
     Ok(())
 }
 

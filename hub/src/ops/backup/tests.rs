@@ -120,6 +120,20 @@ async fn hub_with_history(engine: Engine) -> TestHub {
         query.bind(sqlx::types::Json(json!({ "a": [1] }))).bind(now).execute(c).await.map(drop)
     })
     .unwrap();
+    let recording = Uuid::now_v7();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO recordings (id, environment_id, environment_name, container, user_name, command, wide,
+                       high, state, is_cut, millis, bytes, stored_bytes, chunks, began_at, ended_at)
+                   VALUES ($1, $2, 'söte', 'web', 'ada', $3, 80, 24, 'complete', $4, 1500, 9, 7, 1, $5, $5)";
+        let query = sqlx::query(sql).bind(recording).bind(environment);
+        query.bind(sqlx::types::Json(json!(["sh"]))).bind(true).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO recording_chunks (recording_id, number, content_sealed) VALUES ($1, 0, $2)";
+        sqlx::query(sql).bind(recording).bind(&[0_u8, 1, 255][..]).execute(c).await.map(drop)
+    })
+    .unwrap();
     on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";

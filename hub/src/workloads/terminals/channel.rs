@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::model::{Size, Why};
 use super::running::Running;
-use super::screen::{Miscounted, Screen};
+use super::screen::{Miscounted, Recorded, Screen};
 use crate::app::AppState;
 use crate::http::Lease;
 
@@ -53,6 +53,9 @@ enum Said {
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum Told {
+    /// What is printed is recorded, or is not any more. The first message of
+    /// all, where that was asked for.
+    Recorded { state: Recorded },
     /// All input before this was taken.
     Taken { input: u64 },
     /// Output before this is not kept any more: so many bytes of what was
@@ -82,6 +85,8 @@ struct Channel<'a, S> {
     sent: u64,
     /// How much input the browser was told is taken.
     told: u64,
+    /// What it was told of the recording.
+    recorded: Option<Recorded>,
     /// Input that there was no room for, and the number of its first byte.
     waiting: Option<(u64, Bytes)>,
     heard: Instant,
@@ -95,7 +100,7 @@ where
 {
     let screen = terminal.screen.subscribe();
     let (number, waiting, heard) = (None, None, Instant::now());
-    let mut channel = Channel { terminal, socket, screen, number, sent: 0, told: 0, waiting, heard };
+    let mut channel = Channel { terminal, socket, screen, number, sent: 0, told: 0, recorded: None, waiting, heard };
     let end = tokio::select! {
         end = channel.run() => end,
         () = lease.ended() => End::Closed(CloseCode::Policy, "signed out"),
@@ -176,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
     async fn attach(&mut self, output: u64) -> Result<(), End> {
         let attached = self.modify(|screen| screen.attach(output))?;
         (self.number, self.sent, self.told) = (Some(attached.number), attached.from, attached.taken);
+        self.tell_recorded().await?;
         self.tell(Told::Taken { input: attached.taken }).await?;
         if attached.lost > 0 {
             self.tell(Told::Lost { output: attached.from, bytes: attached.lost }).await?;
@@ -200,6 +206,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
         if !seen {
             return Err(End::Closed(CloseCode::Policy, "opened elsewhere"));
         }
+        self.tell_recorded().await?;
         self.take_input().await?;
         loop {
             let (from, output) = self.screen.borrow_and_update().output(self.sent, OUTPUT_MAX);
@@ -219,6 +226,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<'_, S> {
                 self.tell(Told::Ended { exit_code: ending.exit_code, why: ending.why }).await?;
                 Err(End::Closed(CloseCode::Normal, "ended"))
             }
+        }
+    }
+
+    async fn tell_recorded(&mut self) -> Result<(), End> {
+        let recorded = self.screen.borrow().recorded;
+        match recorded.filter(|_| recorded != self.recorded) {
+            Some(state) => {
+                self.recorded = recorded;
+                self.tell(Told::Recorded { state }).await
+            }
+            None => Ok(()),
         }
     }
 

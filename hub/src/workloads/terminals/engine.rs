@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::model::{Aim, Ending, Plan, Size, TerminalId, Why};
+use crate::db::DbError;
 use crate::docker::ContainerId;
 use crate::docker::{EngineError, Engines};
 use crate::error::ApiError;
@@ -65,6 +66,9 @@ pub enum OpenError {
     /// The main process is no more, or not yet.
     #[error("the container does not run: start it first")]
     NotRunning,
+    /// It is to be recorded, and cannot be.
+    #[error("terminals of this environment are recorded, and no recording can begin now")]
+    Unrecorded(#[source] DbError),
 }
 
 impl From<OpenError> for ApiError {
@@ -74,6 +78,10 @@ impl From<OpenError> for ApiError {
             OpenError::Engine(error) => error.into(),
             OpenError::NoShell => Self::conflict("no_shell", message),
             OpenError::NotRunning => Self::conflict("not_running", message),
+            OpenError::Unrecorded(error) => {
+                let refused = Self::from(error);
+                Self { message: format!("{message} {}", refused.message), ..refused }
+            }
         }
     }
 }

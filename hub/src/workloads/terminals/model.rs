@@ -200,6 +200,9 @@ pub struct Terminal {
     pub tty: bool,
     /// Whether it takes input.
     pub takes_input: bool,
+    /// Whether what it prints is recorded; `/api/v1/recordings/{id}` is the
+    /// recording.
+    pub recorded: bool,
     /// When it was opened.
     pub opened_at: Timestamp,
     /// How it ended; it is forgotten a minute later.
@@ -233,6 +236,8 @@ pub enum Why {
     Idle,
     /// The hub stopped.
     HubStops,
+    /// It is to be recorded, and could not be any more.
+    RecordingFailed,
 }
 
 impl Why {
@@ -246,6 +251,7 @@ impl Why {
             Self::Left => "left",
             Self::Idle => "idle",
             Self::HubStops => "hub_stops",
+            Self::RecordingFailed => "recording_failed",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! knows when it is time to end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -11,9 +12,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::engine::{Host, Program};
 use super::frames::Frames;
 use super::model::{Ending, Size, Terminal, TerminalId, Why};
-use super::screen::{CHUNK_MAX, Screen};
+use super::screen::{CHUNK_MAX, Recorded, Screen};
 use crate::clock::Timestamp;
 use crate::http::UserId;
+use crate::workloads::recordings::Recorder;
 
 /// How long a terminal waits for somebody to look again: a page that is loaded
 /// again, a phone that changes its network.
@@ -34,6 +36,8 @@ pub struct Running {
     pub program: Program,
     /// When it was opened.
     pub opened_at: Timestamp,
+    /// What records it, where its environment asks for that.
+    pub recorder: Option<Arc<Recorder>>,
     /// What both of its ends share.
     pub screen: watch::Sender<Screen>,
 }
@@ -48,6 +52,7 @@ impl Running {
             command: self.program.command().map(<[String]>::to_vec),
             tty: self.program.tty,
             takes_input: self.program.takes_input,
+            recorded: self.recorder.is_some(),
             opened_at: self.opened_at,
             ended: self.screen.borrow().ended,
         }
@@ -84,13 +89,27 @@ impl Running {
         loop {
             // The sender is this terminal's own.
             screen.wait_for(Screen::has_room).await.ok();
+            if let Some(recorder) = &self.recorder {
+                recorder.has_room().await;
+            }
             let read = reader.read(&mut chunk).await?;
             if read == 0 {
                 return Ok(());
             }
             let printed = unpack(&chunk[..read]);
-            self.screen.send_modify(|screen| screen.print(&printed));
+            let recorded = self.record(&printed);
+            self.screen.send_modify(|screen| {
+                screen.recorded = recorded;
+                screen.print(&printed);
+            });
         }
+    }
+
+    /// Records what was printed before anybody sees it.
+    fn record(&self, printed: &[u8]) -> Option<Recorded> {
+        let recorder = self.recorder.as_ref()?;
+        recorder.print(printed);
+        Some(if recorder.is_cut() { Recorded::Full } else { Recorded::On })
     }
 
     /// Ends only when the program is cut off: one that takes no more input may
@@ -115,17 +134,28 @@ impl Running {
             if let Err(error) = self.host.resize(&self.program, size).await {
                 tracing::debug!(terminal.id = %self.id, %error, "a terminal's program was not told its size");
             }
+            if let Some(recorder) = &self.recorder {
+                recorder.resize(size.columns, size.rows);
+            }
             told = Some(size);
         }
     }
 
-    /// Ends once the terminal should: somebody says so, nobody looks, or nobody
-    /// types.
+    /// Ends once the terminal should: somebody says so, nobody looks, nobody
+    /// types, or it cannot be recorded as it must.
     pub async fn until_over(&self) -> Why {
         tokio::select! {
             why = self.until_told() => why,
             () = until_left(&self.screen) => Why::Left,
             () = until_idle(&self.screen) => Why::Idle,
+            () = self.until_unrecorded() => Why::RecordingFailed,
+        }
+    }
+
+    async fn until_unrecorded(&self) {
+        match &self.recorder {
+            Some(recorder) => recorder.broken().await,
+            None => std::future::pending().await,
         }
     }
 

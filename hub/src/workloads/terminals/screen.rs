@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::model::{Ending, Size, Why};
@@ -14,6 +15,16 @@ pub const SCROLLBACK_MAX: usize = 256 * 1024;
 pub const CHUNK_MAX: usize = 16 * 1024;
 /// Most bytes of input that wait for the program to take them.
 pub const INPUT_MAX: usize = 64 * 1024;
+
+/// Whether what is printed is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Recorded {
+    /// It is.
+    On,
+    /// It was, until there was more than a recording may have.
+    Full,
+}
 
 /// What the two ends of a terminal share.
 #[derive(Debug)]
@@ -31,6 +42,8 @@ pub struct Screen {
     pub size: Size,
     /// When something was typed last.
     pub typed_at: Instant,
+    /// Whether it is recorded, where that was asked for.
+    pub recorded: Option<Recorded>,
     /// Why somebody wants it to end.
     pub told: Option<Why>,
     /// How it ended.
@@ -73,6 +86,7 @@ impl Screen {
             viewers: 0,
             size,
             typed_at: Instant::now(),
+            recorded: None,
             told: None,
             ended: None,
         }
@@ -176,9 +190,10 @@ impl Screen {
         Ok(self.taken)
     }
 
-    /// Whether something waits to be typed.
+    /// Whether something waits to be typed. Where nobody could say later what
+    /// came of it, nothing does.
     pub fn has_input(&self) -> bool {
-        !self.input.is_empty()
+        !self.input.is_empty() && self.told != Some(Why::RecordingFailed)
     }
 
     /// What is to be typed next.

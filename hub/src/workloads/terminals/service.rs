@@ -7,19 +7,22 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
-use super::engine::{Host, OpenError, ProgramIo};
+use super::engine::{Host, OpenError, Program, ProgramIo};
 use super::model::{Aim, Ending, Plan, Terminal, TerminalId, Why};
 use super::running::{LEFT_FOR, Running};
-use super::screen::Screen;
+use super::screen::{Recorded, Screen};
 use crate::app::App;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
+use crate::fleet::environments::Environment;
 use crate::http::websocket::Place;
 use crate::http::{Caller, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
 use crate::workloads::containers;
+use crate::workloads::recordings::NewRecording;
 
 /// How a program is told that its terminal is gone: as by a line that hangs
 /// up, and if it does not mind that, for good.
@@ -30,6 +33,16 @@ const FAREWELL_GRACE: Duration = Duration::from_secs(3);
 /// How long a program is remembered that could not be told, since the way to
 /// its engine was lost.
 const ORPHAN_FOR: Duration = Duration::from_secs(15 * 60);
+
+/// A terminal that is to be opened.
+struct Opening {
+    id: TerminalId,
+    caller: Caller,
+    known: Environment,
+    host: Host,
+    container: ContainerId,
+    plan: Plan,
+}
 
 /// The user for whom a caller acts; none is the operator on this machine.
 pub fn owner(caller: &Caller) -> Option<UserId> {
@@ -53,12 +66,14 @@ impl App {
         let place = self.terminals.places.take(owner(caller)).ok_or_else(|| {
             ApiError::unavailable("too_many_terminals", "Too many terminals are open. Close some of them.")
         })?;
-        let id = TerminalId::generate();
-        let entry = begun(id, &container, &plan, caller, environment);
+        let known = self.fleet.find_environment(environment).await?;
+        let known = known.ok_or_else(|| ApiError::not_found("environment"))?;
+        let opening = Opening { id: TerminalId::generate(), caller: caller.clone(), known, host, container, plan };
+        let entry = begun(&opening);
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
-        let (app, owner) = (Arc::clone(self), owner(caller));
+        let app = Arc::clone(self);
         let opening = async move {
-            match app.start(id, owner, host, container, &plan).await {
+            match app.start(opening).await {
                 Ok((terminal, io)) => {
                     let view = terminal.view();
                     app.terminals.hold(&terminal);
@@ -84,18 +99,48 @@ impl App {
         self.terminals.find(id, owner(caller)).ok_or_else(|| ApiError::not_found("terminal"))
     }
 
-    async fn start(
-        &self,
-        id: TerminalId,
-        owner: Option<UserId>,
-        host: Host,
-        container: ContainerId,
-        plan: &Plan,
-    ) -> Result<(Arc<Running>, ProgramIo), OpenError> {
-        let program = host.prepare(container, plan, id).await?;
-        let io = host.join(&program, plan.size).await?;
-        let (opened_at, screen) = (self.clock.now(), watch::Sender::new(Screen::new(plan.size)));
-        Ok((Arc::new(Running { id, owner, host, program, opened_at, screen }), io))
+    async fn start(self: &Arc<Self>, opening: Opening) -> Result<(Arc<Running>, ProgramIo), OpenError> {
+        let Opening { host, plan, .. } = &opening;
+        let program = host.prepare(opening.container.clone(), plan, opening.id).await?;
+        let recorder = match opening.known.record_terminals {
+            true => {
+                let new = self.recording_of(&opening, &program);
+                Some(self.begin_recording(new).await.map_err(OpenError::Unrecorded)?)
+            }
+            false => None,
+        };
+        let io = host.join(&program, plan.size).await.inspect_err(|_| {
+            if let Some(recorder) = &recorder {
+                recorder.discard();
+            }
+        })?;
+        let mut screen = Screen::new(plan.size);
+        screen.recorded = recorder.as_ref().map(|_| Recorded::On);
+        let (opened_at, screen) = (self.clock.now(), watch::Sender::new(screen));
+        let Opening { id, caller, host, .. } = opening;
+        let owner = owner(&caller);
+        Ok((Arc::new(Running { id, owner, host, program, opened_at, recorder, screen }), io))
+    }
+
+    /// The recording that a terminal is to have.
+    fn recording_of(&self, opening: &Opening, program: &Program) -> NewRecording {
+        let Opening { id, caller, known, container, plan, .. } = opening;
+        let heard = self.inventories.of(known.id);
+        let named = heard.and_then(|heard| {
+            let found = heard.things.containers.get(&ObjectId::parse(container.as_str())?);
+            found.map(|found| found.name.clone())
+        });
+        NewRecording {
+            id: id.0,
+            environment: known.id.0,
+            environment_name: known.name.to_string(),
+            container: container.as_str().to_owned(),
+            container_name: named,
+            user: owner(caller),
+            user_name: Actor::from(caller).name(),
+            command: program.command().map(without_secrets),
+            size: (plan.size.columns, plan.size.rows),
+        }
     }
 
     /// Carries a terminal to its end, and keeps it a moment longer for those
@@ -105,6 +150,10 @@ impl App {
         let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
         let entry = entry.fact("command", terminal.program.command().map_or(Value::Null, recorded));
         let entry = entry.fact("seconds", json!(seconds)).fact("exit_code", json!(ending.exit_code));
+        let entry = match &terminal.recorder {
+            Some(recorder) => entry.fact("recording", json!(recorder.finish().await.as_str())),
+            None => entry,
+        };
         self.note_terminal(entry.fact("why", json!(ending.why.as_str()))).await;
         terminal.end(ending);
         drop(place);
@@ -210,17 +259,23 @@ fn recorded(command: &[String]) -> Value {
     command
 }
 
-fn begun(id: TerminalId, container: &ContainerId, plan: &Plan, caller: &Caller, environment: EnvironmentId) -> Entry {
-    let what = match &plan.aim {
+/// The same as its parts.
+fn without_secrets(command: &[String]) -> Vec<String> {
+    serde_json::from_value(recorded(command)).unwrap_or_default()
+}
+
+fn begun(opening: &Opening) -> Entry {
+    let what = match &opening.plan.aim {
         Aim::Shell => json!("shell"),
         Aim::Command(command) => recorded(command),
         Aim::Main => json!("attach"),
     };
-    Entry::new(&Actor::from(caller), Action::TerminalOpen, &id.to_string())
-        .environment(environment)
-        .fact("container", json!(container.as_str()))
+    Entry::new(&Actor::from(&opening.caller), Action::TerminalOpen, &opening.id.to_string())
+        .environment(opening.known.id)
+        .fact("container", json!(opening.container.as_str()))
         .fact("opened", what)
-        .fact("user", json!(plan.user))
+        .fact("user", json!(opening.plan.user))
+        .fact("recorded", json!(opening.known.record_terminals))
 }
 
 #[cfg(test)]

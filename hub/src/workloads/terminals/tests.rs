@@ -1,9 +1,12 @@
 //! Terminals through the API, on a simulated engine that repeats what is typed.
 
-use axum::http::StatusCode;
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
-use super::TERMINALS_OF_USER_MAX;
+use super::model::Why;
+use super::screen::Recorded;
+use super::{TERMINALS_OF_USER_MAX, TerminalId};
 use crate::testing::engine::SimulatedEngine;
 use crate::testing::{Answer, Client, TestHub};
 
@@ -29,6 +32,16 @@ impl World {
         asked["columns"] = json!(80);
         asked["rows"] = json!(24);
         self.hub.post(who, &self.path, asked).await
+    }
+
+    /// Has the terminals of its environment recorded from now on.
+    async fn record(&self, who: &Client) {
+        let path = self.path.split("/containers/").next().unwrap();
+        let request = Request::patch(path).header("content-type", "application/json");
+        let answer = self.hub.send(who, request, Body::from(json!({ "record_terminals": true }).to_string())).await;
+        assert_eq!((answer.status, &answer.body["record_terminals"]), (StatusCode::OK, &json!(true)), "{answer:?}");
+        let records = self.hub.get(who, "/api/v1/audit?action=environment.record_terminals").await.body;
+        assert_eq!(records["items"][0]["details"]["record_terminals"], true, "{records}");
     }
 
     async fn outcomes(&self, who: &Client) -> Vec<String> {
@@ -134,4 +147,51 @@ async fn one_user_has_so_many_terminals_and_no_more() {
     let answer = world.open(&admin, command.clone()).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::SERVICE_UNAVAILABLE, "too_many_terminals"));
     assert_eq!(world.open(&Client::local(), command).await.status, StatusCode::CREATED, "others have theirs");
+}
+
+#[tokio::test]
+async fn a_terminal_is_recorded_where_its_environment_asks_for_it_and_without_what_is_typed() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let plain = world.open(&admin, json!({})).await.body;
+    assert_eq!(plain["recorded"], false);
+    world.record(&admin).await;
+    let opened = world.open(&admin, json!({})).await.body;
+    assert_eq!(opened["recorded"], true, "{opened}");
+    let id = TerminalId(opened["id"].as_str().unwrap().parse().unwrap());
+    let running = world.hub.app.terminals.held().get(&id).cloned().unwrap();
+    assert_eq!(running.screen.borrow().recorded, Some(Recorded::On));
+    running.screen.send_modify(|screen| screen.type_in(0, b"echoed").map(drop).unwrap());
+    running.screen.subscribe().wait_for(|screen| screen.printed() >= 6).await.unwrap();
+    running.tell_to_end(Why::Closed);
+    world.engine.end_terminals();
+    running.screen.subscribe().wait_for(|screen| screen.ended.is_some()).await.unwrap();
+
+    let all = world.hub.get(&admin, "/api/v1/recordings").await.body;
+    assert_eq!((&all["total"], &all["items"][0]["id"]), (&json!(1), &opened["id"]), "the first was not recorded");
+    assert_eq!(all["items"][0]["state"], "complete");
+    let cast = world.hub.get(&admin, &format!("/api/v1/recordings/{}/cast", id.0)).await.body;
+    let lines: Vec<Value> =
+        { cast.as_str().unwrap().lines().skip(1) }.map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(|line| &line[1]).collect::<Vec<_>>(), ["o"]);
+    assert_eq!(lines[0][2], "echoed");
+    let records = world.hub.get(&admin, "/api/v1/audit?action=terminal.open").await.body;
+    assert_eq!(records["items"][0]["details"]["recording"], "complete", "{records}");
+}
+
+#[tokio::test]
+async fn no_terminal_goes_on_unrecorded_where_it_is_to_be_recorded() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    world.record(&admin).await;
+    let opened = world.open(&admin, json!({})).await.body;
+    let id = TerminalId(opened["id"].as_str().unwrap().parse().unwrap());
+    let running = world.hub.app.terminals.held().get(&id).cloned().unwrap();
+    world.hub.app.db.guard().unwrap().note_full();
+    running.screen.send_modify(|screen| screen.print(b""));
+    running.recorder.as_ref().unwrap().print(b"what cannot be written");
+    let ended = running.screen.subscribe().wait_for(|screen| screen.told.is_some()).await.map(|screen| screen.told);
+    assert_eq!(ended.unwrap(), Some(Why::RecordingFailed));
+    let refused = world.open(&admin, json!({})).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::INSUFFICIENT_STORAGE, "disk_full"));
 }
