@@ -38,6 +38,9 @@ const routes: RouteRecordRaw[] = [
   { path: '/jobs/:id', name: 'job', component: () => import('@/features/jobs/pages/JobPage.vue'), props: true, meta: { title: 'jobs.one' } },
   // Activity
   { path: '/activity', name: 'activity', component: () => import('@/features/activity/pages/ActivityPage.vue'), meta: { title: 'activity.title' } },
+  // Recordings
+  { path: '/recordings', name: 'recordings', component: () => import('@/features/recordings/pages/RecordingsPage.vue'), meta: { title: 'recordings.title' } },
+  { path: '/recordings/:id', name: 'recording', component: () => import('@/features/recordings/pages/RecordingPage.vue'), props: true, meta: { title: 'recordings.one' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },

@@ -45,8 +45,17 @@ pub fn world(version: EngineVersion, way: Way) -> World {
 }
 
 fn local(version: EngineVersion) -> World {
+    local_with(version, HubOptions::default())
+}
+
+/// A world with the hub's own engine, whose data is on a disk of 64 MiB.
+pub fn on_a_small_disk(version: EngineVersion) -> World {
+    local_with(version, HubOptions { disk: Some(64), ..HubOptions::default() })
+}
+
+fn local_with(version: EngineVersion, options: HubOptions) -> World {
     let engine = engine_with_image(version);
-    let hub = Hub::start_with(HubOptions { engine: engine.address(), ..HubOptions::default() });
+    let hub = Hub::start_with(HubOptions { engine: engine.address(), ..options });
     let name = windflow_tests::wait::until("the local environment", super::SOON, || {
         hub.environments().into_iter().find(|found| found.kind == "local" && found.state == "online")
     });

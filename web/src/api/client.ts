@@ -11,6 +11,9 @@ const DEADLINE_MS = 45_000
 /** An engine adds up every file of every volume. */
 const SURVEY_DEADLINE_MS = 6 * 60_000
 const SURVEY = /\/prune\/preview$/
+/** A recording may have 16 MiB. */
+const CAST = /^\/api\/v1\/recordings\/[^/]+\/cast$/
+const CAST_DEADLINE_MS = 3 * 60_000
 /** What only the engine knows. */
 const OF_ENGINE = /^\/api\/v1\/environments\/[^/]+\/containers/
 
@@ -28,6 +31,7 @@ export const api = createClient<paths>({
 export function deadlineOf({ method, url }: Pick<Request, 'method' | 'url'>): number {
   const { pathname } = new URL(url)
   if (SURVEY.test(pathname)) return SURVEY_DEADLINE_MS
+  if (CAST.test(pathname)) return CAST_DEADLINE_MS
   return method === 'GET' && !OF_ENGINE.test(pathname) ? READ_DEADLINE_MS : DEADLINE_MS
 }
 

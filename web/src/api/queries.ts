@@ -15,6 +15,7 @@ export const keys = {
   resources: ['resources'] as const,
   activity: ['activity'] as const,
   groups: ['groups'] as const,
+  recordings: ['recordings'] as const,
   metrics: (environment: string) => ['metrics', environment] as const,
   agents: ['agents'] as const,
   enrollmentTokens: ['enrollment-tokens'] as const,

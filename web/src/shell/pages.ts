@@ -1,5 +1,5 @@
 /** The pages that everybody can go to from anywhere, and those that only administrators see. */
-import { Box, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, Network, Users } from '@lucide/vue'
+import { Box, CirclePlay, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, Network, Users } from '@lucide/vue'
 import { computed, type Component, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
@@ -23,6 +23,7 @@ export function usePages(): ComputedRef<Page[]> {
       { to: '/networks', label: t('resources.networks.heading'), icon: Network, shown: true },
       { to: '/activity', label: t('activity.title'), icon: History, shown: true },
       { to: '/jobs', label: t('jobs.title'), icon: ListChecks, shown: true },
+      { to: '/recordings', label: t('recordings.title'), icon: CirclePlay, shown: isAdministrator.value },
       { to: '/enrollment-tokens', label: t('tokens.title'), icon: KeyRound, shown: isAdministrator.value },
       { to: '/users', label: t('users.title'), icon: Users, shown: isAdministrator.value },
       { to: '/account', label: t('account.title'), icon: CircleUser, shown: true },

@@ -39,6 +39,8 @@ pub struct TerminalChannel {
     pub typed: u64,
     /// How many bytes the hub said are not kept any more.
     pub lost: u64,
+    /// Whether it is recorded, as the hub said: `on` or `full`.
+    pub recorded: Option<String>,
     /// What the hub said of the end.
     pub ended: Option<Value>,
     /// Why the hub closed the channel.
@@ -105,9 +107,20 @@ impl TerminalChannel {
         let opened = runtime.block_on(async { tokio::time::timeout(OPEN_DEADLINE, opening).await });
         let socket = opened.expect("the hub answers in time")?;
         let (id, printed) = (id.to_owned(), String::new());
-        let (lost, ended, closed) = (0, None, None);
-        let mut channel =
-            Self { runtime, socket, id, printed, received: from, taken: 0, typed: NOT_TOLD, lost, ended, closed };
+        let (lost, recorded, ended, closed) = (0, None, None, None);
+        let mut channel = Self {
+            runtime,
+            socket,
+            id,
+            printed,
+            received: from,
+            taken: 0,
+            typed: NOT_TOLD,
+            lost,
+            recorded,
+            ended,
+            closed,
+        };
         channel.until("the hub to say what it has taken", OPEN_DEADLINE, |channel| channel.typed != NOT_TOLD);
         Ok(channel)
     }
@@ -209,6 +222,9 @@ impl TerminalChannel {
                     Some("lost") => {
                         self.lost += told["bytes"].as_u64().expect("a number");
                         self.received = told["output"].as_u64().expect("a number");
+                    }
+                    Some("recorded") => {
+                        self.recorded = told["state"].as_str().map(str::to_owned);
                     }
                     Some("ended") => self.ended = Some(told),
                     _ => {}

@@ -1,6 +1,8 @@
 //! Terminals on real engines: what is typed and printed, what is found again,
 //! and how they end.
 
+mod recordings;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};

@@ -48,11 +48,11 @@ const ACTIONS = new Set([
   ...['create', 'pull', 'push', 'tag', 'untag', 'delete', 'import', 'load', 'save', 'prune'].map((name) => `image_${name}`),
   ...['create', 'destroy', 'prune'].map((name) => `volume_${name}`),
   ...['create', 'destroy', 'connect', 'disconnect', 'prune'].map((name) => `network_${name}`),
-  ...['add', 'remove', 'engine_call'].map((name) => `environment_${name}`),
+  ...['add', 'remove', 'engine_call', 'record_terminals'].map((name) => `environment_${name}`),
   ...['approve', 'rename', 'revoke'].map((name) => `agent_${name}`),
   ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup'].map((name) => `user_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
-  ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'hub_backup', 'hub_restore'],
+  ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore'],
 ])
 
 /** The facts that are told, in this order. */

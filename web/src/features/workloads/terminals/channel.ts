@@ -5,7 +5,7 @@ import { readonly, ref, type Ref } from 'vue'
 /** `elsewhere`: another window has it. `gone`: the hub does not know it any more. */
 export type ChannelState = 'connecting' | 'open' | 'lost' | 'ended' | 'elsewhere' | 'signed_out' | 'gone'
 
-export const REASONS = ['exited', 'container_stopped', 'lost', 'closed', 'left', 'idle', 'hub_stops'] as const
+export const REASONS = ['exited', 'container_stopped', 'lost', 'closed', 'left', 'idle', 'hub_stops', 'recording_failed'] as const
 export type Reason = (typeof REASONS)[number]
 
 export interface Ending {
@@ -52,6 +52,10 @@ export class TerminalChannel {
   readonly state: Readonly<Ref<ChannelState>> = readonly(this.current)
   private readonly over: Ref<Ending | null> = ref(null)
   readonly ending: Readonly<Ref<Ending | null>> = readonly(this.over)
+
+  private readonly isRecorded: Ref<'on' | 'full' | null> = ref(null)
+  /** Whether what is printed is recorded; the hub says so before anything can be typed. */
+  readonly recorded: Readonly<Ref<'on' | 'full' | null>> = readonly(this.isRecorded)
 
   private socket: ChannelSocket | null = null
   private attempts = 0
@@ -140,6 +144,7 @@ export class TerminalChannel {
   }
 
   private hear(message: Message | null) {
+    if (message?.kind === 'recorded') this.isRecorded.value = message.state === 'full' ? 'full' : 'on'
     if (message?.kind === 'taken') this.noteTaken(message.input ?? 0)
     if (message?.kind === 'lost') {
       this.ends.miss(message.bytes ?? 0)
@@ -246,6 +251,7 @@ interface Message {
   output?: number
   bytes?: number
   why?: string
+  state?: string
   exit_code?: number | null
 }
 

@@ -5,38 +5,10 @@ import '@xterm/xterm/css/xterm.css'
 import { FitAddon } from '@xterm/addon-fit'
 import { SearchAddon } from '@xterm/addon-search'
 import { WebLinksAddon } from '@xterm/addon-web-links'
-import { Terminal, type ITheme } from '@xterm/xterm'
+import { Terminal } from '@xterm/xterm'
 
+import { FONT, SCROLLBACK_LINES, THEME } from './looks'
 import { withStrictStyles } from './strictStyles'
-
-/** Lines that can be scrolled back to. */
-const SCROLLBACK_LINES = 10_000
-const FONT = '"Geist Mono Variable", ui-monospace, "Cascadia Mono", Menlo, monospace'
-
-/** Dark in both themes, as programs in terminals choose their colours for it. */
-const THEME: ITheme = {
-  background: '#0a1113',
-  foreground: '#e9f0f1',
-  cursor: '#56c9c5',
-  cursorAccent: '#0a1113',
-  selectionBackground: '#2b5b63',
-  black: '#223036',
-  red: '#ff9188',
-  green: '#63d69d',
-  yellow: '#f2bd55',
-  blue: '#93c2f7',
-  magenta: '#d7a5f5',
-  cyan: '#56c9c5',
-  white: '#cfdadd',
-  brightBlack: '#8b9da2',
-  brightRed: '#ffaaa3',
-  brightGreen: '#8fe6bb',
-  brightYellow: '#f8d68e',
-  brightBlue: '#b8d8fb',
-  brightMagenta: '#e6c6fa',
-  brightCyan: '#7bdad6',
-  brightWhite: '#ffffff',
-}
 
 export interface ScreenEvents {
   typed: (bytes: Uint8Array) => void
@@ -114,15 +86,6 @@ export function createScreen(host: HTMLElement, options: ScreenOptions, events: 
       terminal.dispose()
       releaseStyles()
     },
-  }
-}
-
-/** Waits for the font, without which letters are measured wrongly. */
-export async function loadFont(): Promise<void> {
-  try {
-    await Promise.all(['400', '700'].map((weight) => document.fonts.load(`${weight} 13px ${FONT}`)))
-  } catch {
-    // It is shown in the next best font.
   }
 }
 
