@@ -310,8 +310,8 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Gives an environment other labels, or puts it into another group. What is
-         *     not named stays as it is.
+         * Gives an environment other labels, puts it into another group, or has its
+         *     terminals recorded. What is not named stays as it is.
          */
         patch: operations["change_environment"];
         trace?: never;
@@ -1121,6 +1121,61 @@ export interface paths {
          *     they are.
          */
         get: operations["get_overview"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the recordings of terminals, the newest first. */
+        get: operations["list_recordings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells of one recording: who, where, when and how long. */
+        get: operations["get_recording"];
+        put?: never;
+        post?: never;
+        /** Deletes a recording whose terminal is closed. */
+        delete: operations["delete_recording"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/recordings/{id}/cast": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives a recording as asciicast v2, as far as it is written. It is recorded
+         *     that it was given.
+         */
+        get: operations["get_cast"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2241,6 +2296,8 @@ export interface components {
             name: components["schemas"]["EnvironmentName"];
             /** @description The operating system its engine runs containers for, while it runs. */
             os?: string | null;
+            /** @description Whether terminals in its containers are recorded. */
+            record_terminals: boolean;
             /**
              * Format: double
              * @description Last measured round trip, in milliseconds.
@@ -2358,6 +2415,8 @@ export interface components {
              */
             group_id?: string | null;
             labels?: components["schemas"]["Labels"] | null;
+            /** @description Whether terminals that are opened from now on are recorded. */
+            record_terminals?: boolean | null;
         };
         /**
          * @description Whether an environment can be used now.
@@ -2922,6 +2981,8 @@ export interface components {
                 name: components["schemas"]["EnvironmentName"];
                 /** @description The operating system its engine runs containers for, while it runs. */
                 os?: string | null;
+                /** @description Whether terminals in its containers are recorded. */
+                record_terminals: boolean;
                 /**
                  * Format: double
                  * @description Last measured round trip, in milliseconds.
@@ -3048,6 +3109,77 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Recording: {
+            /** @description The items of this page. */
+            items: {
+                /** @description When it began. */
+                began_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description Its size as asciicast, in bytes.
+                 */
+                bytes: number;
+                /**
+                 * Format: int64
+                 * @description Characters in a line, at the beginning.
+                 */
+                columns: number;
+                /**
+                 * @description What ran, without what looks like a secret; null is the container's main
+                 *     process.
+                 */
+                command?: string[] | null;
+                /** @description The container, as it was asked for. */
+                container: string;
+                /** @description What that was called then, where it is known. */
+                container_name?: string | null;
+                ended_at?: components["schemas"]["Timestamp"] | null;
+                /**
+                 * Format: uuid
+                 * @description The environment in which it was made; it may be gone.
+                 */
+                environment_id: string;
+                /** @description What that was called then. */
+                environment_name: string;
+                /**
+                 * Format: uuid
+                 * @description Its id, which is the terminal's.
+                 */
+                id: string;
+                /** @description Whether the terminal printed more than a recording may have. */
+                is_cut: boolean;
+                /**
+                 * Format: int64
+                 * @description Lines, at the beginning.
+                 */
+                rows: number;
+                /**
+                 * Format: double
+                 * @description How long it is.
+                 */
+                seconds: number;
+                /** @description How far it is. */
+                state: components["schemas"]["RecordingState"];
+                /**
+                 * Format: int64
+                 * @description What it takes in the database, in bytes.
+                 */
+                stored_bytes: number;
+                /**
+                 * Format: uuid
+                 * @description Who had the terminal; null is the operator on the hub's machine.
+                 */
+                user_id?: string | null;
+                /** @description Their name then. */
+                user_name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_Session: {
             /** @description The items of this page. */
             items: {
@@ -3093,6 +3225,11 @@ export interface components {
                 id: components["schemas"]["TerminalId"];
                 /** @description When it was opened. */
                 opened_at: components["schemas"]["Timestamp"];
+                /**
+                 * @description Whether what it prints is recorded; `/api/v1/recordings/{id}` is the
+                 *     recording.
+                 */
+                recorded: boolean;
                 /** @description Whether it takes input. */
                 takes_input: boolean;
                 /**
@@ -3639,6 +3776,74 @@ export interface components {
             /** @description `degraded` as soon as one part is. */
             status: components["schemas"]["Condition"];
         };
+        /** @description A recording of a terminal. */
+        Recording: {
+            /** @description When it began. */
+            began_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Its size as asciicast, in bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Characters in a line, at the beginning.
+             */
+            columns: number;
+            /**
+             * @description What ran, without what looks like a secret; null is the container's main
+             *     process.
+             */
+            command?: string[] | null;
+            /** @description The container, as it was asked for. */
+            container: string;
+            /** @description What that was called then, where it is known. */
+            container_name?: string | null;
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: uuid
+             * @description The environment in which it was made; it may be gone.
+             */
+            environment_id: string;
+            /** @description What that was called then. */
+            environment_name: string;
+            /**
+             * Format: uuid
+             * @description Its id, which is the terminal's.
+             */
+            id: string;
+            /** @description Whether the terminal printed more than a recording may have. */
+            is_cut: boolean;
+            /**
+             * Format: int64
+             * @description Lines, at the beginning.
+             */
+            rows: number;
+            /**
+             * Format: double
+             * @description How long it is.
+             */
+            seconds: number;
+            /** @description How far it is. */
+            state: components["schemas"]["RecordingState"];
+            /**
+             * Format: int64
+             * @description What it takes in the database, in bytes.
+             */
+            stored_bytes: number;
+            /**
+             * Format: uuid
+             * @description Who had the terminal; null is the operator on the hub's machine.
+             */
+            user_id?: string | null;
+            /** @description Their name then. */
+            user_name: string;
+        };
+        /**
+         * @description How far a recording is.
+         * @enum {string}
+         */
+        RecordingState: "running" | "complete" | "broken_off";
         /** @description Something that the reader of a line should know. */
         Remark: {
             /** @description What is to be known. */
@@ -3922,6 +4127,11 @@ export interface components {
             id: components["schemas"]["TerminalId"];
             /** @description When it was opened. */
             opened_at: components["schemas"]["Timestamp"];
+            /**
+             * @description Whether what it prints is recorded; `/api/v1/recordings/{id}` is the
+             *     recording.
+             */
+            recorded: boolean;
             /** @description Whether it takes input. */
             takes_input: boolean;
             /**
@@ -4041,7 +4251,7 @@ export interface components {
          * @description Why a terminal ended.
          * @enum {string}
          */
-        Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops";
+        Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops" | "recording_failed";
         /** @description A text that was written. */
         Written: {
             /** @description Names the text that is there now. */
@@ -7536,6 +7746,129 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Overview"];
                 };
+            };
+        };
+    };
+    list_recordings: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this environment. */
+                environment?: string;
+                /** @description Only those of the container with this name, or with this id. */
+                container?: string;
+                /** @description Only those of the user with this name. */
+                user?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of recordings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Recording"];
+                };
+            };
+        };
+    };
+    get_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The recording */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recording"];
+                };
+            };
+            /** @description There is no such recording */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_recording: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such recording */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Its terminal is open */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_cast: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its lines; an answer that breaks off is not all of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-asciicast": string;
+                };
+            };
+            /** @description There is no such recording */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

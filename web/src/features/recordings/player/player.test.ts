@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
-import { duration } from '../recordings'
+import { duration } from '../duration'
 import { parseCast, timesOf, type CastEvent } from './cast'
 import { Playback } from './playback'
 
