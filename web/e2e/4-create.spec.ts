@@ -45,6 +45,7 @@ test('a container is changed after its changes were shown, and keeps its secrets
   await openEdge(page)
   await page.getByRole('rowheader').getByRole('link', { name: 'made', exact: true }).click()
   await page.getByRole('link', { name: 'Edit' }).click()
+  await expect(page.getByRole('heading', { level: 1, name: 'Edit made' })).toBeVisible()
   await page.getByText('Environment variables').click()
   await expect(page.getByLabel('Value of API_TOKEN')).toHaveValue('********')
   await page.getByLabel('Value of GREETING').fill('good night')
