@@ -9,7 +9,7 @@ use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
-use crate::config::{DataDir, EventsOptions, RecordingsOptions, ServeOptions, StorageOptions};
+use crate::config::{DataDir, Retention, ServeOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
@@ -114,12 +114,8 @@ pub struct Foundations {
     pub cost: HashCost,
     /// The socket of the local engine, if the hub manages one.
     pub local_engine: Option<PathBuf>,
-    /// How much of what happens on the engines is kept.
-    pub events: EventsOptions,
-    /// How long what is measured is kept, from the closest to the farthest.
-    pub metric_lives: [Duration; 3],
-    /// How much of what is recorded of terminals is kept.
-    pub recordings: RecordingsOptions,
+    /// How much is kept of what comes by itself.
+    pub retention: Retention,
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -133,7 +129,7 @@ impl App {
     /// When the database cannot be opened or migrated, or the master key is not
     /// the one that was used before.
     pub async fn build(data_dir: &DataDir, options: &ServeOptions, lifecycle: Lifecycle) -> anyhow::Result<AppState> {
-        let metric_lives = options.metrics.lives()?;
+        let retention = options.retention.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let db = open_migrated(data_dir, &options.storage).await?;
         let master_key_file = options.storage.master_key(data_dir);
@@ -141,22 +137,9 @@ impl App {
         let backups = Backups::new(master_key_file, KeyCost::Production);
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
-        let (events, recordings) = (options.events, options.recordings);
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        Self::assemble(Foundations {
-            db,
-            vault,
-            backups,
-            clock,
-            cost,
-            local_engine,
-            events,
-            metric_lives,
-            recordings,
-            installer,
-            lifecycle,
-        })
-        .await
+        let base = Foundations { db, vault, backups, clock, cost, local_engine, retention, installer, lifecycle };
+        Self::assemble(base).await
     }
 
     /// The live session of an environment.
@@ -178,8 +161,7 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, backups, clock, cost, local_engine, events, .. } = base;
-        let Foundations { metric_lives, recordings, installer, lifecycle, .. } = base;
+        let Foundations { db, vault, backups, clock, cost, local_engine, retention, installer, lifecycle } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
@@ -202,7 +184,7 @@ impl App {
         });
         let metrics = Metrics::default();
         metrics.registry().register_collector(Box::new(sessions.clone()));
-        let measurements = Measurements::new(metric_lives);
+        let measurements = Measurements::new(retention.metric_lives);
         let help = "Measurements that agents made only since somebody looked";
         metrics.registry().register("metrics_glances", help, measurements.glances().clone());
         let inventories = Inventories::new(fleet.told().clone());
@@ -224,7 +206,7 @@ impl App {
             engines,
             jobs,
             inventories,
-            events: Events::new(events),
+            events: Events::new(retention.events),
             measurements,
             replacements: Replacements::default(),
             attached,
@@ -232,7 +214,7 @@ impl App {
             listener,
             live,
             terminals: Terminals::default(),
-            recordings: Recordings::new(recordings),
+            recordings: Recordings::new(retention.recordings),
             logs: Logs::default(),
             files: files::Transfers::default(),
             console: Files::BUILT_IN,

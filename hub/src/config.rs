@@ -3,26 +3,22 @@
 
 mod agents;
 mod engine;
-mod events;
 mod listen;
 mod logging;
-mod metrics;
 mod proxies;
-mod recordings;
 mod remote;
+mod retention;
 mod storage;
 
 use clap::Args;
 
 pub use self::agents::AgentsOptions;
 pub use self::engine::{EngineAddress, EngineOptions};
-pub use self::events::EventsOptions;
 pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
-pub use self::metrics::MetricsOptions;
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
-pub use self::recordings::RecordingsOptions;
 pub use self::remote::RemoteOptions;
+pub use self::retention::{EventsOptions, MetricsOptions, RecordingsOptions, Retention, RetentionOptions};
 pub use self::storage::{DataDir, StorageOptions};
 
 /// Everything `windflow-hub serve` can be told beside the data directory.
@@ -40,15 +36,9 @@ pub struct ServeOptions {
     /// The Docker engine of this machine.
     #[command(flatten)]
     pub engine: EngineOptions,
-    /// How much of what happens on the engines is kept.
+    /// How much is kept of what comes by itself.
     #[command(flatten)]
-    pub events: EventsOptions,
-    /// How long what is measured is kept.
-    #[command(flatten)]
-    pub metrics: MetricsOptions,
-    /// How much of what is recorded of terminals is kept.
-    #[command(flatten)]
-    pub recordings: RecordingsOptions,
+    pub retention: RetentionOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

@@ -17,7 +17,7 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::{Clock, ManualClock, Random};
-use crate::config::{EventsOptions, MetricsOptions, RecordingsOptions};
+use crate::config::RetentionOptions;
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
@@ -178,9 +178,7 @@ impl TestHub {
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,
-            events: EventsOptions::default(),
-            metric_lives: MetricsOptions::default().lives().unwrap(),
-            recordings: RecordingsOptions::default(),
+            retention: RetentionOptions::default().check().unwrap(),
             installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })

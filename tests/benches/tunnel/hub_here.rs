@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
-    AgentsOptions, DataDir, EngineAddress, EngineOptions, EventsOptions, ListenOptions, LogFormat, LoggingOptions,
-    MetricsOptions, ProxyOptions, ServeOptions, StorageOptions,
+    AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
+    RetentionOptions, ServeOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
@@ -164,8 +164,7 @@ fn options(engine: Option<PathBuf>) -> ServeOptions {
         proxies: ProxyOptions::default(),
         engine: EngineOptions { engine: Some(engine.map_or(EngineAddress::None, EngineAddress::Unix)) },
         agents: AgentsOptions { agent_dir: None },
-        events: EventsOptions { events_days: 30, events_max: 100_000 },
-        metrics: MetricsOptions::default(),
+        retention: RetentionOptions::default(),
         logging: LoggingOptions { log_format: LogFormat::Text, log_level: "error".to_owned() },
     }
 }
