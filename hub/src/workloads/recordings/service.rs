@@ -30,13 +30,17 @@ const DELETED_AT_ONCE: i64 = 100;
 
 /// Why a part of a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
-enum ReadError {
+pub enum ReadError {
+    /// The database failed.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// There is no such part.
     #[error("a part of the recording is not there any more")]
     Missing,
+    /// It was not sealed for this place.
     #[error(transparent)]
     Sealed(#[from] VaultError),
+    /// It is not what was packed.
     #[error("a part of the recording cannot be unpacked")]
     Packed(#[from] io::Error),
 }
@@ -93,9 +97,13 @@ impl App {
         Ok(Body::from_stream(futures_util::StreamExt::chain(head, parts)))
     }
 
-    async fn read_part(&self, id: Uuid, number: i64) -> Result<Bytes, ReadError> {
+    /// The lines of one part.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub(super) async fn read_part(&self, id: Uuid, number: i64) -> Result<Bytes, ReadError> {
         let sealed = store::find_chunk(&mut self.db.read().await?, id, number).await?.ok_or(ReadError::Missing)?;
-        Ok(opened(&self.vault, id, number, &sealed)?)
+        opened(&self.vault, id, number, &sealed)
     }
 
     /// Deletes a recording.
