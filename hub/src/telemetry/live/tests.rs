@@ -307,7 +307,7 @@ async fn who_shows_what_is_used_is_told_it_and_the_agent_is_asked_for_no_more_th
     let of_web = json!({ "environment": world.environment, "container": "web" });
     channel.wish(json!({ "watch": ["containers"], "metrics": of_web })).await;
     let id = Subject::Container(ObjectId::parse(&web.id).unwrap());
-    assert_eq!(asked().await, [id.clone()]);
+    assert_eq!(asked().await, std::slice::from_ref(&id));
     for at in [9, 11, 13] {
         place.watched.tell(at, Extent::Everything, &[reading(id.clone(), 1)]);
     }

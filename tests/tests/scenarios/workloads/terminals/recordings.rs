@@ -101,10 +101,10 @@ fn a_terminal_is_recorded(world: &World) {
     let times: Vec<f64> = events.iter().map(|event| event[0].as_f64().unwrap()).collect();
     assert!(times.is_sorted(), "{times:?}");
     let audit = format!("/api/v1/audit?action=terminal.open&target_id={}", terminal.id);
-    let record = world.hub.read(&audit)["items"][0]["details"].clone();
-    assert_eq!((&record["recorded"], &record["recording"]), (&json!(true), &json!("complete")));
-    let (seconds, measured) = (found["seconds"].as_f64().unwrap(), record["seconds"].as_f64().unwrap());
-    assert!(seconds >= *times.last().unwrap() && (seconds - measured).abs() < 1.0, "{seconds} and {measured}");
+    let audited = world.hub.read(&audit)["items"][0]["details"].clone();
+    assert_eq!((&audited["recorded"], &audited["recording"]), (&json!(true), &json!("complete")));
+    let (seconds, measured) = (found["seconds"].as_f64().unwrap(), audited["seconds"].as_f64().unwrap());
+    assert!(seconds >= *times.last().unwrap() && (seconds - measured).abs() < 3.0, "{seconds} and {measured}");
     let read = world.hub.read("/api/v1/audit?action=recording.read");
     assert_eq!(read["items"][0]["target_id"], json!(terminal.id));
 
