@@ -92,7 +92,7 @@ impl Recorder {
 
     /// Waits until it cannot go on.
     pub async fn broken(&self) {
-        self.tape.subscribe().wait_for(|tape| tape.course == Course::Broken).await.ok();
+        self.tape.subscribe().wait_for(|tape| matches!(tape.course, Course::Failing | Course::Broken)).await.ok();
     }
 
     /// The terminal never began.
@@ -112,7 +112,7 @@ impl Recorder {
         match (tape.course, tape.is_cut()) {
             (Course::Kept, true) => Kept::Cut,
             (Course::Kept, false) => Kept::Whole,
-            (Course::On | Course::Over | Course::Void | Course::Broken, _) => Kept::BrokenOff,
+            (Course::On | Course::Over | Course::Void | Course::Failing | Course::Broken, _) => Kept::BrokenOff,
         }
     }
 }
@@ -140,12 +140,12 @@ impl App {
         let written = self.write_parts(recorder).await;
         if let Err(error) = &written {
             tracing::error!(recording.id = %recorder.id, %error, "a recording could not be written, its terminal ends");
-            recorder.tape.send_modify(|tape| tape.course = Course::Broken);
+            recorder.tape.send_modify(|tape| tape.course = Course::Failing);
         }
         let state = if written.is_ok() { RecordingState::Complete } else { RecordingState::BrokenOff };
         let ended = match recorder.tape.borrow().course {
             Course::Void => None,
-            Course::On | Course::Over | Course::Kept | Course::Broken => Some(state),
+            Course::On | Course::Over | Course::Kept | Course::Failing | Course::Broken => Some(state),
         };
         let kept = match timeout(TRY_FOR, self.end_recording(recorder, ended)).await {
             Ok(()) if written.is_ok() => Course::Kept,

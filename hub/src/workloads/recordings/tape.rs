@@ -33,7 +33,9 @@ pub enum Course {
     Void,
     /// All of it is written.
     Kept,
-    /// It could not be written.
+    /// It cannot be written: its terminal ends.
+    Failing,
+    /// It could not be written, and that is all there will be of it.
     Broken,
 }
 
