@@ -1,11 +1,14 @@
 // @vitest-environment happy-dom
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import { createApp, nextTick, ref } from 'vue'
 
+import type { Live } from '@/api/live'
 import type { History } from '@/api/types'
+import { liveKey } from '@/shared/lib/liveUpdates'
 
 import { chartsOf, CONTAINER_PLANS, HOST_PLANS, lastWords, written } from './charts'
 import { before, spanOf } from './history'
-import { added, alone, continued, type Point } from './usage'
+import { added, alone, continued, useUsage, type Point } from './usage'
 
 function history(times: number[], series: History['series']): History {
   return { step_seconds: 15, times, series }
@@ -87,4 +90,29 @@ test('the value of now stands in few words', () => {
     ['disks', '90 %'],
     ['network', '1.5 KiB/s · 0 B/s'],
   ])
+})
+
+test('nothing is measured for a page that is hidden or was left', async () => {
+  const end = vi.fn()
+  const measure = vi.fn(() => end)
+  const page = createApp({
+    setup() {
+      useUsage(ref({ environment: 'e', container: null }), ref(true))
+      return () => null
+    },
+  })
+  page.provide(liveKey, { measure } as unknown as Live)
+  page.mount(document.createElement('div'))
+  const turn = async (hidden: boolean) => {
+    vi.spyOn(document, 'hidden', 'get').mockReturnValue(hidden)
+    document.dispatchEvent(new Event('visibilitychange'))
+    await nextTick()
+    return [measure.mock.calls.length, end.mock.calls.length]
+  }
+  expect(await turn(false)).toEqual([1, 0])
+  expect(await turn(true)).toEqual([1, 1])
+  expect(await turn(false)).toEqual([2, 1])
+  page.unmount()
+  expect(end).toHaveBeenCalledTimes(2)
+  vi.restoreAllMocks()
 })
