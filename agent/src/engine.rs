@@ -2,6 +2,7 @@
 //! and how it is doing. Everything that talks to the engine connects here.
 
 mod address;
+mod again;
 mod connect;
 mod events;
 mod inquiry;

@@ -16,13 +16,14 @@ use http::header;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::events::{Event, EventGap, EventMark, EventsMessage};
 
 use self::kept::Kept;
 pub use self::kept::Missed;
 use self::telling::Telling;
+use super::again::{Again, runs};
 use super::inquiry::{self, Sender, carried_by};
 use super::{CONNECT_DEADLINE, EngineAddress, PROBE_DEADLINE, connect};
 use crate::host;
@@ -35,7 +36,7 @@ const BACK: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// An engine must have told what it kept within this.
 const KEPT_DEADLINE: Duration = Duration::from_secs(15);
 /// An engine that stopped telling is listened to again after the first, doubled
-/// each time up to the second.
+/// each time up to the second, or as soon as it is back.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(32));
 /// Nanoseconds of a second.
 const SECOND: i64 = 1_000_000_000;
@@ -120,9 +121,9 @@ impl Events {
     }
 
     async fn keep_followed(&self, address: &EngineAddress, mut status: watch::Receiver<EngineStatus>) {
-        let mut again = AGAIN.0;
+        let mut again = Again::new(AGAIN.0, AGAIN.1);
         let mut silent_from = None;
-        while status.wait_for(|status| matches!(status, EngineStatus::Running(_))).await.is_ok() {
+        while status.wait_for(runs).await.is_ok() {
             let begun = Instant::now();
             let Err(error) = self.listen(address, silent_from).await;
             tracing::debug!(engine.address = %address, %error, "the engine does not tell what happens");
@@ -130,9 +131,7 @@ impl Events {
                 silent_from = Some(now());
             }
             self.note(|told| told.is_heard = false);
-            again = if begun.elapsed() > AGAIN.1 * 2 { AGAIN.0 } else { again };
-            sleep(again).await;
-            again = (again * 2).min(AGAIN.1);
+            again.wait(begun.elapsed(), &mut status).await;
         }
     }
 

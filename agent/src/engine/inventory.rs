@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use windflow_protocol::message::control::{ContainerCounts, EngineStatus};
 use windflow_protocol::message::report::{ObjectId, Position, Report};
 
@@ -21,6 +21,7 @@ use self::changes::{Changes, Suspects};
 use self::collect::Collector;
 use self::known::Known;
 use super::EngineAddress;
+use super::again::{Again, runs};
 use super::events::Events;
 
 /// Changes come in bursts; a burst is waited for this long.
@@ -31,7 +32,7 @@ const AFTERMATH: Duration = Duration::from_secs(3);
 /// An engine that tells of nothing is looked at this often.
 const RECONCILE: Duration = Duration::from_secs(60);
 /// An engine that did not tell what it has is tried again after this, doubled
-/// each time up to the second.
+/// each time up to the second, or as soon as it is back.
 const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(40));
 /// After a look the engine is left alone for so many times as long.
 const REST: u32 = 4;
@@ -114,15 +115,13 @@ impl Inventory {
     }
 
     async fn keep_followed(&self, address: &EngineAddress, mut status: watch::Receiver<EngineStatus>, events: &Events) {
-        let mut again = AGAIN.0;
-        while status.wait_for(|status| matches!(status, EngineStatus::Running(_))).await.is_ok() {
+        let mut again = Again::new(AGAIN.0, AGAIN.1);
+        while status.wait_for(runs).await.is_ok() {
             let begun = Instant::now();
             let Err(error) = self.keep_running(address, events).await;
             tracing::debug!(engine.address = %address, %error, "the engine does not tell what it has");
             self.told.send_if_modified(|told| !std::mem::replace(&mut told.is_stale, true));
-            again = if begun.elapsed() > AGAIN.1 * 2 { AGAIN.0 } else { again };
-            sleep(again).await;
-            again = (again * 2).min(AGAIN.1);
+            again.wait(begun.elapsed(), &mut status).await;
         }
     }
 
