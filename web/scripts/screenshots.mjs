@@ -4,19 +4,19 @@ import { copyFileSync, mkdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
-const BYTES_MAX = 150_000
+const BYTES_MAX = 250_000
 /** Where the walk put it, and what it is called in the documents. */
 const PICTURES = {
+  'dashboard-1440': 'dashboard',
   environment: 'environment',
   'terminal-1440': 'terminal',
-  'terminal-390': 'phone-terminal',
+  recording: 'recording',
   'add-host-waiting': 'add-host',
   'add-host-pending': 'add-host-approval',
   'environment-offline': 'environment-offline',
-  '1440-dark-en/environments': 'environments-dark',
-  '1440-light-fr/environments-add': 'add-environment-fr',
-  '390-light-fr/environments': 'phone-environments-fr',
-  '390-dark-en/environment': 'phone-environment-dark',
+  'files-390': 'phone-files',
+  '390-dark-en/environments': 'phone-dashboard-dark',
+  '390-light-fr/environments': 'phone-dashboard-fr',
 }
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
