@@ -204,6 +204,7 @@ fn a_terminals_log_is_read(world: &World) {
 
 #[test]
 fn logs_of_two_environments_are_one_in_the_order_of_their_times() {
+    const NUMBERS: [&str; 5] = ["1", "2", "3", "4", "5"];
     let (here, there) = (engine_with_image(EngineVersion::V26_1), engine_with_image(EngineVersion::V20_10));
     let hub = Hub::start_with(HubOptions { engine: here.address(), ..HubOptions::default() });
     let _agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &there.address()));
@@ -212,9 +213,15 @@ fn logs_of_two_environments_are_one_in_the_order_of_their_times() {
     });
     let clis = [DockerCli::new(&hub, &local.name), DockerCli::new(&hub, NAME)];
     for docker in &clis {
-        start(docker, "counter", &[], "for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.2; done");
+        start(docker, "counter", &[], "while [ ! -e /end ]; do sleep 0.1; done");
+    }
+    for number in NUMBERS {
+        for docker in &clis {
+            say(docker, "counter", number);
+        }
     }
     for docker in &clis {
+        docker.run(["exec", "counter", "touch", "/end"]).succeeded();
         docker.run(["wait", "counter"]).succeeded();
     }
     let edge = hub.environment(NAME).unwrap().id;
@@ -225,7 +232,7 @@ fn logs_of_two_environments_are_one_in_the_order_of_their_times() {
     for source in 0..2 {
         let own: Vec<&str> =
             merged.lines.iter().filter(|line| line.source == source).map(|line| line.text.as_str()).collect();
-        assert_eq!(own, ["1", "2", "3", "4", "5", "6", "7", "8"]);
+        assert_eq!(own, NUMBERS);
     }
     assert!(!merged.lines.is_sorted_by_key(|line| line.source), "they took turns: {:?}", merged.lines);
 }
