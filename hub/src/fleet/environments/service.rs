@@ -91,8 +91,7 @@ impl Fleet {
         Ok(Overview::of(&self.list_environments(&by_group).await?))
     }
 
-    /// How many containers the engines have in which state; whoever follows
-    /// their inventories tells it here.
+    /// What the engines told last; whoever follows them tells it here.
     pub const fn told(&self) -> &Told {
         &self.told
     }

@@ -108,7 +108,6 @@ async fn write(app: &AppState, session: &Session, rows: &[Row]) -> Result<u64, D
             app.fleet.told().put_event(session.environment, last.summary());
         }
         app.sessions.feed().post(News::Events(session.environment));
-        app.sessions.feed().post(News::Environment(session.environment));
     }
     Ok(new)
 }

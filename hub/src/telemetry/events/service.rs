@@ -62,8 +62,9 @@ impl App {
     /// Reads what happened last in each environment, also in those that are
     /// away.
     pub(super) async fn recall_last_events(&self) -> Result<(), DbError> {
+        let names = self.environment_names().await?;
         let mut tx = self.db.read().await?;
-        for environment in self.environment_names().await?.into_keys().map(EnvironmentId) {
+        for environment in names.into_keys().map(EnvironmentId) {
             if let Some(last) = store::find_last(&mut tx, environment).await? {
                 self.fleet.told().put_event(environment, last.summary());
             }

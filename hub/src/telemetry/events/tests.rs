@@ -149,6 +149,21 @@ impl World {
 }
 
 #[tokio::test]
+async fn a_hub_that_starts_says_what_happened_last_before_it() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let mut tx = hub.app.db.write().await.unwrap();
+    let id = environment(&mut tx, "site").await;
+    for (second, action) in [(TODAY - 20, "start"), (TODAY - 10, "die")] {
+        store::insert(&mut tx, &row(id, second, action, "web")).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    hub.app.recall_last_events().await.unwrap();
+    let last = hub.get(&admin, &format!("/api/v1/environments/{id}")).await.body["last_event"].take();
+    assert_eq!((&last["action"], &last["target_name"]), (&json!("container.die"), &json!("web")));
+}
+
+#[tokio::test]
 async fn an_environment_says_what_happened_last_also_while_it_is_away() {
     let world = World::start().await;
     let web = listed("web", "").id;

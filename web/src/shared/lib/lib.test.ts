@@ -15,6 +15,10 @@ describe('changes from the live channel', () => {
     ])
   })
 
+  test('of what happened touch the hosts too, which show what was last', () => {
+    expect(touched([{ kind: 'events', id: 1, environment_id: 'e' }])).toEqual([['activity'], ['environments']])
+  })
+
   test('touch everything after a reset', () => {
     expect(touched([{ kind: 'container', id: 1, environment_id: 'e' }, { kind: 'reset', id: 2 }])).toEqual([null])
   })

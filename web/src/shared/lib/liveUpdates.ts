@@ -91,7 +91,7 @@ function touchedBy(change: LiveEvent): QueryKey[] {
     case 'resources':
       return [keys.resources]
     case 'events':
-      return [keys.activity]
+      return [keys.activity, keys.environments]
     case 'agent':
       return [keys.environments, keys.agents, keys.enrollmentTokens, ...own]
     case 'job':
