@@ -67,8 +67,8 @@ pub struct NewEnvironment {
 }
 
 const COLUMNS: &str = "environments.id, environments.name, environments.kind, environments.address,
-    environments.insecure, environments.record_terminals, environments.labels, environments.last_seen_at, environments.agent_version,
-    environments.engine_version, environments.group_id, environment_groups.name AS group_name,
+    environments.insecure, environments.record_terminals, environments.labels, environments.last_seen_at,
+    environments.agent_version, environments.engine_version, environments.group_id, environment_groups.name AS group_name,
     agents.state AS agent_state";
 const FROM: &str = "FROM environments LEFT JOIN agents ON agents.environment_id = environments.id
     LEFT JOIN environment_groups ON environment_groups.id = environments.group_id";

@@ -138,7 +138,7 @@ impl App {
             container_name: named,
             user: owner(caller),
             user_name: Actor::from(caller).name(),
-            command: program.command().map(without_secrets),
+            command: program.command().map(masked_words),
             size: (plan.size.columns, plan.size.rows),
         }
     }
@@ -148,7 +148,7 @@ impl App {
     async fn run_terminal(&self, terminal: &Running, io: ProgramIo, entry: Entry, place: Place<Option<UserId>>) {
         let ending = self.carry_to_end(terminal, io).await;
         let seconds = self.clock.now().since(terminal.opened_at).as_secs_f64();
-        let entry = entry.fact("command", terminal.program.command().map_or(Value::Null, recorded));
+        let entry = entry.fact("command", terminal.program.command().map_or(Value::Null, masked));
         let entry = entry.fact("seconds", json!(seconds)).fact("exit_code", json!(ending.exit_code));
         let entry = match &terminal.recorder {
             Some(recorder) => entry.fact("recording", json!(recorder.finish().await.as_str())),
@@ -252,22 +252,23 @@ async fn hang_up(terminal: &Running, mut carrying: Pin<&mut impl Future<Output =
     None
 }
 
-/// A command as it is recorded: without what looks like a secret in it.
-fn recorded(command: &[String]) -> Value {
+/// A command as it is put on record.
+fn masked(command: &[String]) -> Value {
     let mut command = json!(command);
     containers::mask(&mut command);
     command
 }
 
-/// The same as its parts.
-fn without_secrets(command: &[String]) -> Vec<String> {
-    serde_json::from_value(recorded(command)).unwrap_or_default()
+/// The same, as its words.
+fn masked_words(command: &[String]) -> Vec<String> {
+    let Value::Array(words) = masked(command) else { return Vec::new() };
+    words.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 fn begun(opening: &Opening) -> Entry {
     let what = match &opening.plan.aim {
         Aim::Shell => json!("shell"),
-        Aim::Command(command) => recorded(command),
+        Aim::Command(command) => masked(command),
         Aim::Main => json!("attach"),
     };
     Entry::new(&Actor::from(&opening.caller), Action::TerminalOpen, &opening.id.to_string())
@@ -285,6 +286,6 @@ mod tests {
     #[test]
     fn a_command_is_recorded_without_its_secrets() {
         let command = ["mysql", "--user", "ada", "--password", "hunter2", "--host=db"].map(str::to_owned);
-        assert_eq!(recorded(&command), json!(["mysql", "--user", "ada", "--password", "********", "--host=db"]));
+        assert_eq!(masked(&command), json!(["mysql", "--user", "ada", "--password", "********", "--host=db"]));
     }
 }
