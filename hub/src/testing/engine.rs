@@ -6,18 +6,28 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
+use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 /// Events that a test may send before they are read.
 const EVENTS_MAX: usize = 256;
+
+/// Something that happened, as it is told.
+struct Remembered {
+    /// When a test said so: what happened after somebody asked is told to it
+    /// also where it listens a moment later.
+    said_at: i64,
+    line: String,
+}
 
 /// A simulated engine. Dropping it ends it.
 pub struct SimulatedEngine {
@@ -33,7 +43,7 @@ struct State {
     says: Mutex<HashMap<String, Vec<u8>>>,
     events: broadcast::Sender<String>,
     /// What it tells of what happened before.
-    past: Mutex<Vec<String>>,
+    past: Mutex<Vec<Remembered>>,
     /// Each repeats what is typed.
     terminals: Mutex<JoinSet<()>>,
 }
@@ -111,8 +121,10 @@ impl SimulatedEngine {
     pub fn remembers(&self, second: i64, action: &str, container: &str) {
         let actor = json!({ "ID": container, "Attributes": { "name": "web", "image": "nginx", "exitCode": "3" } });
         let event = json!({ "Type": "container", "Action": action, "Actor": actor, "time": second });
-        self.state.past.lock().unwrap().push(format!("{event}\n"));
-        self.state.events.send(format!("{event}\n")).ok();
+        let line = format!("{event}\n");
+        let mut past = self.state.past.lock().unwrap();
+        past.push(Remembered { said_at: OffsetDateTime::now_utc().unix_timestamp(), line: line.clone() });
+        self.state.events.send(line).ok();
     }
 
     /// Sends an event to those who follow.
@@ -132,7 +144,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let is_past = query.contains("until=");
+    let (is_past, since) = (query.contains("until="), second_of(&query, "since"));
     state.queries.lock().unwrap().insert(call.clone(), query);
     if let Some(bytes) = state.says.lock().unwrap().get(&call) {
         return Ok(Response::new(Body::from(bytes.clone())));
@@ -145,8 +157,8 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         (Some(known), _) => known,
         (None, "GET /version") => (StatusCode::OK, json!({ "Version": "26.1.5", "ApiVersion": "1.45", "Os": "linux" })),
         (None, "GET /info") => (StatusCode::OK, json!({ "ID": "one", "Containers": 3, "ContainersRunning": 2 })),
-        (None, "GET /events") if is_past => return Ok(Response::new(Body::from(state.past.lock().unwrap().concat()))),
-        (None, "GET /events") => return Ok(Response::new(follow(&state))),
+        (None, "GET /events") if is_past => return Ok(Response::new(past(&state))),
+        (None, "GET /events") => return Ok(Response::new(follow(&state, since))),
         (None, "GET /containers/json" | "GET /images/json" | "GET /networks") => (StatusCode::OK, json!([])),
         (None, "GET /volumes") => (StatusCode::OK, json!({ "Volumes": [] })),
         (None, call) if call.starts_with("GET /containers/") && call.ends_with("/json") => (StatusCode::OK, json!({})),
@@ -167,14 +179,28 @@ fn repeat(state: &State, request: Request<Incoming>) -> Response<Body> {
     answer.header(header::CONNECTION, "Upgrade").header(header::UPGRADE, "tcp").body(Body::empty()).unwrap()
 }
 
-/// An endless answer.
-fn follow(state: &State) -> Body {
+fn second_of(query: &str, name: &str) -> i64 {
+    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    found.and_then(|second| second.parse().ok()).unwrap_or(i64::MAX)
+}
+
+fn past(state: &State) -> Body {
+    let past = state.past.lock().unwrap();
+    Body::from(past.iter().map(|event| event.line.as_str()).collect::<String>())
+}
+
+/// An endless answer, which begins with what was said since.
+fn follow(state: &State, since: i64) -> Body {
+    let past = state.past.lock().unwrap();
     let receiver = state.events.subscribe();
-    let events = futures_util::stream::unfold(receiver, |mut receiver| async {
+    let said: Vec<String> =
+        past.iter().filter(|event| event.said_at >= since).map(|event| event.line.clone()).collect();
+    drop(past);
+    let events = stream::unfold(receiver, |mut receiver| async {
         let event = receiver.recv().await.ok()?;
         Some((Ok::<_, std::io::Error>(event), receiver))
     });
-    Body::from_stream(events)
+    Body::from_stream(stream::iter(said.into_iter().map(Ok)).chain(events))
 }
 
 /// A container as it lists it.
