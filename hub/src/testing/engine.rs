@@ -13,10 +13,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::macros::datetime;
 use tokio::net::UnixListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinSet;
+
+use crate::clock::{Clock, SystemClock, Timestamp};
 
 /// Events that a test may send before they are read.
 const EVENTS_MAX: usize = 256;
@@ -25,7 +27,7 @@ const EVENTS_MAX: usize = 256;
 struct Remembered {
     /// When a test said so: what happened after somebody asked is told to it
     /// also where it listens a moment later.
-    said_at: i64,
+    said_at: Timestamp,
     line: String,
 }
 
@@ -123,7 +125,7 @@ impl SimulatedEngine {
         let event = json!({ "Type": "container", "Action": action, "Actor": actor, "time": second });
         let line = format!("{event}\n");
         let mut past = self.state.past.lock().unwrap();
-        past.push(Remembered { said_at: OffsetDateTime::now_utc().unix_timestamp(), line: line.clone() });
+        past.push(Remembered { said_at: SystemClock.now(), line: line.clone() });
         self.state.events.send(line).ok();
     }
 
@@ -144,7 +146,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let call = call.replace("/v1.41/", "/");
     state.calls.lock().unwrap().push(call.clone());
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let (is_past, since) = (query.contains("until="), second_of(&query, "since"));
+    let (is_past, since) = (query.contains("until="), since(&query));
     state.queries.lock().unwrap().insert(call.clone(), query);
     if let Some(bytes) = state.says.lock().unwrap().get(&call) {
         return Ok(Response::new(Body::from(bytes.clone())));
@@ -179,9 +181,11 @@ fn repeat(state: &State, request: Request<Incoming>) -> Response<Body> {
     answer.header(header::CONNECTION, "Upgrade").header(header::UPGRADE, "tcp").body(Body::empty()).unwrap()
 }
 
-fn second_of(query: &str, name: &str) -> i64 {
-    let found = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
-    found.and_then(|second| second.parse().ok()).unwrap_or(i64::MAX)
+/// The second that a query names; one that nobody lives to see where it names
+/// none.
+fn since(query: &str) -> Timestamp {
+    let second = query.split('&').find_map(|pair| pair.strip_prefix("since=")?.parse().ok());
+    second.and_then(Timestamp::from_seconds).unwrap_or(datetime!(9999-12-31 0:00 UTC).into())
 }
 
 fn past(state: &State) -> Body {
@@ -190,7 +194,7 @@ fn past(state: &State) -> Body {
 }
 
 /// An endless answer, which begins with what was said since.
-fn follow(state: &State, since: i64) -> Body {
+fn follow(state: &State, since: Timestamp) -> Body {
     let past = state.past.lock().unwrap();
     let receiver = state.events.subscribe();
     let said: Vec<String> =
