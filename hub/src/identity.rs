@@ -23,7 +23,9 @@ use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::db::{Db, DbError};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Authenticate, Credential, CredentialUsed, Routes, SignedInUser};
+use crate::http::{
+    ASK_AGAIN, Authenticate, Credential, CredentialUsed, LOOK_AGAIN, Permission, Routes, SignedInUser, UserId,
+};
 
 /// How long a record of what was done is kept.
 const AUDIT_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -85,11 +87,32 @@ impl Identity {
         Ok(sessions + tokens + records)
     }
 
-    /// To be called once a credential was ended or a user shut out: nothing
-    /// that was known of credentials counts any more.
+    /// To be called once a credential was ended, or a user shut out or given
+    /// another role: nothing that was known of credentials counts any more.
     fn credentials_ended(&self) {
         self.recent.forget();
         self.endings.send_modify(|count| *count += 1);
+    }
+
+    /// Waits until a user may not do this any more: shut out, or of another
+    /// role. The operator on this machine always may.
+    pub async fn until_refused(&self, user: Option<UserId>, permission: Permission) {
+        let Some(user) = user else { return std::future::pending().await };
+        let mut endings = self.endings.subscribe();
+        loop {
+            let wait = match self.user_may(user, permission).await {
+                Ok(true) => LOOK_AGAIN,
+                Ok(false) => return,
+                Err(_) => ASK_AGAIN,
+            };
+            // There is a sender as long as there is this.
+            tokio::time::timeout(wait, endings.changed()).await.ok();
+        }
+    }
+
+    async fn user_may(&self, user: UserId, permission: Permission) -> Result<bool, DbError> {
+        let known = users::find(&mut self.db.read().await?, user).await?;
+        Ok(known.is_some_and(|known| known.disabled_at.is_none() && known.role.may(permission)))
     }
 
     async fn credential_stands(&self, user: &SignedInUser) -> ApiResult<bool> {

@@ -195,7 +195,7 @@ impl TestHub {
     }
 
     async fn add_users(&self) {
-        for (name, role) in [("admin", "administrator"), ("viewer", "viewer")] {
+        for (name, role) in [("admin", "administrator"), ("operator", "operator"), ("viewer", "viewer")] {
             let user = json!({ "name": name, "role": role, "password": PASSWORD });
             let answer = self.post(&Client::local(), "/api/v1/users", user).await;
             assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
@@ -224,6 +224,11 @@ impl TestHub {
 
     pub async fn get(&self, client: &Client, path: &str) -> Answer {
         self.send(client, Request::get(path), Body::empty()).await
+    }
+
+    pub async fn patch(&self, client: &Client, path: &str, body: Value) -> Answer {
+        let request = Request::patch(path).header("content-type", "application/json");
+        self.send(client, request, Body::from(body.to_string())).await
     }
 
     pub async fn post(&self, client: &Client, path: &str, body: Value) -> Answer {

@@ -19,7 +19,7 @@ pub use self::connection::Connection;
 pub use self::conversation::Conversation;
 pub use self::docker_cli::DockerCli;
 pub use self::http::{Answer, Caller};
-pub use self::hub::{Environment, Hub, HubOptions, contains};
+pub use self::hub::{ADMINISTRATOR, Environment, Hub, HubOptions, contains};
 pub use self::postgres::Postgres;
 pub use self::rogue::{Rogue, RogueSession};
 pub use self::web::WebClient;

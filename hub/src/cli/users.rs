@@ -37,12 +37,19 @@ pub enum UserCommand {
     Add {
         /// The user's name
         name: String,
-        /// What they may do: administrator or viewer
+        /// What they may do: administrator, operator or viewer
         #[arg(long, default_value_t = Role::Viewer)]
         role: Role,
         /// Reads the password from standard input (its first line)
         #[arg(long, required = true)]
         password_stdin: bool,
+    },
+    /// Gives a user another role, from their next request on
+    SetRole {
+        /// The user's name
+        name: String,
+        /// What they may do: administrator, operator or viewer
+        role: Role,
     },
     /// Lists users
     List,
@@ -115,6 +122,10 @@ pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> 
             let password = read_password()?;
             let user = hub.post(USERS, json!({ "name": name, "role": role, "password": *password })).await?;
             format.object(&user);
+        }
+        UserCommand::SetRole { name, role } => {
+            let id = hub.resolve("user", USERS, &name).await?;
+            format.object(&hub.patch(&format!("{USERS}/{id}"), json!({ "role": role })).await?);
         }
         UserCommand::List => format.list(&hub.list(USERS, &[]).await?, USER_COLUMNS),
         UserCommand::ResetPassword { name, password_stdin: _ } => {

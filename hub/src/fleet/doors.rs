@@ -16,7 +16,7 @@ use windflow_protocol::transport::websocket::{self, UpgradeRefused};
 use crate::app::AppState;
 use crate::docker::gateway::{self, Passage};
 use crate::error::{ApiError, ApiResult, sentence};
-use crate::http::{Access, Caller, Lease, Path, Routes};
+use crate::http::{Access, Caller, Lease, Path, Permission, Routes};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 
 /// What comes after the environment's id in the path of a Docker client.
@@ -28,7 +28,7 @@ const UNRECORDED: [&str; 3] = ["/resize", "/wait", "/auth"];
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let engine = "/api/v1/environments/{id}/engine/{*path}";
-    routes.add_raw(Access::Administrator, "*", engine, any(pass_to_engine)).add_raw(
+    routes.add_raw(Access::Needs(Permission::EngineRaw), "*", engine, any(pass_to_engine)).add_raw(
         Access::Agent,
         "GET",
         websocket::PATH,

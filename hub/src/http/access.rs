@@ -13,6 +13,7 @@ use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::authentication::{Authenticate, Gate, enforce};
+use super::principal::{Permission, Role};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +30,8 @@ pub enum Access {
     LoopbackOrSignedIn,
     /// Anyone signed in.
     SignedIn,
-    /// Administrators.
-    Administrator,
+    /// Those who have a permission.
+    Needs(Permission),
 }
 
 impl Access {
@@ -42,25 +43,43 @@ impl Access {
             Self::LocalSocket => "local socket",
             Self::LoopbackOrSignedIn => "loopback or signed in",
             Self::SignedIn => "signed in",
-            Self::Administrator => "administrator",
+            Self::Needs(permission) => permission.as_str(),
         }
+    }
+
+    /// The roles that a route is for, where it is for some of them only.
+    fn roles(self) -> Option<String> {
+        let Self::Needs(permission) = self else { return None };
+        let roles = Role::ALL.into_iter().filter(|role| role.may(permission));
+        Some(roles.map(Role::as_str).collect::<Vec<_>>().join(", "))
     }
 }
 
 /// One route as it stands in the reviewed list.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRecord {
     /// The path with its parameters.
     pub path: String,
     /// The method, or `*`.
     pub method: String,
     /// Who may call it.
-    pub access: &'static str,
+    pub access: Access,
+}
+
+impl RouteRecord {
+    /// Its place in the list: by path, then by method.
+    fn place(&self) -> (&str, &str) {
+        (&self.path, &self.method)
+    }
 }
 
 impl std::fmt::Display for RouteRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:<7} {:<56} {}", self.method, self.path, self.access)
+        write!(f, "{:<7} {:<71} ", self.method, self.path)?;
+        match self.access.roles() {
+            Some(roles) => write!(f, "{:<19} {roles}", self.access.as_str()),
+            None => f.write_str(self.access.as_str()),
+        }
     }
 }
 
@@ -105,7 +124,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// The router, the OpenAPI document and the list of all routes by path.
     pub fn finish(mut self) -> (Router<S>, OpenApi, Vec<RouteRecord>) {
-        self.records.sort();
+        self.records.sort_by(|one, other| one.place().cmp(&other.place()));
         let (router, document) = self.router.split_for_parts();
         (router, document, self.records)
     }
@@ -123,7 +142,7 @@ impl<S> std::fmt::Debug for Routes<S> {
 }
 
 fn record(path: &str, method: &str, access: Access) -> RouteRecord {
-    RouteRecord { path: path.to_owned(), method: method.to_owned(), access: access.as_str() }
+    RouteRecord { path: path.to_owned(), method: method.to_owned(), access }
 }
 
 fn documented_methods(item: &PathItem) -> impl Iterator<Item = Method> {

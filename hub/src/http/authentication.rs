@@ -16,14 +16,14 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
-pub use self::lease::Lease;
+pub use self::lease::{ASK_AGAIN, LOOK_AGAIN, Lease};
 use self::origin::MissingOrigin;
 use super::access::Access;
 use super::cookie;
 use super::envelope::RequestId;
 
 use super::peer::{Peer, Scheme};
-use super::principal::{Principal, Role, SignedInUser};
+use super::principal::{Permission, Principal, SignedInUser};
 use crate::error::ApiError;
 
 /// Query keys under which programs tend to send credentials. A URL ends up in
@@ -72,6 +72,23 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whether the caller may do this, where a route is for more people than
+    /// all that it shows and does.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.principal.as_ref().is_some_and(|principal| principal.may(permission))
+    }
+
+    /// The same as a condition.
+    ///
+    /// # Errors
+    /// 403 for those who may not.
+    pub fn require(&self, permission: Permission) -> Result<(), ApiError> {
+        match &self.principal {
+            Some(principal) => require(principal, permission),
+            None => Err(ApiError::unauthorized("Sign in, or send an API token as `Authorization: Bearer wfa1_…`.")),
+        }
+    }
+
     /// The user, where the route lets only users through.
     ///
     /// # Errors
@@ -113,7 +130,11 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
         Access::LocalSocket => Some(require_local_socket(peer)?),
         Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
         Access::LoopbackOrSignedIn | Access::SignedIn => Some(recognise(&gate, &parts, peer).await?),
-        Access::Administrator => Some(require_administrator(recognise(&gate, &parts, peer).await?)?),
+        Access::Needs(permission) => {
+            let principal = recognise(&gate, &parts, peer).await?;
+            require(&principal, permission)?;
+            Some(principal)
+        }
     };
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let user = principal.as_ref().and_then(Principal::user).cloned();
@@ -203,9 +224,13 @@ fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, Ap
         .ok_or_else(|| ApiError::unauthorized("Sign in, or send an API token as `Authorization: Bearer wfa1_…`."))
 }
 
-fn require_administrator(principal: Principal) -> Result<Principal, ApiError> {
-    match principal.role() {
-        Role::Administrator => Ok(principal),
-        Role::Viewer => Err(ApiError::forbidden("administrator_required", "Only an administrator may do this.")),
+fn require(principal: &Principal, permission: Permission) -> Result<(), ApiError> {
+    if principal.may(permission) {
+        return Ok(());
     }
+    let message = format!(
+        "This needs the permission {permission}, which the role {} does not have. Ask an administrator.",
+        principal.role()
+    );
+    Err(ApiError::forbidden("not_permitted", message))
 }

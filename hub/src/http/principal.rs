@@ -1,9 +1,13 @@
-//! Who a request acts for.
+//! Who a request acts for, and what they may do.
 
-use std::str::FromStr;
+mod permission;
+mod role;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use self::permission::Permission;
+pub use self::role::Role;
 
 /// One user of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -26,53 +30,6 @@ impl From<Uuid> for UserId {
 impl std::fmt::Display for UserId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// What a user may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    /// Everything.
-    Administrator,
-    /// Look, and change nothing but their own credentials.
-    Viewer,
-}
-
-/// The text is no role.
-#[derive(Debug, thiserror::Error)]
-#[error("the role must be administrator or viewer")]
-pub struct UnknownRole;
-
-impl Role {
-    /// The role's name in the API and the database.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Administrator => "administrator",
-            Self::Viewer => "viewer",
-        }
-    }
-}
-
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Administrator, Self::Viewer].into_iter().find(|role| role.as_str() == text).ok_or(UnknownRole)
-    }
-}
-
-impl TryFrom<String> for Role {
-    type Error = UnknownRole;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl std::fmt::Display for Role {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -118,7 +75,12 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// What the principal may do.
+    /// Whether the principal may do this. The one place that decides it.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.role().may(permission)
+    }
+
+    /// The principal's role.
     pub fn role(&self) -> Role {
         match self {
             Self::User(user) => user.role,

@@ -18,7 +18,7 @@ use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, Page, Principal, Query, Routes};
+use crate::http::{Access, Caller, Json, Page, Permission, Principal, Query, Routes};
 use crate::on_tx;
 
 /// Who acts.
@@ -78,6 +78,8 @@ actions! {
     UserDisable => "user.disable",
     /// A user may sign in again.
     UserEnable => "user.enable",
+    /// A user got another role.
+    UserRole => "user.role",
     /// A password was replaced.
     PasswordReset => "user.reset_password",
     /// Someone signed in, or was refused.
@@ -278,7 +280,7 @@ impl Entry {
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Administrator, routes!(list_audit))
+    routes.add(Access::Needs(Permission::AuditView), routes!(list_audit))
 }
 
 /// Writes `entry` in the transaction of what it records.

@@ -21,7 +21,7 @@ use super::users::{self, User};
 use super::{Identity, hash_secret};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, CredentialUsed, List, Page, Principal, Role, Scheme, SignedInUser, UserId, cookie};
+use crate::http::{Caller, CredentialUsed, List, Page, Permission, Principal, Scheme, SignedInUser, UserId, cookie};
 
 /// How long a session lasts, whatever is done with it.
 pub const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
@@ -182,7 +182,7 @@ impl Identity {
 /// Whether `caller` may see and end the credentials of `user`.
 pub(super) fn may_see(caller: &Caller, user: UserId) -> bool {
     caller.principal.as_ref().is_some_and(|principal| {
-        principal.role() == Role::Administrator || principal.user().is_some_and(|own| own.id == user)
+        principal.may(Permission::UsersManage) || principal.user().is_some_and(|own| own.id == user)
     })
 }
 

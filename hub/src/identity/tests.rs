@@ -187,6 +187,47 @@ async fn the_last_active_administrator_cannot_be_disabled() {
 }
 
 #[tokio::test]
+async fn another_role_holds_from_the_next_request_on_for_every_credential() {
+    let hub = TestHub::with_users().await;
+    let browser = hub.signed_in("viewer").await;
+    let (program, _) = hub.program_of("viewer").await;
+    let id = hub.get(&browser, "/api/v1/me").await.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/users/{id}");
+    let changed = hub.patch(&Client::local(), &path, json!({ "role": "administrator" })).await;
+    assert_eq!((changed.status, &changed.body["role"]), (StatusCode::OK, &json!("administrator")), "{changed:?}");
+    for client in [&browser, &program] {
+        assert_eq!(hub.get(client, "/api/v1/users").await.status, StatusCode::OK);
+    }
+    hub.patch(&Client::local(), &path, json!({ "role": "operator" })).await;
+    for client in [&browser, &program] {
+        let refused = hub.get(client, "/api/v1/users").await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "not_permitted"));
+        let me = hub.get(client, "/api/v1/me").await.body;
+        assert_eq!((&me["role"], me["permissions"].as_array().unwrap().len()), (&json!("operator"), 15), "{me}");
+    }
+    let done = hub.get(&Client::local(), "/api/v1/audit?action=user.role").await.body;
+    assert_eq!(done["items"][0]["details"], json!({ "before": "administrator", "role": "operator" }), "{done}");
+}
+
+#[tokio::test]
+async fn the_last_administrator_stays_one_and_only_those_who_manage_users_change_roles() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let id = hub.get(&admin, "/api/v1/me").await.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/users/{id}");
+    let refused = hub.patch(&admin, &path, json!({ "role": "viewer" })).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "last_administrator"));
+    let operator = hub.signed_in("operator").await;
+    let own = hub.get(&operator, "/api/v1/me").await.body["id"].as_str().unwrap().to_owned();
+    for target in [path, format!("/api/v1/users/{own}")] {
+        let refused = hub.patch(&operator, &target, json!({ "role": "administrator" })).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "not_permitted"));
+    }
+    let wrong = hub.patch(&admin, &format!("/api/v1/users/{own}"), json!({ "role": "root" })).await;
+    assert_eq!((wrong.status, wrong.code()), (StatusCode::UNPROCESSABLE_ENTITY, "invalid_body"));
+}
+
+#[tokio::test]
 async fn a_new_password_ends_the_sessions_and_replaces_the_old_one() {
     let hub = TestHub::with_users().await;
     let viewer = hub.signed_in("viewer").await;

@@ -26,7 +26,7 @@ use super::users::{self, User};
 use super::{Identity, hash_secret};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, CredentialUsed, List, Page, Principal, Role, SignedInUser, UserId};
+use crate::http::{Caller, CredentialUsed, List, Page, Permission, Principal, SignedInUser, UserId};
 
 /// What every API token starts with; secret scanners look for it.
 pub const PREFIX: &str = "wfa1";
@@ -156,10 +156,10 @@ impl Identity {
 }
 
 /// Whose credentials a caller sees when they ask for those of `asked`:
-/// administrators anyone's, others their own.
+/// those who manage users anyone's, others their own.
 pub(super) fn visible_owner(caller: &Caller, asked: Option<UserId>) -> Option<UserId> {
     match &caller.principal {
-        Some(principal) if principal.role() == Role::Administrator => asked,
+        Some(principal) if principal.may(Permission::UsersManage) => asked,
         Some(Principal::User(user)) => Some(user.id),
         Some(Principal::LocalRoot) | None => asked,
     }

@@ -182,13 +182,33 @@ impl Identity {
         if user.disabled_at.is_some() {
             return Ok(user);
         }
-        if user.role == Role::Administrator && store::count_active_administrators(&mut tx).await? == 1 {
-            let message = "This is the last active administrator. Make another one first.";
-            return Err(ApiError::conflict("last_administrator", message));
-        }
+        keep_an_administrator(&mut tx, &user).await?;
         store::set_disabled(&mut tx, id, Some(now), now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).detail(&user.name), now).await?;
+        tx.commit().await?;
+        self.credentials_ended();
+        self.get_user(id).await
+    }
+
+    /// Gives a user another role, which holds from their next request on; what
+    /// they have open ends.
+    ///
+    /// # Errors
+    /// 404 when there is no such user, 409 for the last administrator.
+    pub async fn change_role(&self, id: UserId, role: Role, by: &Actor) -> ApiResult<User> {
+        let now = self.now();
+        let mut tx = self.db.write().await?;
+        lock_exclusive(&mut tx, Exclusive::Administrators).await?;
+        let user = found(store::find(&mut tx, id).await?)?;
+        if user.role == role {
+            return Ok(user);
+        }
+        keep_an_administrator(&mut tx, &user).await?;
+        store::set_role(&mut tx, id, role, now).await?;
+        let entry = Entry::new(by, Action::UserRole, &id.to_string()).detail(&user.name);
+        let entry = entry.fact("before", user.role.as_str().into()).fact("role", role.as_str().into());
+        audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.credentials_ended();
         self.get_user(id).await
@@ -240,6 +260,16 @@ pub(super) async fn find_for_sign_in(tx: &mut Tx, name: &str) -> Result<Option<(
 /// The user of this name.
 pub(super) async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
     store::find_by_name(tx, name).await
+}
+
+/// 409 where nobody could administrate without this user.
+async fn keep_an_administrator(tx: &mut Tx, user: &User) -> ApiResult<()> {
+    let counts = user.role == Role::Administrator && user.disabled_at.is_none();
+    if counts && store::count_active_administrators(tx).await? == 1 {
+        let message = "This is the last active administrator. Make another one first.";
+        return Err(ApiError::conflict("last_administrator", message));
+    }
+    Ok(())
 }
 
 fn already_set_up() -> ApiError {

@@ -14,18 +14,18 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::environments::EnvironmentFilter;
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{Excerpt, Job, JobFilter, JobId};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::SignedIn, routes!(list_jobs))
-        .add(Access::SignedIn, routes!(get_job))
-        .add(Access::SignedIn, routes!(list_job_lines))
-        .add(Access::SignedIn, routes!(get_job_output))
-        .add(Access::Administrator, routes!(cancel_job))
+        .add(Access::Needs(Permission::JobsView), routes!(list_jobs))
+        .add(Access::Needs(Permission::JobsView), routes!(get_job))
+        .add(Access::Needs(Permission::JobsView), routes!(list_job_lines))
+        .add(Access::Needs(Permission::JobsView), routes!(get_job_output))
+        .add(Access::Needs(Permission::JobsCancel), routes!(cancel_job))
 }
 
 /// From where to read.

@@ -6,7 +6,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::json;
 
 use super::*;
-use crate::http::Scheme;
+use crate::http::{Access, Role, Scheme};
 use crate::testing::{Client, PASSWORD, TestHub};
 
 const SNAPSHOT: &str = include_str!("routes.snapshot");
@@ -22,8 +22,8 @@ async fn every_route_has_its_reviewed_access() {
 #[tokio::test]
 async fn nobody_without_a_credential_learns_anything_from_a_guarded_route() {
     let hub = TestHub::with_users().await;
-    let guarded = records(&hub.app).into_iter().filter(|r| ["signed in", "administrator"].contains(&r.access));
-    for route in guarded {
+    let is_guarded = |route: &RouteRecord| matches!(route.access, Access::SignedIn | Access::Needs(_));
+    for route in records(&hub.app).into_iter().filter(is_guarded) {
         let (method, path) = sample(&route);
         let request = Request::builder().method(method.as_str()).uri(&path).header("content-type", "text/plain");
         let answer = hub.send(&Client::browser(), request, Body::from("not json")).await;
@@ -33,13 +33,19 @@ async fn nobody_without_a_credential_learns_anything_from_a_guarded_route() {
 }
 
 #[tokio::test]
-async fn a_viewer_is_refused_wherever_an_administrator_is_required() {
+async fn a_role_is_refused_wherever_a_permission_is_needed_that_it_does_not_have() {
     let hub = TestHub::with_users().await;
-    let viewer = hub.signed_in("viewer").await;
-    for route in records(&hub.app).into_iter().filter(|route| route.access == "administrator") {
-        let (method, path) = sample(&route);
-        let answer = hub.send(&viewer, Request::builder().method(method.as_str()).uri(&path), Body::empty()).await;
-        assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "administrator_required"), "{route}");
+    for role in [Role::Operator, Role::Viewer] {
+        let user = hub.signed_in(role.as_str()).await;
+        for route in records(&hub.app) {
+            let Access::Needs(permission) = route.access else { continue };
+            if role.may(permission) {
+                continue;
+            }
+            let (method, path) = sample(&route);
+            let answer = hub.send(&user, Request::builder().method(method.as_str()).uri(&path), Body::empty()).await;
+            assert_eq!((answer.status, answer.code()), (StatusCode::FORBIDDEN, "not_permitted"), "{role}: {route}");
+        }
     }
 }
 
@@ -48,7 +54,7 @@ async fn what_belongs_to_the_local_socket_does_not_exist_elsewhere() {
     let hub = TestHub::with_users().await;
     let here = Client::browser().without("origin").at_address("127.0.0.1:9", Scheme::Http);
     for client in [hub.signed_in("admin").await, hub.program_of("admin").await.0, here.with("host", "127.0.0.1:8443")] {
-        for route in records(&hub.app).into_iter().filter(|route| route.access == "local socket") {
+        for route in records(&hub.app).into_iter().filter(|route| route.access == Access::LocalSocket) {
             let (method, path) = sample(&route);
             let answer = hub.send(&client, Request::builder().method(method.as_str()).uri(&path), Body::empty()).await;
             assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, "not_found"), "{route}");
@@ -203,7 +209,7 @@ async fn numbers_are_for_this_machine_and_for_those_signed_in() {
     let direct = here.clone().with("host", "127.0.0.1:8443");
     let numbers = hub.get(&direct, "/metrics").await;
     assert_eq!(numbers.status, StatusCode::OK);
-    let line = "windflow_http_requests_total{method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 2";
+    let line = "windflow_http_requests_total{method=\"POST\",route=\"/api/v1/users\",status=\"201\"} 3";
     assert!(numbers.body.as_str().unwrap().contains(line), "{}", numbers.body);
 
     // A reverse proxy on this machine, and a page whose name was rebound.

@@ -20,7 +20,7 @@ const END_DEADLINE: Duration = Duration::from_secs(35);
 /// How long a command or a request may take.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 /// The administrator that every hub of a test gets.
-const ADMINISTRATOR: &str = "ada";
+pub const ADMINISTRATOR: &str = "ada";
 const PASSWORD: &str = "seventeen quiet herons";
 
 /// How a hub is started.

@@ -13,7 +13,7 @@ export interface paths {
         };
         /**
          * Lists what happened, newest first: the events of the engines, and for
-         *     administrators also what users did.
+         *     those who may see the audit log also what users did.
          */
         get: operations["list_activity"];
         put?: never;
@@ -137,7 +137,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Ends an API token: one's own, or any for administrators. */
+        /** Ends an API token: one's own, or any for those who manage users. */
         post: operations["revoke_api_token"];
         delete?: never;
         options?: never;
@@ -591,7 +591,7 @@ export interface paths {
         };
         /**
          * Tells all that the engine knows of a container. Values that look like
-         *     secrets are masked, also for administrators unless they ask for them.
+         *     secrets are masked, also for those who may see them unless they ask for them.
          */
         get: operations["inspect_container"];
         put?: never;
@@ -736,7 +736,7 @@ export interface paths {
         };
         /**
          * Tells how a container was made, what its image brings left out. Values that
-         *     look like secrets are masked, also for administrators unless they ask.
+         *     look like secrets are masked, also for those who may see them unless they ask.
          */
         get: operations["get_container_spec"];
         put?: never;
@@ -1229,7 +1229,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Ends a session: one's own, or any for administrators. */
+        /** Ends a session: one's own, or any for those who manage users. */
         delete: operations["revoke_session"];
         options?: never;
         head?: never;
@@ -1360,7 +1360,11 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Gives a user another role. It holds from their next request on; terminals
+         *     and whatever else they have open and may not have any more ends at once.
+         */
+        patch: operations["change_user"];
         trace?: never;
     };
     "/api/v1/users/{id}/disable": {
@@ -1727,6 +1731,11 @@ export interface components {
              * @description The password until now.
              */
             present_password: string;
+        };
+        /** @description What changes of a user. */
+        ChangeUserRequest: {
+            /** @description What they may do from now on. */
+            role: components["schemas"]["Role"];
         };
         /** @description What image to make of a container. */
         CommitRequest: {
@@ -3187,13 +3196,15 @@ export interface components {
                 address?: string | null;
                 /** @description When it was started. */
                 created_at: components["schemas"]["Timestamp"];
-                /** @description When it ends. */
+                /** @description When it ends, whatever is done with it. */
                 expires_at: components["schemas"]["Timestamp"];
                 /**
                  * Format: uuid
                  * @description The session.
                  */
                 id: string;
+                /** @description When the browser was heard of last, to about a minute. */
+                last_used_at: components["schemas"]["Timestamp"];
                 /** @description What the browser called itself. */
                 user_agent: string;
                 /** @description Whose it is. */
@@ -3370,6 +3381,8 @@ export interface components {
             /** @description Their name. */
             name: string;
             /** @description What they may do. */
+            permissions: components["schemas"]["Permission"][];
+            /** @description Their role. */
             role: components["schemas"]["Role"];
         };
         /** @description A token as it is shown, once. */
@@ -3608,6 +3621,11 @@ export interface components {
              */
             total?: number | null;
         };
+        /**
+         * @description Something that may be allowed to somebody.
+         * @enum {string}
+         */
+        Permission: "environments.view" | "environments.manage" | "groups.manage" | "agents.manage" | "enrollment.manage" | "containers.view" | "containers.logs" | "containers.operate" | "containers.exec" | "containers.deploy" | "containers.remove" | "files.read" | "files.write" | "secrets.read" | "images.view" | "images.pull" | "volumes.view" | "networks.view" | "engine.prune" | "engine.raw" | "metrics.view" | "activity.view" | "audit.view" | "jobs.view" | "jobs.cancel" | "recordings.view" | "recordings.delete" | "users.manage" | "hub.manage";
         /** @description One port of a container. */
         Port: {
             /** @description The host's address it is published at. */
@@ -4012,7 +4030,7 @@ export interface components {
          * @description What a user may do.
          * @enum {string}
          */
-        Role: "administrator" | "viewer";
+        Role: "administrator" | "operator" | "viewer";
         /**
          * @description By whom a folder was looked at.
          * @enum {string}
@@ -4041,13 +4059,15 @@ export interface components {
             address?: string | null;
             /** @description When it was started. */
             created_at: components["schemas"]["Timestamp"];
-            /** @description When it ends. */
+            /** @description When it ends, whatever is done with it. */
             expires_at: components["schemas"]["Timestamp"];
             /**
              * Format: uuid
              * @description The session.
              */
             id: string;
+            /** @description When the browser was heard of last, to about a minute. */
+            last_used_at: components["schemas"]["Timestamp"];
             /** @description What the browser called itself. */
             user_agent: string;
             /** @description Whose it is. */
@@ -4251,7 +4271,7 @@ export interface components {
          * @description Why a terminal ended.
          * @enum {string}
          */
-        Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops" | "recording_failed";
+        Why: "exited" | "container_stopped" | "lost" | "closed" | "left" | "idle" | "hub_stops" | "recording_failed" | "not_permitted";
         /** @description A text that was written. */
         Written: {
             /** @description Names the text that is there now. */
@@ -4312,7 +4332,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description Only an administrator may see what users did */
+            /** @description What users did needs the permission audit.view */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -4520,7 +4540,7 @@ export interface operations {
                 limit?: number;
                 /** @description Items to skip. */
                 offset?: number;
-                /** @description Only those of this user. Others than administrators see their own only. */
+                /** @description Only those of this user. Who may not manage users sees their own only. */
                 user?: components["schemas"]["UserId"];
                 /** @description Only those of this name. */
                 name?: string;
@@ -6216,7 +6236,7 @@ export interface operations {
                     "application/json": components["schemas"]["Inspection"];
                 };
             };
-            /** @description Only an administrator may see secrets */
+            /** @description Secrets need the permission secrets.read */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -6718,7 +6738,7 @@ export interface operations {
                     "application/json": components["schemas"]["ShownSpec"];
                 };
             };
-            /** @description Only an administrator may see secrets */
+            /** @description Secrets need the permission secrets.read */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -7942,7 +7962,7 @@ export interface operations {
                 limit?: number;
                 /** @description Items to skip. */
                 offset?: number;
-                /** @description Only those of this user. Others than administrators see their own only. */
+                /** @description Only those of this user. Who may not manage users sees their own only. */
                 user?: components["schemas"]["UserId"];
             };
             header?: never;
@@ -8235,6 +8255,46 @@ export interface operations {
             };
             /** @description There is no such user */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    change_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangeUserRequest"];
+            };
+        };
+        responses: {
+            /** @description The user */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description There is no such user */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The last administrator stays one */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

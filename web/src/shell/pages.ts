@@ -1,9 +1,10 @@
-/** The pages that everybody can go to from anywhere, and those that only administrators see. */
+/** The pages that a user can go to from anywhere: those for what they may do. */
 import { Box, CirclePlay, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, Network, Users } from '@lucide/vue'
 import { computed, type Component, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
-import { useIsAdministrator } from '@/features/identity/composables/session'
+import type { Permission } from '@/api/types'
+import { useMe } from '@/features/identity/composables/session'
 
 export interface Page {
   to: string
@@ -13,20 +14,21 @@ export interface Page {
 
 export function usePages(): ComputedRef<Page[]> {
   const { t } = useI18n()
-  const isAdministrator = useIsAdministrator()
-  return computed(() =>
-    [
-      { to: '/', label: t('dashboard.title'), icon: LayoutDashboard, shown: true },
-      { to: '/containers', label: t('containers.heading'), icon: Box, shown: true },
-      { to: '/images', label: t('resources.images.heading'), icon: Layers, shown: true },
-      { to: '/volumes', label: t('resources.volumes.heading'), icon: HardDrive, shown: true },
-      { to: '/networks', label: t('resources.networks.heading'), icon: Network, shown: true },
-      { to: '/activity', label: t('activity.title'), icon: History, shown: true },
-      { to: '/jobs', label: t('jobs.title'), icon: ListChecks, shown: true },
-      { to: '/recordings', label: t('recordings.title'), icon: CirclePlay, shown: isAdministrator.value },
-      { to: '/enrollment-tokens', label: t('tokens.title'), icon: KeyRound, shown: isAdministrator.value },
-      { to: '/users', label: t('users.title'), icon: Users, shown: isAdministrator.value },
-      { to: '/account', label: t('account.title'), icon: CircleUser, shown: true },
-    ].filter((page) => page.shown),
-  )
+  const me = useMe()
+  return computed(() => {
+    const pages: (Page & { needs?: Permission })[] = [
+      { to: '/', label: t('dashboard.title'), icon: LayoutDashboard, needs: 'environments.view' },
+      { to: '/containers', label: t('containers.heading'), icon: Box, needs: 'containers.view' },
+      { to: '/images', label: t('resources.images.heading'), icon: Layers, needs: 'images.view' },
+      { to: '/volumes', label: t('resources.volumes.heading'), icon: HardDrive, needs: 'volumes.view' },
+      { to: '/networks', label: t('resources.networks.heading'), icon: Network, needs: 'networks.view' },
+      { to: '/activity', label: t('activity.title'), icon: History, needs: 'activity.view' },
+      { to: '/jobs', label: t('jobs.title'), icon: ListChecks, needs: 'jobs.view' },
+      { to: '/recordings', label: t('recordings.title'), icon: CirclePlay, needs: 'recordings.view' },
+      { to: '/enrollment-tokens', label: t('tokens.title'), icon: KeyRound, needs: 'enrollment.manage' },
+      { to: '/users', label: t('users.title'), icon: Users, needs: 'users.manage' },
+      { to: '/account', label: t('account.title'), icon: CircleUser },
+    ]
+    return pages.filter(({ needs }) => needs === undefined || me.value.permissions.includes(needs))
+  })
 }

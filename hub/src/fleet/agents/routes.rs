@@ -15,17 +15,17 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::enrollment::IssuedToken;
 use crate::fleet::environments::EnvironmentName;
 use crate::fleet::installer::HubAddress;
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::SignedIn, routes!(list_agents))
-        .add(Access::SignedIn, routes!(get_agent))
-        .add(Access::Administrator, routes!(rename_agent))
-        .add(Access::Administrator, routes!(approve_agent))
-        .add(Access::Administrator, routes!(reissue_agent))
-        .add(Access::Administrator, routes!(revoke_agent))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_agents))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_agent))
+        .add(Access::Needs(Permission::AgentsManage), routes!(rename_agent))
+        .add(Access::Needs(Permission::AgentsManage), routes!(approve_agent))
+        .add(Access::Needs(Permission::AgentsManage), routes!(reissue_agent))
+        .add(Access::Needs(Permission::AgentsManage), routes!(revoke_agent))
 }
 
 /// Which agents to list.

@@ -12,14 +12,14 @@ use super::service::MintError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::installer::{HubAddress, InstallCommands};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(list_enrollment_tokens, create_enrollment_token))
-        .add(Access::Administrator, routes!(get_enrollment_token))
-        .add(Access::Administrator, routes!(revoke_enrollment_token))
+        .add(Access::Needs(Permission::EnrollmentManage), routes!(list_enrollment_tokens, create_enrollment_token))
+        .add(Access::Needs(Permission::EnrollmentManage), routes!(get_enrollment_token))
+        .add(Access::Needs(Permission::EnrollmentManage), routes!(revoke_enrollment_token))
 }
 
 /// Which tokens to list.

@@ -13,17 +13,17 @@ use super::overview::Overview;
 use super::service::{AddError, ChangeError};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::SignedIn, routes!(list_environments))
-        .add(Access::Administrator, routes!(add_environment))
-        .add(Access::SignedIn, routes!(get_environment))
-        .add(Access::Administrator, routes!(change_environment))
-        .add(Access::Administrator, routes!(remove_environment))
-        .add(Access::SignedIn, routes!(get_overview))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_environments))
+        .add(Access::Needs(Permission::EnvironmentsManage), routes!(add_environment))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_environment))
+        .add(Access::Needs(Permission::EnvironmentsManage), routes!(change_environment))
+        .add(Access::Needs(Permission::EnvironmentsManage), routes!(remove_environment))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_overview))
 }
 
 /// Lists environments with their present state.

@@ -10,16 +10,16 @@ use super::model::{Group, GroupFilter, GroupId, NewGroup};
 use super::service::GroupError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::SignedIn, routes!(list_groups))
-        .add(Access::Administrator, routes!(create_group))
-        .add(Access::SignedIn, routes!(get_group))
-        .add(Access::Administrator, routes!(rename_group))
-        .add(Access::Administrator, routes!(delete_group))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_groups))
+        .add(Access::Needs(Permission::GroupsManage), routes!(create_group))
+        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_group))
+        .add(Access::Needs(Permission::GroupsManage), routes!(rename_group))
+        .add(Access::Needs(Permission::GroupsManage), routes!(delete_group))
 }
 
 /// Lists groups of environments, by name.

@@ -22,9 +22,9 @@ use crate::http::SignedInUser;
 
 /// A credential is looked at again after this at the latest: it may end by
 /// itself, and the database may be changed by another hand.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The same after the database could not be asked.
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+pub const ASK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How long a caller may stay: as long as their credential is good. Handlers
 /// of requests that may last take it as an argument.

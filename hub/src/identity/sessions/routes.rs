@@ -12,7 +12,8 @@ use super::{Browser, Session, SessionFilter, SignIn, User};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    Access, Caller, CredentialUsed, Json, List, Listing, Page, Path, Principal, Role, Routes, UserId, cookie,
+    Access, Caller, CredentialUsed, Json, List, Listing, Page, Path, Permission, Principal, Role, Routes, UserId,
+    cookie,
 };
 use crate::identity::audit::Actor;
 
@@ -46,8 +47,10 @@ struct MeResponse {
     id: Option<UserId>,
     /// Their name.
     name: String,
-    /// What they may do.
+    /// Their role.
     role: Role,
+    /// What they may do.
+    permissions: Vec<Permission>,
     /// By what they were recognised.
     credential: Option<String>,
 }
@@ -57,7 +60,7 @@ struct MeResponse {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListSessionsQuery {
-    /// Only those of this user. Others than administrators see their own only.
+    /// Only those of this user. Who may not manage users sees their own only.
     user: Option<UserId>,
 }
 
@@ -103,10 +106,12 @@ async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
             id: Some(user.id),
             name: user.name.clone(),
             role: user.role,
+            permissions: user.role.permissions(),
             credential: Some(user.credential.to_string()),
         },
         Some(Principal::LocalRoot) | None => {
-            MeResponse { kind: "local", id: None, name: "root".to_owned(), role: Role::Administrator, credential: None }
+            let (name, role) = ("root".to_owned(), Role::Administrator);
+            MeResponse { kind: "local", id: None, name, role, permissions: role.permissions(), credential: None }
         }
     };
     Ok(Json(me))
@@ -124,7 +129,7 @@ async fn list_sessions(
     Ok(Json(app.identity.list_sessions(&SessionFilter { user }, page).await?))
 }
 
-/// Ends a session: one's own, or any for administrators.
+/// Ends a session: one's own, or any for those who manage users.
 #[utoipa::path(delete, path = "/api/v1/sessions/{id}", tag = "identity", params(("id" = Uuid, Path)), responses(
     (status = 204, description = "The session is over"),
     (status = 404, description = "There is no such session"),

@@ -47,7 +47,7 @@ struct CreatedApiTokenResponse {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ListApiTokensQuery {
-    /// Only those of this user. Others than administrators see their own only.
+    /// Only those of this user. Who may not manage users sees their own only.
     user: Option<UserId>,
     /// Only those of this name.
     name: Option<String>,
@@ -82,7 +82,7 @@ async fn create_api_token(
     Ok((StatusCode::CREATED, Json(response)).into_response())
 }
 
-/// Ends an API token: one's own, or any for administrators.
+/// Ends an API token: one's own, or any for those who manage users.
 #[utoipa::path(post, path = "/api/v1/api-tokens/{id}/revoke", tag = "identity", params(("id" = String, Path)), responses(
     (status = 200, description = "The token, revoked", body = ApiToken),
     (status = 404, description = "There is no such token"),

@@ -12,7 +12,7 @@ use super::{NewUser, User, UserFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    Access, Authenticate, Caller, CredentialUsed, Json, List, Listing, Page, Path, Role, Routes, UserId,
+    Access, Authenticate, Caller, CredentialUsed, Json, List, Listing, Page, Path, Permission, Role, Routes, UserId,
 };
 use crate::identity::audit::Actor;
 use crate::identity::sessions::Browser;
@@ -24,11 +24,11 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::SetupOnly, routes!(create_first_user))
         .add(Access::LocalSocket, routes!(create_setup_code))
         .add(Access::SignedIn, routes!(change_password))
-        .add(Access::Administrator, routes!(list_users, create_user))
-        .add(Access::Administrator, routes!(get_user))
-        .add(Access::Administrator, routes!(reset_password))
-        .add(Access::Administrator, routes!(disable_user))
-        .add(Access::Administrator, routes!(enable_user))
+        .add(Access::Needs(Permission::UsersManage), routes!(list_users, create_user))
+        .add(Access::Needs(Permission::UsersManage), routes!(get_user, change_user))
+        .add(Access::Needs(Permission::UsersManage), routes!(reset_password))
+        .add(Access::Needs(Permission::UsersManage), routes!(disable_user))
+        .add(Access::Needs(Permission::UsersManage), routes!(enable_user))
 }
 
 /// Whether the hub waits for its first user.
@@ -71,6 +71,14 @@ struct CreateUserRequest {
     /// At least 12 characters.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
+}
+
+/// What changes of a user.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ChangeUserRequest {
+    /// What they may do from now on.
+    role: Role,
 }
 
 /// A new password.
@@ -199,6 +207,23 @@ async fn create_user(
 ))]
 async fn get_user(State(app): State<AppState>, Path(id): Path<UserId>) -> ApiResult<Json<User>> {
     Ok(Json(app.identity.get_user(id).await?))
+}
+
+/// Gives a user another role. It holds from their next request on; terminals
+/// and whatever else they have open and may not have any more ends at once.
+#[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "identity", params(("id" = UserId, Path)),
+    request_body = ChangeUserRequest, responses(
+    (status = 200, description = "The user", body = User),
+    (status = 404, description = "There is no such user"),
+    (status = 409, description = "The last administrator stays one"),
+))]
+async fn change_user(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<UserId>,
+    Json(request): Json<ChangeUserRequest>,
+) -> ApiResult<Json<User>> {
+    Ok(Json(app.identity.change_role(id, request.role, &Actor::from(&caller)).await?))
 }
 
 /// Replaces a user's password and ends their sessions.

@@ -117,6 +117,12 @@ pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str, now: Timestamp) -
     Ok(())
 }
 
+pub async fn set_role(tx: &mut Tx, id: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE users SET role = $2, updated_at = $3 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(role.as_str()).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
 pub async fn set_disabled(tx: &mut Tx, id: UserId, at: Option<Timestamp>, now: Timestamp) -> Result<(), DbError> {
     let sql = "UPDATE users SET disabled_at = $2, updated_at = $3 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(at).bind(now).execute(c).await.map(drop))?;
@@ -170,7 +176,7 @@ mod tests {
             assert_eq!(names(list(&mut tx, &by_name, ALL).await.unwrap()), ["Ada"]);
         }
 
-        async fn disabling_and_passwords_are_updated_with_their_time(db) {
+        async fn a_password_a_role_and_a_lock_are_updated_with_their_time(db) {
             let mut tx = db.write().await.unwrap();
             let ada = user("ada", Role::Administrator);
             insert(&mut tx, &ada, "old").await.unwrap();
@@ -180,6 +186,9 @@ mod tests {
             assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 1);
             set_disabled(&mut tx, ada.id, Some(later), later).await.unwrap();
             assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 0);
+            set_role(&mut tx, ada.id, Role::Operator, later).await.unwrap();
+            let found = find(&mut tx, ada.id).await.unwrap().unwrap();
+            assert_eq!((found.role, found.updated_at), (Role::Operator, later));
             assert_eq!(find(&mut tx, ada.id).await.unwrap().unwrap().disabled_at, Some(later));
         }
     }

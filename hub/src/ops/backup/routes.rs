@@ -16,7 +16,7 @@ use super::{BeginError, PASSPHRASE_MAX, PASSPHRASE_MIN};
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Routes};
+use crate::http::{Access, Caller, Json, Permission, Routes};
 use crate::identity::audit::{self, Action};
 
 /// Most agents that are listed as ahead.
@@ -24,7 +24,9 @@ const AHEAD_MAX: i64 = 200;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Administrator, routes!(create_backup)).add(Access::Administrator, routes!(get_storage))
+    routes
+        .add(Access::Needs(Permission::HubManage), routes!(create_backup))
+        .add(Access::Needs(Permission::HubManage), routes!(get_storage))
 }
 
 /// What a backup is sealed with.

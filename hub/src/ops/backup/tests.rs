@@ -391,7 +391,7 @@ async fn a_backup_over_the_api_is_for_administrators_is_recorded_and_needs_a_goo
     assert_eq!((short.status, short.code()), (StatusCode::BAD_REQUEST, "weak_passphrase"));
     let viewer = hub.signed_in("viewer").await;
     let refused = hub.post(&viewer, "/api/v1/backups", json!({ "passphrase": PASSPHRASE })).await;
-    assert_eq!(refused.code(), "administrator_required");
+    assert_eq!(refused.code(), "not_permitted");
     let request = Request::post("/api/v1/backups").header("content-type", "application/json");
     let body = Body::from(json!({ "passphrase": PASSPHRASE }).to_string());
     let made = hub.send(&Client::local(), request, body).await;

@@ -11,9 +11,9 @@ use super::model::{Activity, ActivityList, ActivityQuery, Cursor, Source, Wanted
 use super::store::{self, Row};
 use crate::app::App;
 use crate::db::DbError;
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::fleet::environments::EnvironmentFilter;
-use crate::http::{Caller, Principal, Role};
+use crate::http::{Caller, Permission};
 use crate::identity::audit::{self, AuditRecord, WantedRecords};
 
 impl App {
@@ -24,11 +24,10 @@ impl App {
     /// did who may not see it.
     pub(super) async fn list_activity(&self, query: ActivityQuery, caller: &Caller) -> ApiResult<ActivityList> {
         let wanted = query.check()?;
-        let sees_users = caller.principal.as_ref().map(Principal::role) == Some(Role::Administrator);
-        if wanted.source == Some(Source::User) && !sees_users {
-            let message = "Only an administrator may see what users did. Ask for source=engine.";
-            return Err(ApiError::forbidden("not_administrator", message));
+        if wanted.source == Some(Source::User) {
+            caller.require(Permission::AuditView)?;
         }
+        let sees_users = caller.may(Permission::AuditView);
         // One more than asked for says whether there is another page.
         let most = wanted.limit + 1;
         let mut tx = self.db.read().await?;

@@ -215,7 +215,7 @@ async fn a_viewer_sees_what_engines_tell_and_not_what_users_did() {
     let viewer = world.hub.signed_in("viewer").await;
     assert_eq!(world.actions(&viewer, "").await, ["container.start"]);
     let refused = world.hub.get(&viewer, "/api/v1/activity?source=user").await;
-    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "not_administrator"));
+    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "not_permitted"));
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ use super::model::{History, Range};
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Json, Path, Query, Routes};
+use crate::http::{Access, Json, Path, Permission, Query, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::SignedIn, routes!(get_environment_metrics)).add(Access::SignedIn, routes!(get_container_metrics))
+    routes
+        .add(Access::Needs(Permission::MetricsView), routes!(get_environment_metrics))
+        .add(Access::Needs(Permission::MetricsView), routes!(get_container_metrics))
 }
 
 /// Tells what an environment's host used over a time, also while it was

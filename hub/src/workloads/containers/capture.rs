@@ -18,7 +18,7 @@ use crate::app::{App, AppState};
 use crate::docker::ContainerId;
 use crate::docker::EngineError;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, Path, Routes};
+use crate::http::{Access, Caller, Json, Lease, Path, Permission, Routes};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{AskedBy, Job, JobHandle, JobKind, NewJob};
 use crate::workloads::images::ImageReference;
@@ -36,7 +36,9 @@ const TEXT_MAX: usize = 1024;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Administrator, routes!(commit_container)).add(Access::Administrator, routes!(export_container))
+    routes
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(commit_container))
+        .add(Access::Needs(Permission::FilesRead), routes!(export_container))
 }
 
 /// What image to make of a container.

@@ -10,8 +10,8 @@ use windflow_protocol::ids::EnvironmentId;
 use super::masking;
 use crate::app::App;
 use crate::docker::ContainerId;
-use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, Principal, Role};
+use crate::error::ApiResult;
+use crate::http::{Caller, Permission};
 use crate::identity::audit::{Action, Actor, Entry};
 
 /// An engine must have answered within this.
@@ -101,10 +101,10 @@ struct ToldChange {
 
 impl App {
     /// All that an engine tells of a container; what looks like a secret is
-    /// masked unless an administrator asks for it.
+    /// masked unless somebody asks for it who may see it.
     ///
     /// # Errors
-    /// 403 for anyone else who asks; as its session and its engine say.
+    /// 403 for anyone else who asks for that; as its session and its engine say.
     pub(super) async fn inspect_container(
         &self,
         environment: EnvironmentId,
@@ -112,8 +112,8 @@ impl App {
         looking: Looking,
         caller: &Caller,
     ) -> ApiResult<Inspection> {
-        if looking.reveal && !is_administrator(caller) {
-            return Err(ApiError::forbidden("administrator_required", "Only an administrator may do this."));
+        if looking.reveal {
+            caller.require(Permission::SecretsRead)?;
         }
         let mut told: Value = self.ask(environment, container, "json").await?;
         if looking.reveal {
@@ -172,10 +172,6 @@ impl App {
         let target = format!("/containers/{}/{what}", container.as_str());
         Ok(self.engines.read(&session, &target, DEADLINE).await?)
     }
-}
-
-fn is_administrator(caller: &Caller) -> bool {
-    caller.principal.as_ref().map(Principal::role) == Some(Role::Administrator)
 }
 
 impl From<ToldChange> for FileChange {

@@ -12,24 +12,24 @@ use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     super::capture::routes(routes)
-        .add(Access::SignedIn, routes!(list_containers))
-        .add(Access::SignedIn, routes!(list_all_containers))
-        .add(Access::SignedIn, routes!(inspect_container))
-        .add(Access::SignedIn, routes!(list_container_processes))
-        .add(Access::SignedIn, routes!(list_container_changes))
-        .add(Access::Administrator, routes!(start_container))
-        .add(Access::Administrator, routes!(stop_container))
-        .add(Access::Administrator, routes!(restart_container))
-        .add(Access::Administrator, routes!(kill_container))
-        .add(Access::Administrator, routes!(pause_container))
-        .add(Access::Administrator, routes!(unpause_container))
-        .add(Access::Administrator, routes!(rename_container))
-        .add(Access::Administrator, routes!(delete_container))
+        .add(Access::Needs(Permission::ContainersView), routes!(list_containers))
+        .add(Access::Needs(Permission::ContainersView), routes!(list_all_containers))
+        .add(Access::Needs(Permission::ContainersView), routes!(inspect_container))
+        .add(Access::Needs(Permission::ContainersView), routes!(list_container_processes))
+        .add(Access::Needs(Permission::ContainersView), routes!(list_container_changes))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(start_container))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(stop_container))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(restart_container))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(kill_container))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(pause_container))
+        .add(Access::Needs(Permission::ContainersOperate), routes!(unpause_container))
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(rename_container))
+        .add(Access::Needs(Permission::ContainersRemove), routes!(delete_container))
 }
 
 /// Lists the containers of all environments, those that do not run and those
@@ -63,11 +63,11 @@ async fn list_containers(
 }
 
 /// Tells all that the engine knows of a container. Values that look like
-/// secrets are masked, also for administrators unless they ask for them.
+/// secrets are masked, also for those who may see them unless they ask for them.
 #[utoipa::path(get, path = "/api/v1/environments/{id}/containers/{container}/inspect", tag = "workloads",
     params(("id" = Uuid, Path), ("container" = String, Path), Looking), responses(
     (status = 200, description = "All that the engine knows of it", body = Inspection),
-    (status = 403, description = "Only an administrator may see secrets"),
+    (status = 403, description = "Secrets need the permission secrets.read"),
     (status = 404, description = "There is no such environment or container"),
     (status = 502, description = "The engine is not there, or could not do it"),
     (status = 503, description = "The environment is offline"),

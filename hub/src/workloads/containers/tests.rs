@@ -128,10 +128,10 @@ async fn a_viewer_looks_and_changes_nothing() {
     let viewer = world.hub.signed_in("viewer").await;
     for call in ["start", "stop", "restart", "kill", "pause", "unpause", "rename"] {
         let refused = world.change(&viewer, &format!("b2/{call}")).await;
-        assert_eq!(refused, (StatusCode::FORBIDDEN, "administrator_required".into()));
+        assert_eq!(refused, (StatusCode::FORBIDDEN, "not_permitted".into()));
     }
     let refused = world.hub.delete(&viewer, &format!("{}/b2?force=true", world.base)).await;
-    assert_eq!(refused.code(), "administrator_required");
+    assert_eq!(refused.code(), "not_permitted");
     assert!(world.engine.changes().is_empty());
 }
 
@@ -209,7 +209,7 @@ async fn secrets_are_shown_only_to_an_administrator_who_asks_and_that_is_recorde
         assert_eq!(answer.body["container"]["Config"]["Env"][2], "A=b");
     }
     let refused = world.hub.get(&viewer, &format!("{path}?reveal=true")).await;
-    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "administrator_required"));
+    assert_eq!((refused.status, refused.code()), (StatusCode::FORBIDDEN, "not_permitted"));
     assert_eq!(world.records(&admin, "reveal").await, json!([]));
     let revealed = world.hub.get(&admin, &format!("{path}?reveal=true")).await;
     assert_eq!(revealed.body, json!({ "masked": 0, "container": told }));
@@ -258,9 +258,9 @@ async fn a_viewer_makes_and_changes_no_container() {
     let world = World::start().await;
     let viewer = world.hub.signed_in("viewer").await;
     let refused = world.hub.post(&viewer, &world.base, json!({ "spec": { "image": "nginx" } })).await;
-    assert_eq!(refused.code(), "administrator_required");
+    assert_eq!(refused.code(), "not_permitted");
     let refused = world.hub.post(&viewer, &format!("{}/b2/update", world.base), json!({ "memory": 8 << 20 })).await;
-    assert_eq!(refused.code(), "administrator_required");
+    assert_eq!(refused.code(), "not_permitted");
     assert!(world.engine.changes().is_empty());
 }
 
@@ -284,12 +284,12 @@ async fn a_specification_that_cannot_be_is_refused_before_anything_is_asked() {
 async fn a_name_that_another_container_has_is_in_the_way() {
     let world = World::start().await;
     world.names("").await;
-    let viewer = world.hub.signed_in("viewer").await;
+    let admin = world.hub.signed_in("admin").await;
     let check = format!("{}/check", world.base);
-    let answer = world.hub.post(&viewer, &check, json!({ "name": "web" })).await;
+    let answer = world.hub.post(&admin, &check, json!({ "name": "web" })).await;
     assert_eq!(answer.body["conflicts"][0]["field"], "name", "{answer:?}");
     let id = answer.body["conflicts"][0]["container_id"].clone();
-    let answer = world.hub.post(&viewer, &check, json!({ "name": "web", "instead_of": id })).await;
+    let answer = world.hub.post(&admin, &check, json!({ "name": "web", "instead_of": id })).await;
     assert_eq!(answer.body["conflicts"], json!([]));
 }
 

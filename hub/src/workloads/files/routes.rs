@@ -23,7 +23,7 @@ use super::transfer::Replaces;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, Lease, Path, Permission, Query, Routes};
 use crate::identity::audit::Action;
 
 /// A text must have arrived within this.
@@ -32,13 +32,16 @@ const TEXT_DEADLINE: Duration = Duration::from_secs(60);
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(list_container_files, delete_container_file))
-        .add(Access::Administrator, routes!(get_container_file))
-        .add(Access::Administrator, routes!(download_container_file, upload_container_file))
-        .add(Access::Administrator, routes!(read_container_text, write_container_text))
-        .add(Access::Administrator, routes!(create_container_folder))
-        .add(Access::Administrator, routes!(rename_container_file))
-        .add(Access::Administrator, routes!(permit_container_file))
+        .add(Access::Needs(Permission::FilesRead), routes!(list_container_files))
+        .add(Access::Needs(Permission::FilesWrite), routes!(delete_container_file))
+        .add(Access::Needs(Permission::FilesRead), routes!(get_container_file))
+        .add(Access::Needs(Permission::FilesRead), routes!(download_container_file))
+        .add(Access::Needs(Permission::FilesWrite), routes!(upload_container_file))
+        .add(Access::Needs(Permission::FilesRead), routes!(read_container_text))
+        .add(Access::Needs(Permission::FilesWrite), routes!(write_container_text))
+        .add(Access::Needs(Permission::FilesWrite), routes!(create_container_folder))
+        .add(Access::Needs(Permission::FilesWrite), routes!(rename_container_file))
+        .add(Access::Needs(Permission::FilesWrite), routes!(permit_container_file))
 }
 
 /// Lists what is in a folder of a container. A container that runs is asked by

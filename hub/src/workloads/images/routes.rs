@@ -12,15 +12,15 @@ use super::prune::{PruneOptions, PrunePreview, PruneRequest};
 use super::reference::{ImageReference, Platform};
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, Path, Permission, Query, Routes};
 use crate::jobs::Job;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(pull_image))
-        .add(Access::Administrator, routes!(preview_prune))
-        .add(Access::Administrator, routes!(prune_environment))
+        .add(Access::Needs(Permission::ImagesPull), routes!(pull_image))
+        .add(Access::Needs(Permission::EnginePrune), routes!(preview_prune))
+        .add(Access::Needs(Permission::EnginePrune), routes!(prune_environment))
 }
 
 /// Which image to pull.

@@ -17,12 +17,13 @@ use super::model::Selection;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Lease, Path, Principal, Query, Routes, UserId, websocket};
+use crate::http::{Access, Caller, Lease, Path, Permission, Principal, Query, Routes, UserId, websocket};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    let routes = routes.add_raw(Access::SignedIn, "GET", "/api/v1/logs", get(open_logs_channel));
-    routes.add(Access::SignedIn, routes!(download_container_logs))
+    let routes =
+        routes.add_raw(Access::Needs(Permission::ContainersLogs), "GET", "/api/v1/logs", get(open_logs_channel));
+    routes.add(Access::Needs(Permission::ContainersLogs), routes!(download_container_logs))
 }
 
 /// A WebSocket with the logs of several containers as one. What is said on it

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use super::model::{Recording, RecordingFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Routes};
+use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(list_recordings))
-        .add(Access::Administrator, routes!(get_recording))
-        .add(Access::Administrator, routes!(get_cast))
-        .add(Access::Administrator, routes!(delete_recording))
+        .add(Access::Needs(Permission::RecordingsView), routes!(list_recordings))
+        .add(Access::Needs(Permission::RecordingsView), routes!(get_recording))
+        .add(Access::Needs(Permission::RecordingsView), routes!(get_cast))
+        .add(Access::Needs(Permission::RecordingsDelete), routes!(delete_recording))
 }
 
 /// Lists the recordings of terminals, the newest first.

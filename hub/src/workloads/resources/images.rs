@@ -13,12 +13,12 @@ use super::listing::{Resource, ResourceFilter, Whereabouts, shown_labels};
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
-use crate::http::{Access, Json, List, Listing, Page, Routes};
+use crate::http::{Access, Json, List, Listing, Page, Permission, Routes};
 use crate::telemetry::inventory::Things;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::SignedIn, routes!(list_images))
+    routes.add(Access::Needs(Permission::ImagesView), routes!(list_images))
 }
 
 /// An image.

@@ -238,6 +238,8 @@ pub enum Why {
     HubStops,
     /// It is to be recorded, and could not be any more.
     RecordingFailed,
+    /// Whoever opened it may not any more.
+    NotPermitted,
 }
 
 impl Why {
@@ -252,6 +254,7 @@ impl Why {
             Self::Idle => "idle",
             Self::HubStops => "hub_stops",
             Self::RecordingFailed => "recording_failed",
+            Self::NotPermitted => "not_permitted",
         }
     }
 }

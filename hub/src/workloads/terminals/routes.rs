@@ -16,15 +16,20 @@ use super::service::owner;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Routes, websocket};
+use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Routes, websocket};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(create_terminal))
-        .add(Access::Administrator, routes!(list_terminals))
-        .add(Access::Administrator, routes!(delete_terminal))
-        .add_raw(Access::Administrator, "GET", "/api/v1/terminals/{id}/channel", get(open_terminal_channel))
+        .add(Access::Needs(Permission::ContainersExec), routes!(create_terminal))
+        .add(Access::Needs(Permission::ContainersExec), routes!(list_terminals))
+        .add(Access::Needs(Permission::ContainersExec), routes!(delete_terminal))
+        .add_raw(
+            Access::Needs(Permission::ContainersExec),
+            "GET",
+            "/api/v1/terminals/{id}/channel",
+            get(open_terminal_channel),
+        )
 }
 
 /// Opens a terminal in a container: a shell, another command, or the main

@@ -18,7 +18,7 @@ use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::environments::Environment;
 use crate::http::websocket::Place;
-use crate::http::{Caller, Principal, UserId};
+use crate::http::{Caller, Permission, Principal, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
 use crate::workloads::containers;
@@ -215,6 +215,7 @@ impl App {
         let why = tokio::select! {
             () = &mut carrying => return terminal.host.ending(&terminal.program).await,
             why = terminal.until_over() => why,
+            () = self.identity.until_refused(terminal.owner, Permission::ContainersExec) => Why::NotPermitted,
             // The sessions end at the same time: there is no way to say farewell.
             () = self.lifecycle.soft.cancelled() => return Ending { exit_code: None, why: Why::HubStops },
         };

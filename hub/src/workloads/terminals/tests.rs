@@ -1,7 +1,6 @@
 //! Terminals through the API, on a simulated engine that repeats what is typed.
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::model::Why;
@@ -37,8 +36,7 @@ impl World {
     /// Has the terminals of its environment recorded from now on.
     async fn record(&self, who: &Client) {
         let path = self.path.split("/containers/").next().unwrap();
-        let request = Request::patch(path).header("content-type", "application/json");
-        let answer = self.hub.send(who, request, Body::from(json!({ "record_terminals": true }).to_string())).await;
+        let answer = self.hub.patch(who, path, json!({ "record_terminals": true })).await;
         assert_eq!((answer.status, &answer.body["record_terminals"]), (StatusCode::OK, &json!(true)), "{answer:?}");
         let records = self.hub.get(who, "/api/v1/audit?action=environment.record_terminals").await.body;
         assert_eq!(records["items"][0]["details"]["record_terminals"], true, "{records}");
@@ -79,11 +77,32 @@ async fn a_terminal_is_opened_listed_to_its_owner_alone_and_closed() {
 async fn viewers_open_no_terminals_and_nothing_is_asked() {
     let world = World::start().await;
     let viewer = world.hub.signed_in("viewer").await;
-    assert_eq!(world.open(&viewer, json!({})).await.code(), "administrator_required");
+    assert_eq!(world.open(&viewer, json!({})).await.code(), "not_permitted");
     for path in ["/api/v1/terminals", "/api/v1/terminals/01890000-0000-7000-8000-000000000000/channel"] {
-        assert_eq!(world.hub.get(&viewer, path).await.code(), "administrator_required", "{path}");
+        assert_eq!(world.hub.get(&viewer, path).await.code(), "not_permitted", "{path}");
     }
     assert!(world.engine.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_terminal_ends_when_its_user_may_have_none_any_more() {
+    let world = World::start().await;
+    let operator = world.hub.signed_in("operator").await;
+    let own = world.hub.get(&operator, "/api/v1/me").await.body["id"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/users/{own}");
+    for change in ["role", "disable"] {
+        let opened = world.open(&operator, json!({})).await.body;
+        let id = TerminalId(opened["id"].as_str().unwrap().parse().unwrap());
+        let running = world.hub.app.terminals.held().get(&id).cloned().unwrap();
+        let changed = match change {
+            "role" => world.hub.patch(&Client::local(), &path, json!({ "role": "viewer" })).await,
+            _ => world.hub.post(&Client::local(), &format!("{path}/disable"), json!({})).await,
+        };
+        assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
+        let told = running.screen.subscribe().wait_for(|screen| screen.told.is_some()).await.map(|screen| screen.told);
+        assert_eq!(told.unwrap(), Some(Why::NotPermitted), "{change}");
+        world.hub.patch(&Client::local(), &path, json!({ "role": "operator" })).await;
+    }
 }
 
 #[tokio::test]

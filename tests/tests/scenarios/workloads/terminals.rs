@@ -2,6 +2,7 @@
 //! and how they end.
 
 mod recordings;
+mod roles;
 
 use std::time::Duration;
 

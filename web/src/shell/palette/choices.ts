@@ -5,7 +5,7 @@ import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
-import { useIsAdministrator } from '@/features/identity/composables/session'
+import { useMay } from '@/features/identity/composables/session'
 
 import { usePages } from '../pages'
 
@@ -72,9 +72,9 @@ export function useFoundContainers(search: Ref<string>) {
 export function usePageChoices(): ComputedRef<Choice[]> {
   const { t } = useI18n()
   const pages = usePages()
-  const isAdministrator = useIsAdministrator()
+  const mayAdd = useMay('environments.manage')
   return computed(() => {
-    const further = isAdministrator.value
+    const further = mayAdd.value
       ? [
           { to: '/environments/add', label: t('add.title') },
           { to: '/environments/add/edge', label: t('edge.title') },

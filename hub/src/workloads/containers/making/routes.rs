@@ -15,7 +15,7 @@ use super::update::{LiveChange, LiveChanged};
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Path, Query, Routes};
+use crate::http::{Access, Caller, Json, Path, Permission, Query, Routes};
 use crate::jobs::Job;
 use crate::workloads::containers::details::Looking;
 use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
@@ -23,11 +23,11 @@ use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Administrator, routes!(create_container))
-        .add(Access::SignedIn, routes!(check_container))
-        .add(Access::SignedIn, routes!(get_container_spec))
-        .add(Access::Administrator, routes!(recreate_container))
-        .add(Access::Administrator, routes!(update_container))
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(create_container))
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(check_container))
+        .add(Access::Needs(Permission::ContainersView), routes!(get_container_spec))
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(recreate_container))
+        .add(Access::Needs(Permission::ContainersDeploy), routes!(update_container))
         .add(Access::SignedIn, routes!(parse_docker_run))
 }
 
@@ -87,11 +87,11 @@ async fn check_container(
 }
 
 /// Tells how a container was made, what its image brings left out. Values that
-/// look like secrets are masked, also for administrators unless they ask.
+/// look like secrets are masked, also for those who may see them unless they ask.
 #[utoipa::path(get, path = "/api/v1/environments/{id}/containers/{container}/spec", tag = "workloads",
     params(("id" = Uuid, Path), ("container" = String, Path), Looking), responses(
     (status = 200, description = "How it was made", body = ShownSpec),
-    (status = 403, description = "Only an administrator may see secrets"),
+    (status = 403, description = "Secrets need the permission secrets.read"),
     (status = 404, description = "There is no such environment or container"),
     (status = 502, description = "The engine is not there, or could not do it"),
     (status = 503, description = "The environment is offline"),

@@ -47,7 +47,7 @@ fn recordings_are_shown_to_administrators_alone() {
     let every = [("GET", "/api/v1/recordings".to_owned()), ("GET", path.clone()), ("GET", format!("{path}/cast"))];
     for (method, path) in every.into_iter().chain([("DELETE", path.clone())]) {
         let refused = world.hub.request_with(method, &path, &headers);
-        assert_eq!((refused.status, refused.code().as_str()), (403, "administrator_required"), "{method} {path}");
+        assert_eq!((refused.status, refused.code().as_str()), (403, "not_permitted"), "{method} {path}");
     }
     let switch = format!("/api/v1/environments/{}", place.environment);
     assert_eq!(world.hub.request_with("PATCH", &switch, &headers).status, 403);

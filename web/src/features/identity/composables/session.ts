@@ -5,7 +5,7 @@ import { computed, type ComputedRef } from 'vue'
 import { api, take } from '@/api/client'
 import { ApiFailure } from '@/api/failure'
 import { keys } from '@/api/queries'
-import type { Me } from '@/api/types'
+import type { Me, Permission } from '@/api/types'
 
 const askMe = {
   queryKey: keys.me,
@@ -39,14 +39,15 @@ export async function loadSetup(queries: QueryClient): Promise<boolean> {
   }
 }
 
-const NOBODY: Me = { kind: 'user', id: null, name: '', role: 'viewer', credential: null }
+const NOBODY: Me = { kind: 'user', id: null, name: '', role: 'viewer', permissions: [], credential: null }
 
 export function useMe(): ComputedRef<Me> {
   const { data } = useQuery(askMe)
   return computed(() => data.value ?? NOBODY)
 }
 
-export function useIsAdministrator(): ComputedRef<boolean> {
+/** Whether the user has a permission: what they may not do is not shown. The hub decides by itself. */
+export function useMay(permission: Permission): ComputedRef<boolean> {
   const me = useMe()
-  return computed(() => me.value.role === 'administrator')
+  return computed(() => me.value.permissions.includes(permission))
 }

@@ -1,11 +1,12 @@
 /** What can be done with containers, one or many, and how each of it ends. */
-import { computed, ref, shallowRef } from 'vue'
+import { computed, ref, shallowRef, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { failureFrom } from '@/api/failure'
 import { keys } from '@/api/queries'
-import type { Container } from '@/api/types'
+import type { Container, Permission } from '@/api/types'
+import { useMe } from '@/features/identity/composables/session'
 import { useFailures } from '@/shared/lib/failures'
 import { useInvalidate } from '@/shared/lib/liveUpdates'
 import { complain, tell } from '@/shared/lib/toasts'
@@ -15,6 +16,22 @@ import type { ListedContainer } from '../composables/containers'
 /** What needs no more than a container. */
 export const ACTIONS = ['start', 'stop', 'restart', 'pause', 'unpause', 'kill', 'remove'] as const
 export type ContainerAction = (typeof ACTIONS)[number]
+
+const NEEDED: Record<ContainerAction, Permission> = {
+  start: 'containers.operate',
+  stop: 'containers.operate',
+  restart: 'containers.operate',
+  pause: 'containers.operate',
+  unpause: 'containers.operate',
+  kill: 'containers.operate',
+  remove: 'containers.remove',
+}
+
+/** What the user may do with containers. */
+export function useAllowedActions(): ComputedRef<ContainerAction[]> {
+  const me = useMe()
+  return computed(() => ACTIONS.filter((action) => me.value.permissions.includes(NEEDED[action])))
+}
 
 /** How containers are removed. */
 export interface Removal {

@@ -5,7 +5,7 @@ import { readonly, ref, type Ref } from 'vue'
 /** `elsewhere`: another window has it. `gone`: the hub does not know it any more. */
 export type ChannelState = 'connecting' | 'open' | 'lost' | 'ended' | 'elsewhere' | 'signed_out' | 'gone'
 
-export const REASONS = ['exited', 'container_stopped', 'lost', 'closed', 'left', 'idle', 'hub_stops', 'recording_failed'] as const
+export const REASONS = ['exited', 'container_stopped', 'lost', 'closed', 'left', 'idle', 'hub_stops', 'recording_failed', 'not_permitted'] as const
 export type Reason = (typeof REASONS)[number]
 
 export interface Ending {
