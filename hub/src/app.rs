@@ -8,7 +8,7 @@ use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
 
 use crate::clock::{Clock, Random, SystemClock};
-use crate::config::{DataDir, Retention, ServeOptions, StorageOptions};
+use crate::config::{DataDir, Retention, ServeOptions, SessionOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
@@ -115,6 +115,8 @@ pub struct Foundations {
     pub local_engine: Option<PathBuf>,
     /// How much is kept of what comes by itself.
     pub retention: Retention,
+    /// How long somebody stays signed in.
+    pub session_terms: SessionOptions,
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -137,7 +139,18 @@ impl App {
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        let base = Foundations { db, vault, backups, clock, cost, local_engine, retention, installer, lifecycle };
+        let base = Foundations {
+            db,
+            vault,
+            backups,
+            clock,
+            cost,
+            local_engine,
+            retention,
+            session_terms: options.sessions,
+            installer,
+            lifecycle,
+        };
         Self::assemble(base).await
     }
 
@@ -160,10 +173,21 @@ impl App {
     /// # Errors
     /// When the database fails, or the fleet's keys do not open.
     pub async fn assemble(base: Foundations) -> anyhow::Result<AppState> {
-        let Foundations { db, vault, backups, clock, cost, local_engine, retention, installer, lifecycle } = base;
+        let Foundations {
+            db,
+            vault,
+            backups,
+            clock,
+            cost,
+            local_engine,
+            retention,
+            session_terms,
+            installer,
+            lifecycle,
+        } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
-        let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost).await?);
+        let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost, session_terms).await?);
         let foundation = fleet::Foundation {
             db: db.clone(),
             vault: vault.clone(),

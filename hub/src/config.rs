@@ -8,6 +8,7 @@ mod logging;
 mod proxies;
 mod remote;
 mod retention;
+mod sessions;
 mod storage;
 
 use clap::Args;
@@ -19,6 +20,7 @@ pub use self::logging::{LogFormat, LoggingOptions};
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
 pub use self::retention::{EventsOptions, MetricsOptions, RecordingsOptions, Retention, RetentionOptions};
+pub use self::sessions::SessionOptions;
 pub use self::storage::{DataDir, StorageOptions};
 
 /// Everything `windflow-hub serve` can be told beside the data directory.
@@ -39,6 +41,9 @@ pub struct ServeOptions {
     /// How much is kept of what comes by itself.
     #[command(flatten)]
     pub retention: RetentionOptions,
+    /// How long somebody stays signed in.
+    #[command(flatten)]
+    pub sessions: SessionOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

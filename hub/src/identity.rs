@@ -2,6 +2,7 @@
 //! session, API token, setup code. What they do is recorded in [`audit`].
 
 pub mod audit;
+mod recent;
 pub mod sessions;
 #[cfg(test)]
 mod tests;
@@ -16,11 +17,13 @@ use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
 
+use self::recent::Recent;
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
 use self::users::setup::Setup;
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
+use crate::config::SessionOptions;
 use crate::db::{Db, DbError};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
@@ -41,7 +44,9 @@ pub struct Identity {
     passwords: Passwords,
     throttle: Throttle,
     setup: Setup,
-    recent: tokens::Recent,
+    terms: SessionOptions,
+    recent_tokens: Recent,
+    recent_sessions: Recent,
     /// Counts the times when credentials were ended.
     endings: watch::Sender<u64>,
 }
@@ -51,7 +56,7 @@ impl Identity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, cost: HashCost) -> Result<Self, DbError> {
+    pub async fn open(db: Db, clock: Arc<dyn Clock>, cost: HashCost, terms: SessionOptions) -> Result<Self, DbError> {
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
@@ -67,7 +72,9 @@ impl Identity {
             passwords,
             throttle: Throttle::default(),
             setup,
-            recent: tokens::Recent::default(),
+            terms,
+            recent_tokens: Recent::default(),
+            recent_sessions: Recent::default(),
             endings: watch::Sender::default(),
         })
     }
@@ -80,7 +87,7 @@ impl Identity {
     pub async fn delete_expired(&self) -> Result<u64, DbError> {
         let now = self.clock.now();
         let mut tx = self.db.write_vital().await?;
-        let sessions = sessions::delete_expired(&mut tx, now).await?;
+        let sessions = sessions::delete_expired(&mut tx, self.running()).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
         let records = audit::delete_before(&mut tx, now - AUDIT_LIFE).await?;
         tx.commit().await?;
@@ -90,7 +97,8 @@ impl Identity {
     /// To be called once a credential was ended, or a user shut out or given
     /// another role: nothing that was known of credentials counts any more.
     fn credentials_ended(&self) {
-        self.recent.forget();
+        self.recent_tokens.forget();
+        self.recent_sessions.forget();
         self.endings.send_modify(|count| *count += 1);
     }
 
@@ -123,7 +131,16 @@ impl Identity {
             return Ok(false);
         }
         Ok(match &user.credential {
-            CredentialUsed::Session(id) => sessions::stands(&mut tx, *id, now).await?,
+            CredentialUsed::Session(id) => {
+                let session = sessions::find_running(&mut tx, *id, self.running()).await?;
+                drop(tx);
+                match session {
+                    // Whoever looks on uses it, also without asking for anything.
+                    Some(session) => self.note_session_use(session.id, session.last_used_at).await,
+                    None => return Ok(false),
+                }
+                true
+            }
             CredentialUsed::ApiToken(id) => tokens::stands(&mut tx, id, now).await?,
         })
     }

@@ -17,7 +17,7 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::clock::{Clock, ManualClock, Random};
-use crate::config::RetentionOptions;
+use crate::config::{RetentionOptions, SessionOptions};
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
@@ -179,6 +179,7 @@ impl TestHub {
             cost: HashCost::Cheap,
             local_engine,
             retention: RetentionOptions::default().check().unwrap(),
+            session_terms: SessionOptions::default(),
             installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })

@@ -14,8 +14,9 @@ use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
+use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
-pub(super) use self::store::{delete_expired, delete_of_user, stands};
+pub(super) use self::store::{delete_expired, delete_of_user, find_running};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::users::{self, User};
 use super::{Identity, hash_secret};
@@ -23,8 +24,8 @@ use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, CredentialUsed, List, Page, Permission, Principal, Scheme, SignedInUser, UserId, cookie};
 
-/// How long a session lasts, whatever is done with it.
-pub const SESSION_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The last use of a session is written this often at most.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 /// Random bytes in a session's secret.
 const SECRET_BYTES: usize = 32;
 /// Characters of a browser's name that are kept.
@@ -32,12 +33,15 @@ const USER_AGENT_MAX: usize = 256;
 
 /// A new session's secret, on its way to the browser.
 #[derive(Debug)]
-pub struct SessionCookie(SecretString);
+pub struct SessionCookie {
+    secret: SecretString,
+    life: Duration,
+}
 
 impl SessionCookie {
     /// The header that gives it to the browser.
     pub fn into_header(self, scheme: Scheme) -> AppendHeaders<[(header::HeaderName, header::HeaderValue); 1]> {
-        AppendHeaders([(header::SET_COOKIE, cookie::set(scheme, self.0.expose_secret(), SESSION_LIFE))])
+        AppendHeaders([(header::SET_COOKIE, cookie::set(scheme, self.secret.expose_secret(), self.life))])
     }
 }
 
@@ -107,7 +111,8 @@ impl Identity {
             address: caller.address.map(|address| address.to_string()),
             user_agent: browser.user_agent,
             created_at: now,
-            expires_at: now + SESSION_LIFE,
+            expires_at: now + self.terms.life(),
+            last_used_at: now,
         };
         let actor = as_user(caller, user, &session);
         let mut tx = self.db.write_vital().await?;
@@ -118,7 +123,7 @@ impl Identity {
         audit::record(&mut tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
         tx.commit().await?;
         self.credentials_ended();
-        Ok(SessionCookie(secret.as_str().into()))
+        Ok(SessionCookie { secret: secret.as_str().into(), life: self.terms.life() })
     }
 
     /// Ends the caller's own session.
@@ -156,18 +161,51 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn list_sessions(&self, filter: &SessionFilter, page: Page) -> ApiResult<List<Session>> {
-        let now = self.now();
+        let running = self.running();
         let mut tx = self.db.read().await?;
-        let items = store::list(&mut tx, filter, page, now).await?;
-        let total = store::count(&mut tx, filter, now).await?;
+        let items = store::list(&mut tx, filter, page, running).await?;
+        let total = store::count(&mut tx, filter, running).await?;
         Ok(List { items, total })
     }
 
     /// Whose session has this secret.
     pub(super) async fn find_session_user(&self, secret: &str) -> ApiResult<Option<SignedInUser>> {
-        let mut tx = self.db.read().await?;
-        let found = store::find_user(&mut tx, &hash_secret(secret.as_bytes()), self.now()).await?;
-        Ok(found.map(|(session, user)| signed_in(&user, CredentialUsed::Session(session))))
+        let now = self.now();
+        if let Some(user) = self.recent_sessions.find(secret, now) {
+            return Ok(Some(user));
+        }
+        let asked = self.recent_sessions.ask();
+        let hash = hash_secret(secret.as_bytes());
+        let Some(found) = store::find_user(&mut self.db.read().await?, &hash, self.running()).await? else {
+            return Ok(None);
+        };
+        self.note_session_use(found.session_id, found.last_used_at).await;
+        let user = signed_in(&found.user, CredentialUsed::Session(found.session_id));
+        self.recent_sessions.keep(secret, &user, asked, now);
+        Ok(Some(user))
+    }
+
+    /// Which sessions are not over.
+    pub(super) fn running(&self) -> Running {
+        let now = self.now();
+        Running { now, used_after: now - self.terms.idle() }
+    }
+
+    /// Writes that a session is used. It failing is no reason to refuse the
+    /// request.
+    pub(super) async fn note_session_use(&self, id: Uuid, last: Timestamp) {
+        let now = self.now();
+        if now.since(last) < USE_NOTED_EVERY {
+            return;
+        }
+        let noted = async {
+            let mut tx = self.db.write_vital().await?;
+            store::set_last_used(&mut tx, id, now).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, session.id = %id, "the last use of a session was not noted");
+        }
     }
 
     async fn record_refusal(&self, name: &str, caller: &Caller, now: Timestamp) -> ApiResult<()> {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::json;
 
-use super::sessions::SESSION_LIFE;
 use super::tokens::LIFE_DEFAULT;
 use super::users::setup::CODE_LIFE;
+use crate::config::SessionOptions;
 use crate::db::testing::TestDb;
 use crate::http::Scheme;
 use crate::testing::{Client, PASSWORD, TestHub};
@@ -94,11 +94,33 @@ async fn a_session_ends_by_signing_out_by_revoking_and_by_itself() {
     assert_eq!(hub.delete(&admin, &format!("/api/v1/sessions/{id}")).await.status, StatusCode::NO_CONTENT);
     assert_eq!(status(&second).await, StatusCode::UNAUTHORIZED);
 
-    hub.clock.advance(SESSION_LIFE - Duration::from_secs(1));
-    assert_eq!(status(&admin).await, StatusCode::OK);
-    hub.clock.advance(Duration::from_secs(1));
+    let terms = SessionOptions::default();
+    let step = terms.idle() / 2;
+    for _ in 1..terms.life().as_secs() / step.as_secs() {
+        hub.clock.advance(step);
+        assert_eq!(status(&admin).await, StatusCode::OK, "it is used");
+    }
+    hub.clock.advance(step);
     assert_eq!(status(&admin).await, StatusCode::UNAUTHORIZED);
     assert!(hub.app.identity.delete_expired().await.unwrap() >= 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_not_used_ends_and_one_that_is_says_when() {
+    let hub = TestHub::with_users().await;
+    let (used, left) = (hub.signed_in("admin").await, hub.signed_in("viewer").await);
+    let idle = SessionOptions::default().idle();
+    hub.clock.advance(idle - Duration::from_secs(60));
+    let sessions = hub.get(&used, "/api/v1/sessions").await.body;
+    let times = |name: &str| {
+        let found = sessions["items"].as_array().unwrap().iter().find(|session| session["user_name"] == name).unwrap();
+        (found["created_at"].clone(), found["last_used_at"].clone())
+    };
+    let ((began, last), (left_began, left_last)) = (times("admin"), times("viewer"));
+    assert!(began != last && left_began == left_last, "{sessions}");
+    hub.clock.advance(Duration::from_secs(60));
+    assert_eq!(hub.get(&left, "/api/v1/me").await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(hub.get(&used, "/api/v1/sessions").await.body["total"], 1);
 }
 
 #[tokio::test]
@@ -206,7 +228,11 @@ async fn another_role_holds_from_the_next_request_on_for_every_credential() {
         assert_eq!((&me["role"], me["permissions"].as_array().unwrap().len()), (&json!("operator"), 15), "{me}");
     }
     let done = hub.get(&Client::local(), "/api/v1/audit?action=user.role").await.body;
-    assert_eq!(done["items"][0]["details"], json!({ "before": "administrator", "role": "operator" }), "{done}");
+    assert_eq!(
+        done["items"][0]["details"],
+        json!({ "before": "administrator", "detail": "viewer", "role": "operator" }),
+        "{done}"
+    );
 }
 
 #[tokio::test]
@@ -329,6 +355,7 @@ async fn what_is_done_and_what_is_refused_is_recorded_without_secrets() {
     assert_eq!(
         lines,
         [
+            "local root user.create done",
             "local root user.create done",
             "local root user.create done",
             "nobody  user.sign_in denied",

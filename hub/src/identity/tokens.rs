@@ -5,7 +5,6 @@
 //!      10   32       7          characters
 //! ```
 
-mod recent;
 mod routes;
 mod store;
 
@@ -16,7 +15,6 @@ use windflow_protocol::text::base32;
 use windflow_protocol::token::{TokenId, checksum};
 use zeroize::Zeroizing;
 
-pub(super) use self::recent::Recent;
 pub(super) use self::routes::routes;
 pub use self::store::{ApiToken, ApiTokenFilter};
 pub(super) use self::store::{delete_ended_before, stands};
@@ -122,10 +120,10 @@ impl Identity {
             return Ok(None);
         };
         let now = self.now();
-        if let Some(user) = self.recent.find(text, now) {
+        if let Some(user) = self.recent_tokens.find(text, now) {
             return Ok(Some(user));
         }
-        let asked = self.recent.ask();
+        let asked = self.recent_tokens.ask();
         let found = store::find_user(&mut self.db.read().await?, id.as_str(), now).await?;
         let Some(found) = found else {
             return Ok(None);
@@ -137,7 +135,7 @@ impl Identity {
             self.note_use(id.as_str(), now).await;
         }
         let user = signed_in(&found.user, CredentialUsed::ApiToken(id.to_string()));
-        self.recent.keep(text, &user, asked, now);
+        self.recent_tokens.keep(text, &user, asked, now);
         Ok(Some(user))
     }
 

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
     AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
-    RetentionOptions, ServeOptions, StorageOptions,
+    RetentionOptions, ServeOptions, SessionOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
@@ -165,6 +165,7 @@ fn options(engine: Option<PathBuf>) -> ServeOptions {
         engine: EngineOptions { engine: Some(engine.map_or(EngineAddress::None, EngineAddress::Unix)) },
         agents: AgentsOptions { agent_dir: None },
         retention: RetentionOptions::default(),
+        sessions: SessionOptions::default(),
         logging: LoggingOptions { log_format: LogFormat::Text, log_level: "error".to_owned() },
     }
 }

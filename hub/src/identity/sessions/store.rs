@@ -25,8 +25,28 @@ pub struct Session {
     pub user_agent: String,
     /// When it was started.
     pub created_at: Timestamp,
-    /// When it ends.
+    /// When it ends, whatever is done with it.
     pub expires_at: Timestamp,
+    /// When the browser was heard of last, to about a minute.
+    pub last_used_at: Timestamp,
+}
+
+/// The bounds of sessions that are not over.
+#[derive(Clone, Copy, Debug)]
+pub struct Running {
+    /// They expire after this.
+    pub now: Timestamp,
+    /// They were used after this.
+    pub used_after: Timestamp,
+}
+
+/// The user whose session has some secret.
+#[derive(Debug, sqlx::FromRow)]
+pub struct FoundUser {
+    pub session_id: Uuid,
+    pub last_used_at: Timestamp,
+    #[sqlx(flatten)]
+    pub user: User,
 }
 
 /// Which sessions to list.
@@ -37,8 +57,8 @@ pub struct SessionFilter {
 }
 
 pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Result<(), DbError> {
-    let sql = "INSERT INTO sessions (id, user_id, secret_hash, address, user_agent, created_at, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO sessions (id, user_id, secret_hash, address, user_agent, created_at, expires_at,
+               last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     on_tx!(tx, |c| {
         sqlx::query(sql)
             .bind(session.id)
@@ -48,6 +68,7 @@ pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Resul
             .bind(&session.user_agent)
             .bind(session.created_at)
             .bind(session.expires_at)
+            .bind(session.last_used_at)
             .execute(c)
             .await
             .map(drop)
@@ -55,48 +76,56 @@ pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Resul
     Ok(())
 }
 
-/// The session with this secret and its user, if both are still good.
-pub async fn find_user(tx: &mut Tx, secret_hash: &[u8], now: Timestamp) -> Result<Option<(Uuid, User)>, DbError> {
-    #[derive(sqlx::FromRow)]
-    struct Row {
-        session_id: Uuid,
-        #[sqlx(flatten)]
-        user: User,
-    }
-    let sql = "SELECT s.id AS session_id, u.id, u.name, u.role, u.created_at, u.updated_at, u.disabled_at
+/// The user whose running session has this secret, unless disabled.
+pub async fn find_user(tx: &mut Tx, secret_hash: &[u8], running: Running) -> Result<Option<FoundUser>, DbError> {
+    let sql =
+        "SELECT s.id AS session_id, s.last_used_at, u.id, u.name, u.role, u.created_at, u.updated_at, u.disabled_at
                FROM sessions s JOIN users u ON u.id = s.user_id
-               WHERE s.secret_hash = $1 AND s.expires_at > $2 AND u.disabled_at IS NULL";
-    let row: Option<Row> = on_tx!(tx, |c| sqlx::query_as(sql).bind(secret_hash).bind(now).fetch_optional(c).await)?;
-    Ok(row.map(|row| (row.session_id, row.user)))
+               WHERE s.secret_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND u.disabled_at IS NULL";
+    let Running { now, used_after } = running;
+    let found =
+        on_tx!(tx, |c| sqlx::query_as(sql).bind(secret_hash).bind(now).bind(used_after).fetch_optional(c).await)?;
+    Ok(found)
 }
 
 pub async fn find(tx: &mut Tx, id: Uuid) -> Result<Option<Session>, DbError> {
-    let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at
+    let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at,
+                   s.last_used_at
                FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
 }
 
-/// Whether a session is still there and has not expired.
-pub async fn stands(tx: &mut Tx, id: Uuid, now: Timestamp) -> Result<bool, DbError> {
-    Ok(find(tx, id).await?.is_some_and(|session| session.expires_at > now))
+/// A session that is not over.
+pub async fn find_running(tx: &mut Tx, id: Uuid, running: Running) -> Result<Option<Session>, DbError> {
+    let Running { now, used_after } = running;
+    Ok(find(tx, id).await?.filter(|session| session.expires_at > now && session.last_used_at > used_after))
 }
 
-pub async fn list(tx: &mut Tx, filter: &SessionFilter, page: Page, now: Timestamp) -> Result<Vec<Session>, DbError> {
-    let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at
+pub async fn list(tx: &mut Tx, filter: &SessionFilter, page: Page, running: Running) -> Result<Vec<Session>, DbError> {
+    let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at,
+                   s.last_used_at
                FROM sessions s JOIN users u ON u.id = s.user_id
-               WHERE s.expires_at > $1 AND ($2 IS NULL OR s.user_id = $2)
-               ORDER BY s.created_at DESC, s.id LIMIT $3 OFFSET $4";
-    let user = filter.user.map(|user| user.0);
+               WHERE s.expires_at > $1 AND s.last_used_at > $2 AND ($3 IS NULL OR s.user_id = $3)
+               ORDER BY s.created_at DESC, s.id LIMIT $4 OFFSET $5";
+    let (Running { now, used_after }, user) = (running, filter.user.map(|user| user.0));
     let sessions = on_tx!(tx, |c| {
-        sqlx::query_as(sql).bind(now).bind(user).bind(page.limit).bind(page.offset).fetch_all(c).await
+        let query = sqlx::query_as(sql).bind(now).bind(used_after).bind(user);
+        query.bind(page.limit).bind(page.offset).fetch_all(c).await
     })?;
     Ok(sessions)
 }
 
-pub async fn count(tx: &mut Tx, filter: &SessionFilter, now: Timestamp) -> Result<i64, DbError> {
-    let sql = "SELECT COUNT(*) FROM sessions WHERE expires_at > $1 AND ($2 IS NULL OR user_id = $2)";
-    let user = filter.user.map(|user| user.0);
-    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(now).bind(user).fetch_one(c).await)?)
+pub async fn count(tx: &mut Tx, filter: &SessionFilter, running: Running) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM sessions
+               WHERE expires_at > $1 AND last_used_at > $2 AND ($3 IS NULL OR user_id = $3)";
+    let (Running { now, used_after }, user) = (running, filter.user.map(|user| user.0));
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(now).bind(used_after).bind(user).fetch_one(c).await)?)
+}
+
+pub async fn set_last_used(tx: &mut Tx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE sessions SET last_used_at = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(at).execute(c).await.map(drop))?;
+    Ok(())
 }
 
 pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), DbError> {
@@ -122,9 +151,11 @@ pub async fn delete_of_user(tx: &mut Tx, user: UserId) -> Result<u64, DbError> {
     Ok(on_tx!(tx, |c| sqlx::query(sql).bind(user.0).execute(c).await.map(|done| done.rows_affected()))?)
 }
 
-pub async fn delete_expired(tx: &mut Tx, now: Timestamp) -> Result<u64, DbError> {
-    let sql = "DELETE FROM sessions WHERE expires_at <= $1";
-    Ok(on_tx!(tx, |c| sqlx::query(sql).bind(now).execute(c).await.map(|done| done.rows_affected()))?)
+pub async fn delete_expired(tx: &mut Tx, Running { now, used_after }: Running) -> Result<u64, DbError> {
+    let sql = "DELETE FROM sessions WHERE expires_at <= $1 OR last_used_at <= $2";
+    let delete =
+        on_tx!(tx, |c| sqlx::query(sql).bind(now).bind(used_after).execute(c).await.map(|done| done.rows_affected()));
+    Ok(delete?)
 }
 
 #[cfg(test)]
@@ -139,6 +170,11 @@ mod tests {
         Timestamp::from_micros(second * 1_000_000).unwrap()
     }
 
+    /// Nothing is idle.
+    fn by(second: i64) -> Running {
+        Running { now: at(second), used_after: at(-1) }
+    }
+
     fn session(user: &User, created: i64, expires: i64) -> Session {
         Session {
             id: Uuid::now_v7(),
@@ -148,6 +184,7 @@ mod tests {
             user_agent: "browser".into(),
             created_at: at(created),
             expires_at: at(expires),
+            last_used_at: at(created),
         }
     }
 
@@ -157,12 +194,31 @@ mod tests {
             let ada = insert_user(&mut tx, "ada").await;
             let session = session(&ada, 0, 10);
             insert(&mut tx, &session, b"hash").await.unwrap();
-            let (id, user) = find_user(&mut tx, b"hash", at(9)).await.unwrap().unwrap();
-            assert_eq!((id, user.id, user.name.as_str()), (session.id, ada.id, "ada"));
-            assert!(find_user(&mut tx, b"hash", at(10)).await.unwrap().is_none());
-            assert!(find_user(&mut tx, b"other", at(9)).await.unwrap().is_none());
+            let found = find_user(&mut tx, b"hash", by(9)).await.unwrap().unwrap();
+            assert_eq!((found.session_id, found.user.id, found.user.name.as_str()), (session.id, ada.id, "ada"));
+            assert!(find_user(&mut tx, b"hash", by(10)).await.unwrap().is_none());
+            assert!(find_user(&mut tx, b"other", by(9)).await.unwrap().is_none());
             crate::identity::users::testing::disable(&mut tx, ada.id, at(1)).await;
-            assert!(find_user(&mut tx, b"hash", at(9)).await.unwrap().is_none());
+            assert!(find_user(&mut tx, b"hash", by(9)).await.unwrap().is_none());
+        }
+
+        async fn a_session_that_nobody_uses_is_over(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = insert_user(&mut tx, "ada").await;
+            let session = session(&ada, 1, 100);
+            insert(&mut tx, &session, b"hash").await.unwrap();
+            set_last_used(&mut tx, session.id, at(5)).await.unwrap();
+            let used_after = |second| Running { now: at(20), used_after: at(second) };
+            let everyone = SessionFilter::default();
+            let good = find_running(&mut tx, session.id, used_after(4)).await.unwrap().unwrap();
+            assert_eq!(good.last_used_at, at(5));
+            assert_eq!(count(&mut tx, &everyone, used_after(4)).await.unwrap(), 1);
+            assert!(find_user(&mut tx, b"hash", used_after(4)).await.unwrap().is_some());
+            assert!(find_user(&mut tx, b"hash", used_after(5)).await.unwrap().is_none());
+            assert!(find_running(&mut tx, session.id, used_after(5)).await.unwrap().is_none());
+            assert!(list(&mut tx, &everyone, ALL, used_after(5)).await.unwrap().is_empty());
+            assert_eq!(delete_expired(&mut tx, used_after(4)).await.unwrap(), 0);
+            assert_eq!(delete_expired(&mut tx, used_after(5)).await.unwrap(), 1);
         }
 
         async fn running_sessions_are_listed_newest_first(db) {
@@ -174,10 +230,10 @@ mod tests {
             }
             let ids = |sessions: Vec<Session>| sessions.into_iter().map(|session| session.id).collect::<Vec<_>>();
             let everyone = SessionFilter::default();
-            assert_eq!(ids(list(&mut tx, &everyone, ALL, at(50)).await.unwrap()), [new.id, old.id]);
-            assert_eq!(count(&mut tx, &everyone, at(50)).await.unwrap(), 2);
+            assert_eq!(ids(list(&mut tx, &everyone, ALL, by(50)).await.unwrap()), [new.id, old.id]);
+            assert_eq!(count(&mut tx, &everyone, by(50)).await.unwrap(), 2);
             let of_ada = SessionFilter { user: Some(ada.id) };
-            assert_eq!(ids(list(&mut tx, &of_ada, ALL, at(50)).await.unwrap()), [old.id]);
+            assert_eq!(ids(list(&mut tx, &of_ada, ALL, by(50)).await.unwrap()), [old.id]);
             assert_eq!(find(&mut tx, new.id).await.unwrap().unwrap().user_name, "bob");
         }
 
@@ -190,7 +246,7 @@ mod tests {
             }
             delete(&mut tx, sessions[4].id).await.unwrap();
             delete_by_hash(&mut tx, &[3]).await.unwrap();
-            assert_eq!(delete_expired(&mut tx, at(10)).await.unwrap(), 1);
+            assert_eq!(delete_expired(&mut tx, by(10)).await.unwrap(), 1);
             assert_eq!(delete_of_user(&mut tx, ada.id).await.unwrap(), 2);
         }
     }

@@ -1,0 +1,2 @@
+ALTER TABLE sessions ADD COLUMN last_used_at TIMESTAMPTZ NOT NULL DEFAULT 'epoch';
+UPDATE sessions SET last_used_at = created_at;
