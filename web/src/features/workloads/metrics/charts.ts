@@ -141,6 +141,18 @@ function diskLines(history: History): { disk: string; values: (number | null)[] 
   })
 }
 
+/** A limit that is further away than this many times what is used is no part of the scale: where a container has none of
+ *  its own it is the host's memory, beside which the use is a flat line. */
+const LIMIT_NEAR = 4
+
+/** The highest value that the scale has room for. */
+export function topOf({ lines }: Pick<Chart, 'lines'>): number {
+  const most = (found: Line[]) => found.flatMap(({ values }) => values).reduce<number>((top, value) => Math.max(top, value ?? 0), 0)
+  const used = most(lines.filter(({ name }) => name !== 'limit'))
+  const limit = most(lines.filter(({ name }) => name === 'limit'))
+  return limit <= used * LIMIT_NEAR ? Math.max(used, limit) : used
+}
+
 /** What a chart ends with, in few words: the fullest of several file systems. */
 export function lastWords({ name, unit, lines }: Chart, language: string): string {
   const shown = lines.filter((line) => !line.isBefore && line.name !== 'total' && line.name !== 'limit')

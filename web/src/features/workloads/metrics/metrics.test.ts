@@ -6,7 +6,7 @@ import type { Live } from '@/api/live'
 import type { History } from '@/api/types'
 import { liveKey } from '@/shared/lib/liveUpdates'
 
-import { chartsOf, CONTAINER_PLANS, HOST_PLANS, lastWords, written } from './charts'
+import { chartsOf, CONTAINER_PLANS, HOST_PLANS, lastWords, topOf, written } from './charts'
 import { before, spanOf } from './history'
 import { added, alone, continued, useUsage, type Point } from './usage'
 
@@ -41,6 +41,20 @@ test('the time before is drawn where it would be now', () => {
     { isBefore: false, values: [1, 2, null] },
     { isBefore: true, values: [7, null, 8] },
   ])
+})
+
+test('a limit far above what is used does not press the lines flat', () => {
+  const top = (series: History['series']) => chartsOf(CONTAINER_PLANS, { span: { from: 0, to: 60 }, history: history([15, 30], series) }, null).map(topOf)
+  const memory = { name: 'memory_bytes', mean: [100, null] }
+  expect(top([memory, { name: 'memory_limit_bytes', mean: [400, 400] }])).toEqual([400])
+  expect(top([memory, { name: 'memory_limit_bytes', mean: [401, 401] }])).toEqual([100])
+  expect(top([memory])).toEqual([100])
+  expect(top([{ name: 'memory_bytes', mean: [0, 0] }, { name: 'memory_limit_bytes', mean: [400, 400] }])).toEqual([0])
+})
+
+test('what a host has is always part of the scale', () => {
+  const memory = history([15], [{ name: 'memory_bytes', mean: [1] }, { name: 'memory_total_bytes', mean: [100] }])
+  expect(chartsOf(HOST_PLANS, { span: { from: 0, to: 60 }, history: memory }, null).map(topOf)).toEqual([100])
 })
 
 test('numbers are written with their unit', () => {
