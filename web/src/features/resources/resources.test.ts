@@ -36,7 +36,7 @@ describe('the order', () => {
 
 describe('a size', () => {
   it('is in the largest unit of which there is one', () => {
-    expect([0, 999, 1_000, 1_234_567, 187_400_000, 3.2e15].map((bytes) => size(bytes, 'en'))).toEqual(['0B', '999B', '1 kB', '1.2 MB', '187 MB', '3.2 PB'])
-    expect(size(1_500_000, 'fr')).toMatch(/^1,5\sMo$/)
+    expect([0, 999, 1_000, 1_234_567, 187_400_000, 3.2e15].map((bytes) => size(bytes, 'en'))).toEqual(['0 B', '999 B', '1 kB', '1.2 MB', '187 MB', '3.2 PB'])
+    expect([999, 1_500_000].map((bytes) => size(bytes, 'fr').replace(/\s/, ' '))).toEqual(['999 o', '1,5 Mo'])
   })
 })

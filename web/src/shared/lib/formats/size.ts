@@ -8,5 +8,13 @@ export function size(bytes: number, language: string): string {
   const power = bytes < STEP ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log10(bytes) / 3))
   const value = bytes / STEP ** power
   const maximumFractionDigits = power > 0 && value < 10 ? 1 : 0
-  return new Intl.NumberFormat(language, { style: 'unit', unit: UNITS[power], unitDisplay: power === 0 ? 'narrow' : 'short', maximumFractionDigits }).format(value)
+  // Bytes are a whole word in the short form, and without a space in the narrow one: they take the space of kilobytes.
+  const parts = new Intl.NumberFormat(language, { style: 'unit', unit: UNITS[Math.max(1, power)], unitDisplay: 'short', maximumFractionDigits }).formatToParts(value)
+  return parts.map((part) => (power === 0 && part.type === 'unit' ? byteSign(language) : part.value)).join('')
+}
+
+/** "B", or "o" in French. */
+function byteSign(language: string): string {
+  const parts = new Intl.NumberFormat(language, { style: 'unit', unit: UNITS[0], unitDisplay: 'narrow' }).formatToParts(0)
+  return parts.find(({ type }) => type === 'unit')?.value ?? ''
 }
