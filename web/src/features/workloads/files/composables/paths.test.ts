@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { crumbsOf, isMode, isName, join, nameOf, parentOf, sizeOf } from './paths'
+import { crumbsOf, isMode, isName, join, nameOf, parentOf } from './paths'
 
 test('a path is put together and taken apart', () => {
   expect([join('/', 'etc'), join('/etc', 'a b')]).toEqual(['/etc', '/etc/a b'])
@@ -17,11 +17,4 @@ test('a path is put together and taken apart', () => {
 test('what is no name or no permissions is told', () => {
   expect(['a', 'a b', '-rf', '..a', '', '.', '..', 'a/b'].map(isName)).toEqual([true, true, true, true, false, false, false, false])
   expect(['644', '0644', '4755', '64', '0888', 'rwx'].map(isMode)).toEqual([true, true, true, false, false, false])
-})
-
-test('sizes are told in units of a thousand', () => {
-  expect(sizeOf(0, 'en')).toBe('0 bytes')
-  expect(sizeOf(999, 'en')).toBe('999 bytes')
-  expect(sizeOf(1_500, 'en')).toBe('1.5 kB')
-  expect(sizeOf(4_294_967_296, 'en')).toBe('4.3 GB')
 })

@@ -1,4 +1,4 @@
-/** Paths in a container, and sizes for people. */
+/** Paths and permissions in a container. */
 
 /** The path of something in a folder. */
 export function join(folder: string, name: string): string {
@@ -28,14 +28,4 @@ export function isName(name: string): boolean {
 /** Permissions as they are written: three or four octal digits. */
 export function isMode(mode: string): boolean {
   return /^[0-7]{3,4}$/.test(mode)
-}
-
-const UNITS = ['byte', 'kilobyte', 'megabyte', 'gigabyte', 'terabyte'] as const
-const STEP = 1_000
-
-/** "12 kB", in the person's language. */
-export function sizeOf(bytes: number, language: string): string {
-  const at = bytes < STEP ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log(bytes) / Math.log(STEP)))
-  const format = new Intl.NumberFormat(language, { style: 'unit', unit: UNITS[at] ?? 'byte', unitDisplay: at === 0 ? 'long' : 'short', maximumFractionDigits: at === 0 ? 0 : 1 })
-  return format.format(bytes / STEP ** at)
 }
