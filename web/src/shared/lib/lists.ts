@@ -5,6 +5,11 @@ import { computed, ref, shallowRef, toValue, type MaybeRefOrGetter } from 'vue'
 import { type Explained, useFailures } from './failures'
 import { useRefreshInterval } from './liveUpdates'
 
+/** What a filter is in the address. */
+export function asked(value: unknown): string {
+  return typeof value === 'string' ? value : ''
+}
+
 /** The part of a list that a page shows. */
 export interface Part {
   limit: number

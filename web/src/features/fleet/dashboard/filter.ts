@@ -4,17 +4,18 @@ import { useRoute, useRouter } from 'vue-router'
 
 import type { EnvironmentKind } from '@/api/types'
 import { debounced } from '@/shared/lib/debounce'
+import { asked } from '@/shared/lib/lists'
 
 import { KINDS, SORTS, STATES, wantedOf, type EnvironmentFilter, type EnvironmentSort, type WantedState } from '../composables/environments'
 
 export function useDashboardFilter() {
   const route = useRoute()
   const router = useRouter()
-  const search = ref(text(route.query.search))
+  const search = ref(asked(route.query.search))
   const state = ref<WantedState | ''>(STATES.find((known) => known === route.query.state) ?? '')
   const kind = ref<EnvironmentKind | ''>(KINDS.find((known) => known === route.query.kind) ?? '')
-  const group = ref(text(route.query.group))
-  const label = ref(text(route.query.label))
+  const group = ref(asked(route.query.group))
+  const label = ref(asked(route.query.label))
   const sort = ref<EnvironmentSort>(SORTS.find((known) => known === route.query.sort) ?? 'group')
   const settledSearch = debounced(search)
   const settledLabel = debounced(label)
@@ -38,8 +39,4 @@ export function useDashboardFilter() {
   }
 
   return { search, state, kind, group, label, sort, filter, isFiltered, clear }
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : ''
 }

@@ -3,6 +3,7 @@ import { computed, ref, watch } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 
 import { debounced } from '@/shared/lib/debounce'
+import { asked } from '@/shared/lib/lists'
 
 import { STATES, type ContainerFilter, type ContainerState } from '../composables/containers'
 import { orderOf, parameterOf, type Order } from './columns'
@@ -10,9 +11,9 @@ import { orderOf, parameterOf, type Order } from './columns'
 export function useListFilter() {
   const route = useRoute()
   const router = useRouter()
-  const search = ref(text(route.query.search))
+  const search = ref(asked(route.query.search))
   const state = ref<ContainerState | ''>(STATES.find((known) => known === route.query.state) ?? '')
-  const label = ref(text(route.query.label))
+  const label = ref(asked(route.query.label))
   const order = ref<Order>(orderOf(route.query.sort))
   const page = ref(1)
   const settledSearch = debounced(search)
@@ -37,8 +38,4 @@ export function useListFilter() {
   }
 
   return { search, state, label, order, page, filter, isFiltered, clear }
-}
-
-function text(value: unknown): string {
-  return typeof value === 'string' ? value : ''
 }
