@@ -12,6 +12,8 @@ export const STATES = ['online', 'degraded', 'offline', 'pending', 'quarantined'
 export type WantedState = (typeof STATES)[number]
 export const KINDS: EnvironmentKind[] = ['local', 'tcp', 'edge']
 
+/** As many as the hub gives at once: a choice of more would be none. */
+const NAMES_MAX = 200
 /** Rows that are asked for at once. */
 const CHUNK = 50
 
@@ -80,6 +82,16 @@ export function chunksOf({ start, end }: Range): number[] {
   const first = Math.max(1, Math.floor(start / CHUNK))
   const last = Math.floor(Math.max(0, end - 1) / CHUNK)
   return Array.from({ length: Math.max(0, last - first + 1) }, (_, index) => (first + index) * CHUNK)
+}
+
+/** The environments that a filter lets choose from. */
+export function useEnvironmentNames() {
+  const { data } = useQuery({
+    queryKey: [...keys.environments, 'names'],
+    queryFn: ({ signal }) => take(api.GET('/api/v1/environments', { params: { query: { limit: NAMES_MAX } }, signal })),
+    placeholderData: keepPreviousData,
+  })
+  return computed(() => (data.value?.items ?? []).map(({ id, name }) => ({ id, name })))
 }
 
 export function useEnvironment(id: Ref<string>) {
