@@ -8,6 +8,9 @@ import { defineConfig } from 'vite'
 /** Where `npm run dev` finds a hub. */
 const hub = process.env.WINDFLOW_URL ?? 'https://127.0.0.1:8443'
 
+/** What pages are made of; what only one kind of them needs is a file of its own. */
+const LIBRARIES = /node_modules\/(?!@fontsource|@xterm|@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|uplot|@tanstack\/(vue-)?virtual)/
+
 export default defineConfig({
   plugins: [vue(), tailwindcss()],
   resolve: {
@@ -27,14 +30,17 @@ export default defineConfig({
     // Every asset is a file of its own: the hub's Content-Security-Policy allows no font in a data: URL.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    // A few files of a kind, so that the first page takes few requests and a new version changes few of them.
+    // A few files of a kind, so that the first page takes few requests and a new version changes few of them. What every
+    // page needs stands apart from what only some do: what a menu or a dialog is made of comes with the first of them.
     rolldownOptions: {
       output: {
         codeSplitting: {
           groups: [
-            { name: 'widgets', test: /node_modules\/(reka-ui|@floating-ui|@vueuse|aria-hidden)/ },
-            { name: 'base', test: /node_modules\/(?!@fontsource|@xterm|@codemirror|@lezer|@marijn|crelt|style-mod|w3c-keyname|uplot|@tanstack\/(vue-)?virtual)/ },
-            { name: 'shared', test: /src\/(api|shared)\// },
+            { name: 'base', test: LIBRARIES, tags: ['$initial'] },
+            { name: 'shared', test: /src\/(api|shared)\//, tags: ['$initial'] },
+            { name: 'icons', test: /node_modules\/@lucide/ },
+            { name: 'parts', test: /src\/(api|shared)\/(?!ui\/overlay)/ },
+            { name: 'overlays', test: /node_modules\/(reka-ui|@floating-ui|@vueuse|aria-hidden)|src\/shared\/ui\/overlay/ },
           ],
         },
       },
