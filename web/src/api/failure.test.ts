@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { ApiFailure, failureFrom, failureOf } from './failure'
+import { ApiFailure, failureFrom, failureOf, isMissing } from './failure'
 
 function answer(status: number, headers: Record<string, string> = {}) {
   return new Response(null, { status, headers })
@@ -11,6 +11,10 @@ describe('a failure', () => {
     const body = { error: { code: 'name_taken', message: 'Taken.', request_id: 'r1', details: null } }
     const failure = failureOf(answer(409), body)
     expect([failure.status, failure.code, failure.message, failure.requestId]).toEqual([409, 'name_taken', 'Taken.', 'r1'])
+  })
+
+  test('tells what is not there from what only failed', () => {
+    expect([new ApiFailure(404, 'not_found', ''), new ApiFailure(403, 'forbidden', ''), new Error('404'), null].map(isMissing)).toEqual([true, false, false, false])
   })
 
   test('tells how long to wait', () => {

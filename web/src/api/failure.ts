@@ -42,6 +42,11 @@ export function failureFrom(thrown: unknown): ApiFailure {
   return new ApiFailure(0, 'unreachable', thrown instanceof Error ? thrown.message : String(thrown))
 }
 
+/** Whether what was asked for is not there, or not any more. */
+export function isMissing(thrown: unknown): boolean {
+  return thrown instanceof ApiFailure && thrown.status === 404
+}
+
 interface Envelope {
   code: string
   message: string
