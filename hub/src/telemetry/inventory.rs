@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
 use crate::fleet::environments::Told;
 
@@ -59,6 +60,12 @@ impl Inventories {
             Some(environment) => self.of(environment).map(|heard| (environment, heard)).into_iter().collect(),
             None => self.all(),
         }
+    }
+
+    /// What the container with this full id is called, where that is known.
+    pub fn name_of(&self, environment: EnvironmentId, container: &str) -> Option<String> {
+        let heard = self.of(environment)?;
+        heard.things.containers.get(&ObjectId::parse(container)?).map(|known| known.name.clone())
     }
 
     /// Follows what is known of an engine.

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
-use windflow_protocol::message::report::ObjectId;
 
 use super::model::{Activity, ActivityList, ActivityQuery, Cursor, Source, Wanted};
 use super::store::{self, Row};
@@ -101,16 +100,15 @@ impl App {
         Ok(environments.into_iter().map(|known| (known.id.0, known.name.to_string())).collect())
     }
 
-    /// Who acts on a container names it by its id; who reads wants its name.
+    /// Who acts on a container names it by its id; who reads wants its name, also
+    /// where the record does not have it.
     fn name_container(&self, item: &mut Activity) {
         let (Some(environment), Some(container), None) = (item.environment_id, &item.container_id, &item.target_name)
         else {
             return;
         };
         if item.target_id.as_ref() == Some(container) {
-            let heard = self.inventories.of(EnvironmentId(environment));
-            let found = heard.and_then(|heard| heard.things.containers.get(&ObjectId::parse(container)?).cloned());
-            item.target_name = found.map(|container| container.name.clone());
+            item.target_name = self.inventories.name_of(EnvironmentId(environment), container);
         }
     }
 }
@@ -151,9 +149,12 @@ impl From<Row> for Activity {
 }
 
 impl From<AuditRecord> for Activity {
-    fn from(record: AuditRecord) -> Self {
-        let is_of_container = matches!(record.target_kind.as_deref(), Some("container" | "terminal"));
-        let container_id = record.target_id.clone().filter(|_| is_of_container);
+    fn from(mut record: AuditRecord) -> Self {
+        let target_name = record.take_target_name();
+        let container_id = match record.target_kind.as_deref() {
+            Some("container") => record.target_id.clone(),
+            _ => record.details.0.get("container").and_then(in_words),
+        };
         let said = record.details.0.into_iter().filter_map(|(name, value)| Some((name, in_words(&value)?)));
         let facts: BTreeMap<String, String> = said.collect();
         Self {
@@ -165,7 +166,7 @@ impl From<AuditRecord> for Activity {
             action: record.action,
             target_kind: record.target_kind,
             target_id: record.target_id.filter(|id| !id.is_empty()),
-            target_name: None,
+            target_name,
             container_id,
             environment_id: record.environment_id,
             environment_name: None,

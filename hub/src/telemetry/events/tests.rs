@@ -208,6 +208,38 @@ async fn what_happens_on_an_engine_and_what_users_do_is_one_list() {
 }
 
 #[tokio::test]
+async fn what_users_did_with_a_container_names_it_also_once_it_is_gone() {
+    let world = World::start().await;
+    let web = listed("web", "").id;
+    let is_known = || world.hub.app.inventories.name_of(world.environment, &web).is_some();
+    world.until_true(async || is_known()).await;
+    let base = format!("/api/v1/environments/{}", world.environment);
+    world.engine.answers(&format!("DELETE /containers/{web}"), StatusCode::NO_CONTENT, Value::Null);
+    let removed = world.hub.delete(&world.admin, &format!("{base}/containers/{web}")).await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT, "{removed:?}");
+    world.engine.has(&[]);
+    world.engine.tell("destroy", &web);
+    world.until_true(async || !is_known()).await;
+
+    let list = world.list(&world.admin, "source=user&action=container.remove").await;
+    let record = &list["items"][0];
+    assert_eq!((&record["target_id"], &record["target_name"]), (&json!(web), &json!("web")), "{record}");
+    assert_eq!(record["facts"], json!({ "volumes": "false", "force": "false" }));
+}
+
+#[tokio::test]
+async fn a_terminal_is_about_its_container() {
+    let world = World::start().await;
+    let web = listed("web", "").id;
+    world.until_true(async || world.hub.app.inventories.name_of(world.environment, &web).is_some()).await;
+    let path = format!("/api/v1/environments/{}/containers/{web}/terminals", world.environment);
+    world.hub.post(&world.admin, &path, json!({ "columns": 80, "rows": 24 })).await;
+    let list = world.list(&world.admin, "source=user&action=terminal.open").await;
+    let record = &list["items"][0];
+    assert_eq!((&record["container_id"], &record["target_name"]), (&json!(web), &json!("web")), "{list}");
+}
+
+#[tokio::test]
 async fn a_viewer_sees_what_engines_tell_and_not_what_users_did() {
     let world = World::start().await;
     world.engine.remembers(TODAY - 20, "start", &listed("web", "").id);

@@ -19,7 +19,7 @@ use crate::docker::ContainerId;
 use crate::docker::EngineError;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Lease, Path, Permission, Routes};
-use crate::identity::audit::{Action, Actor, Entry};
+use crate::identity::audit::Action;
 use crate::jobs::{AskedBy, Job, JobHandle, JobKind, NewJob};
 use crate::workloads::images::ImageReference;
 
@@ -107,8 +107,7 @@ async fn export_container(
     let opening = timeout(BEGIN_DEADLINE, app.engines.open(&session, &target));
     let archive = opening.await.map_err(|_| EngineError::Unresponsive)??;
     // Before the first byte leaves.
-    let entry = Entry::new(&Actor::from(&caller), Action::ContainerExport, container.as_str());
-    app.fleet.note(entry.environment(environment)).await?;
+    app.fleet.note(app.container_entry(&caller, Action::ContainerExport, environment, &container)).await?;
     let name = format!("attachment; filename=\"{}.tar\"", container.as_str());
     let name = HeaderValue::from_str(&name).map_err(ApiError::internal)?;
     let headers =
@@ -154,14 +153,14 @@ impl App {
         let inspect = format!("/containers/{}/json", container.as_str());
         self.engines.read::<Value>(&session, &inspect, ASK_DEADLINE).await?;
         let reference = request.reference.to_string();
-        let entry = Entry::new(&Actor::from(caller), Action::ContainerCommit, container.as_str());
+        let entry = self.container_entry(caller, Action::ContainerCommit, environment, &container);
         let new = NewJob {
             kind: COMMIT,
             environment: Some(environment),
             subject: reference.clone(),
             asked_by: AskedBy::from(caller),
             deadline: COMMIT_DEADLINE,
-            witness: Box::new(entry.environment(environment).fact("image", json!(reference))),
+            witness: Box::new(entry.fact("image", json!(reference))),
         };
         let app = Arc::clone(self);
         let work = move |job: JobHandle| async move {

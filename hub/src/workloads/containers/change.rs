@@ -16,7 +16,7 @@ use crate::docker::ContainerId;
 use crate::docker::{EngineError, Engines};
 use crate::error::{ApiError, ApiResult};
 use crate::http::Caller;
-use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::identity::audit::{Action, Entry, Outcome};
 use crate::tunnel::Session;
 
 /// A change must be done within this, and the grace that the caller gives. A
@@ -126,9 +126,8 @@ impl Change {
         }
     }
 
-    /// The record of it, as far as it is known before.
-    fn entry(&self, caller: &Caller, environment: EnvironmentId, container: &ContainerId) -> Entry {
-        let entry = Entry::new(&Actor::from(caller), self.action(), container.as_str()).environment(environment);
+    /// Its record with what is known of it before.
+    fn describe(&self, entry: Entry) -> Entry {
         match self {
             Self::Stop(Some(grace)) | Self::Restart(Some(grace)) => entry.fact("grace_seconds", json!(grace.0)),
             Self::Rename(name) => entry.fact("name", json!(name.as_str())),
@@ -200,7 +199,7 @@ impl App {
         caller: &Caller,
     ) -> ApiResult<()> {
         let session = self.session(environment).await?;
-        let entry = change.entry(caller, environment, &container);
+        let entry = change.describe(self.container_entry(caller, change.action(), environment, &container));
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
         let app = Arc::clone(self);
         let changing = async move {

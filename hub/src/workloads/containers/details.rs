@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
 
@@ -118,8 +118,8 @@ impl App {
         let mut told: Value = self.ask(environment, container, "json").await?;
         if looking.reveal {
             let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
-            let entry = entry.environment(environment).fact("name", json!(told["Name"].as_str()));
-            self.fleet.note(entry).await?;
+            let name = told["Name"].as_str().map(|name| name.trim_start_matches('/'));
+            self.fleet.note(entry.environment(environment).called(name)).await?;
             return Ok(Inspection { masked: 0, container: told });
         }
         let masked = masking::mask(&mut told);

@@ -9,9 +9,10 @@ use windflow_protocol::message::control::EngineStatus;
 use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::App;
 use crate::clock::Timestamp;
-use crate::docker::EngineError;
+use crate::docker::{ContainerId, EngineError};
 use crate::error::ApiResult;
-use crate::http::{List, Page};
+use crate::http::{Caller, List, Page};
+use crate::identity::audit::{Action, Actor, Entry};
 use crate::telemetry::inventory::Heard;
 
 /// An agent that has just connected must have told what its engine has within
@@ -76,6 +77,19 @@ impl App {
             usage,
             ..Container::new(environment, container, self.as_of(environment, heard))
         })
+    }
+
+    /// The record of what somebody does with a container: it says what that is
+    /// called, which nobody can tell any more once it is removed.
+    pub(in crate::workloads) fn container_entry(
+        &self,
+        caller: &Caller,
+        action: Action,
+        environment: EnvironmentId,
+        container: &ContainerId,
+    ) -> Entry {
+        let name = self.inventories.name_of(environment, container.as_str());
+        Entry::new(&Actor::from(caller), action, container.as_str()).environment(environment).called(name.as_deref())
     }
 
     /// When what is known of an engine was so; none where it is so now.

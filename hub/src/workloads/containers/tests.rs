@@ -214,7 +214,7 @@ async fn secrets_are_shown_only_to_an_administrator_who_asks_and_that_is_recorde
     let revealed = world.hub.get(&admin, &format!("{path}?reveal=true")).await;
     assert_eq!(revealed.body, json!({ "masked": 0, "container": told }));
     let record = world.record(&admin, "reveal").await;
-    assert_eq!((&record["outcome"], &record["details"]["name"]), (&json!("done"), &json!("/web")));
+    assert_eq!((&record["outcome"], &record["details"]["target_name"]), (&json!("done"), &json!("web")));
 }
 
 #[tokio::test]

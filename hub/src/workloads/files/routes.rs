@@ -87,7 +87,7 @@ async fn delete_container_file(
 ) -> ApiResult<StatusCode> {
     let target = target(of, caller)?;
     let host = app.files_of(&target).await?;
-    let entry = target.entry(Action::FileDelete, &path);
+    let entry = app.file_entry(&target, Action::FileDelete, &path);
     app.recorded(entry, async move { host.delete(&path).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -188,7 +188,7 @@ async fn read_container_text(
 ) -> ApiResult<Json<TextFile>> {
     let target = target(of, caller)?;
     let host = app.files_of(&target).await?;
-    let entry = target.entry(Action::FileDownload, &path);
+    let entry = app.file_entry(&target, Action::FileDownload, &path);
     Ok(Json(app.recorded(entry, async move { host.read_text(&path).await }).await?))
 }
 
@@ -214,7 +214,7 @@ async fn write_container_text(
     let target = target(of, caller)?;
     let text = text_of(body).await?;
     let host = app.files_of(&target).await?;
-    let entry = target.entry(Action::FileWrite, &path).fact("bytes", json!(text.len()));
+    let entry = app.file_entry(&target, Action::FileWrite, &path).fact("bytes", json!(text.len()));
     let now = app.clock.now();
     let writing = async move { host.write_text(&path, version.as_deref(), text.into(), now).await };
     Ok(Json(Written { version: app.recorded(entry, writing).await? }))
@@ -239,7 +239,7 @@ async fn create_container_folder(
 ) -> ApiResult<StatusCode> {
     let target = target(of, caller)?;
     let host = app.files_of(&target).await?;
-    let (entry, now) = (target.entry(Action::FolderCreate, &path), app.clock.now());
+    let (entry, now) = (app.file_entry(&target, Action::FolderCreate, &path), app.clock.now());
     app.recorded(entry, async move { host.make_folder(&path, now).await }).await?;
     Ok(StatusCode::CREATED)
 }
@@ -264,7 +264,7 @@ async fn rename_container_file(
 ) -> ApiResult<StatusCode> {
     let target = target(of, caller)?;
     let host = app.files_of(&target).await?;
-    let entry = target.entry(Action::FileRename, &path).fact("to", json!(to.as_str()));
+    let entry = app.file_entry(&target, Action::FileRename, &path).fact("to", json!(to.as_str()));
     app.recorded(entry, async move { host.rename(&path, &to).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -289,7 +289,7 @@ async fn permit_container_file(
 ) -> ApiResult<StatusCode> {
     let target = target(of, caller)?;
     let host = app.files_of(&target).await?;
-    let entry = target.entry(Action::FilePermit, &path).fact("mode", json!(mode.to_string()));
+    let entry = app.file_entry(&target, Action::FilePermit, &path).fact("mode", json!(mode.to_string()));
     app.recorded(entry, async move { host.permit(&path, mode).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

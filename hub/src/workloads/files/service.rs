@@ -14,7 +14,7 @@ use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::websocket::Place;
 use crate::http::{Caller, Principal, UserId};
-use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::identity::audit::{Action, Entry, Outcome};
 
 /// The container of a request and who asks.
 #[derive(Clone, Debug)]
@@ -27,15 +27,13 @@ pub struct Target {
     pub caller: Caller,
 }
 
-impl Target {
-    /// The record of something that is done with a file.
-    pub fn entry(&self, action: Action, path: &FilePath) -> Entry {
-        let entry = Entry::new(&Actor::from(&self.caller), action, self.container.as_str());
-        entry.environment(self.environment).fact("path", json!(path.as_str()))
-    }
-}
-
 impl App {
+    /// The record of something that is done with a file.
+    pub(super) fn file_entry(&self, target: &Target, action: Action, path: &FilePath) -> Entry {
+        let entry = self.container_entry(&target.caller, action, target.environment, &target.container);
+        entry.fact("path", json!(path.as_str()))
+    }
+
     /// The way to the files of a container.
     ///
     /// # Errors

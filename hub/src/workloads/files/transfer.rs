@@ -112,7 +112,7 @@ impl App {
         let host = self.files_of(target).await?;
         let place = self.place_for_files(&target.caller)?;
         let Download { path, form } = asked;
-        let entry = target.entry(Action::FileDownload, &path);
+        let entry = self.file_entry(target, Action::FileDownload, &path);
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
         let (source, length) = match source(&host, &path, form).await {
             Ok(source) => source,
@@ -180,7 +180,7 @@ impl App {
         let size = body.size_hint().exact().filter(|size| *size <= UPLOAD_MAX).ok_or(FileError::Length)?;
         let host = self.files_of(target).await?;
         let place = self.place_for_files(&target.caller)?;
-        let entry: Entry = target.entry(Action::FileWrite, &path).fact("bytes", json!(size));
+        let entry: Entry = self.file_entry(target, Action::FileWrite, &path).fact("bytes", json!(size));
         let now = self.clock.now();
         let uploading = async move {
             let _place = place;

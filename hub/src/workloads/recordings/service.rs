@@ -187,6 +187,7 @@ impl App {
 fn entry(recording: &Recording, action: Action, caller: &Caller) -> Entry {
     Entry::new(&Actor::from(caller), action, &recording.id.to_string())
         .environment(EnvironmentId(recording.environment_id))
+        .called(recording.container_name.as_deref())
         .fact("container", json!(recording.container))
         .fact("user", json!(recording.user_name))
         .fact("began_at", json!(recording.began_at))

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use windflow_protocol::ids::EnvironmentId;
-use windflow_protocol::message::report::ObjectId;
 
 use super::engine::{Host, OpenError, Program, ProgramIo};
 use super::model::{Aim, Ending, Plan, Terminal, TerminalId, Why};
@@ -69,7 +68,8 @@ impl App {
         let known = self.fleet.find_environment(environment).await?;
         let known = known.ok_or_else(|| ApiError::not_found("environment"))?;
         let opening = Opening { id: TerminalId::generate(), caller: caller.clone(), known, host, container, plan };
-        let entry = begun(&opening);
+        let entry =
+            begun(&opening).called(self.inventories.name_of(environment, opening.container.as_str()).as_deref());
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
         let app = Arc::clone(self);
         let opening = async move {
@@ -125,17 +125,12 @@ impl App {
     /// The recording that a terminal is to have.
     fn recording_of(&self, opening: &Opening, program: &Program) -> NewRecording {
         let Opening { id, caller, known, container, plan, .. } = opening;
-        let heard = self.inventories.of(known.id);
-        let named = heard.and_then(|heard| {
-            let found = heard.things.containers.get(&ObjectId::parse(container.as_str())?);
-            found.map(|found| found.name.clone())
-        });
         NewRecording {
             id: id.0,
             environment: known.id.0,
             environment_name: known.name.to_string(),
             container: container.as_str().to_owned(),
-            container_name: named,
+            container_name: self.inventories.name_of(known.id, container.as_str()),
             user: owner(caller),
             user_name: Actor::from(caller).name(),
             command: program.command().map(masked_words),

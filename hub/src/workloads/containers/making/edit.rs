@@ -61,7 +61,7 @@ impl App {
         let shown = |masked, spec| ShownSpec { container_id: base.id.clone(), is_running: base.runs, masked, spec };
         if looking.reveal {
             let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
-            self.fleet.note(entry.environment(environment).fact("name", json!(base.name))).await?;
+            self.fleet.note(entry.environment(environment).called(Some(&base.name))).await?;
             return Ok(shown(0, base.spec.clone()));
         }
         let mut value = serde_json::to_value(&base.spec).map_err(ApiError::internal)?;

@@ -94,7 +94,7 @@ impl App {
         let plan = plan(&maker, container.as_str(), &edit).await?;
         let fields: Vec<_> = edit.changes.keys().collect();
         let entry = Entry::new(&Actor::from(caller), Action::ContainerRecreate, &plan.base.id);
-        let entry = entry.environment(environment).fact("name", json!(plan.base.name)).fact("changed", json!(fields));
+        let entry = entry.environment(environment).called(Some(&plan.base.name)).fact("changed", json!(fields));
         let new = NewJob {
             kind: RECREATE,
             environment: Some(environment),

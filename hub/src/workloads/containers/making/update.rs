@@ -12,7 +12,7 @@ use crate::app::App;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::http::Caller;
-use crate::identity::audit::{Action, Actor, Entry, Outcome};
+use crate::identity::audit::{Action, Outcome};
 use crate::workloads::containers::spec::{Resources, RestartPolicy, nano_cpus};
 
 /// What is to be another at once. What is not given stays as it is.
@@ -99,8 +99,8 @@ impl App {
     ) -> ApiResult<LiveChanged> {
         let body = change.body()?;
         let maker = Maker::of(self, environment).await?;
-        let entry = Entry::new(&Actor::from(caller), Action::ContainerUpdate, container.as_str());
-        let entry = entry.environment(environment).fact("changed", body.clone());
+        let entry = self.container_entry(caller, Action::ContainerUpdate, environment, &container);
+        let entry = entry.fact("changed", body.clone());
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
         let app = Arc::clone(self);
         let changing = async move {

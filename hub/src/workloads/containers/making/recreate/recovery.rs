@@ -159,7 +159,7 @@ impl App {
     async fn record(&self, environment: EnvironmentId, id: &str, name: &str, done: &str) -> Result<(), ApiError> {
         tracing::info!(environment.id = %environment, container = id, name, done, "a replacement that was left was ended");
         let entry = Entry::new(&Actor::System, Action::ContainerRecover, id).environment(environment);
-        let entry = entry.fact("name", json!(name)).fact("end", json!(done)).outcome(Outcome::Done);
+        let entry = entry.called(Some(name)).fact("end", json!(done)).outcome(Outcome::Done);
         Ok(self.fleet.note(entry).await?)
     }
 }
