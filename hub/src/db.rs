@@ -4,6 +4,7 @@
 //! [`on_tx!`](crate::on_tx). Dropping a [`Tx`] rolls it back. What must differ
 //! between the engines is a function in [`dialect`].
 
+mod announcements;
 pub mod dialect;
 mod error;
 pub mod guard;
@@ -28,8 +29,11 @@ use sqlx::Connection as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use tokio::sync::broadcast;
 
+pub use self::announcements::Announcement;
+use self::announcements::{Announcements, Announcer};
 pub use self::error::DbError;
 use self::guard::Guard;
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
@@ -60,9 +64,16 @@ pub enum Db {
         readers: SqlitePool,
         /// Watches the disk under the file.
         guard: Arc<Guard>,
+        /// Tells what was committed.
+        announcer: Announcer,
     },
     /// A PostgreSQL server.
-    Postgres(PgPool),
+    Postgres {
+        /// The connections.
+        pool: PgPool,
+        /// Tells what was committed.
+        announcer: Announcer,
+    },
 }
 
 /// A transaction on either engine. It is undone unless it is committed.
@@ -71,7 +82,7 @@ pub enum Tx {
     /// On SQLite.
     Sqlite(SqliteTx),
     /// On PostgreSQL.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(PostgresTx),
 }
 
 /// A transaction on SQLite, which tells the guard when the disk is full.
@@ -79,6 +90,7 @@ pub enum Tx {
 pub struct SqliteTx {
     inner: Transaction<'static, Sqlite>,
     guard: Arc<Guard>,
+    announcements: Announcements,
 }
 
 impl Deref for SqliteTx {
@@ -91,6 +103,27 @@ impl Deref for SqliteTx {
 
 impl DerefMut for SqliteTx {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.inner
+    }
+}
+
+/// A transaction on PostgreSQL.
+#[derive(Debug)]
+pub struct PostgresTx {
+    inner: Transaction<'static, Postgres>,
+    announcements: Announcements,
+}
+
+impl Deref for PostgresTx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        &self.inner
+    }
+}
+
+impl DerefMut for PostgresTx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.inner
     }
 }
@@ -129,7 +162,7 @@ impl Db {
             DatabaseUrl::Sqlite(path) => open_sqlite(path).await,
             DatabaseUrl::Postgres(options) => {
                 let pool = pool_options(POSTGRES_CONNECTIONS).connect_with((**options).clone()).await?;
-                Ok(Self::Postgres(pool))
+                Ok(Self::Postgres { pool, announcer: Announcer::new() })
             }
         }
     }
@@ -141,7 +174,7 @@ impl Db {
     pub async fn migrate(&self) -> Result<(), MigrateError> {
         match self {
             Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run(writer).await,
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run(pool).await,
+            Self::Postgres { pool, .. } => POSTGRES_MIGRATIONS.run(pool).await,
         }
     }
 
@@ -153,7 +186,7 @@ impl Db {
     pub async fn migrate_to(&self, version: i64) -> Result<(), MigrateError> {
         match self {
             Self::Sqlite { writer, .. } => SQLITE_MIGRATIONS.run_to(version, writer).await,
-            Self::Postgres(pool) => POSTGRES_MIGRATIONS.run_to(version, pool).await,
+            Self::Postgres { pool, .. } => POSTGRES_MIGRATIONS.run_to(version, pool).await,
         }
     }
 
@@ -199,7 +232,7 @@ impl Db {
     pub async fn write(&self) -> Result<Tx, DbError> {
         match self {
             Self::Sqlite { guard, .. } if guard.is_full() => Err(DbError::Full(None)),
-            Self::Sqlite { .. } | Self::Postgres(_) => self.write_vital().await,
+            Self::Sqlite { .. } | Self::Postgres { .. } => self.write_vital().await,
         }
     }
 
@@ -211,12 +244,14 @@ impl Db {
     /// As [`write`](Self::write), but a full disk is tried all the same.
     pub async fn write_vital(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { writer, guard, .. } => {
+            Self::Sqlite { writer, guard, announcer, .. } => {
                 let begun = writer.begin_with("BEGIN IMMEDIATE").await;
                 let inner = begun.map_err(|error| noted(guard, error))?;
-                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone() }))
+                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), announcements: announcer.begin() }))
             }
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+            Self::Postgres { pool, announcer } => {
+                Ok(Tx::Postgres(PostgresTx { inner: pool.begin().await?, announcements: announcer.begin() }))
+            }
         }
     }
 
@@ -224,7 +259,7 @@ impl Db {
     pub const fn guard(&self) -> Option<&Arc<Guard>> {
         match self {
             Self::Sqlite { guard, .. } => Some(guard),
-            Self::Postgres(_) => None,
+            Self::Postgres { .. } => None,
         }
     }
 
@@ -235,13 +270,22 @@ impl Db {
     /// When no connection is free in time, or none can be made.
     pub async fn read(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { readers, guard, .. } => {
-                Ok(Tx::Sqlite(SqliteTx { inner: readers.begin().await?, guard: guard.clone() }))
+            Self::Sqlite { readers, guard, announcer, .. } => {
+                let inner = readers.begin().await?;
+                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), announcements: announcer.begin() }))
             }
-            Self::Postgres(pool) => {
+            Self::Postgres { pool, announcer } => {
                 let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-                Ok(Tx::Postgres(pool.begin_with(snapshot).await?))
+                let inner = pool.begin_with(snapshot).await?;
+                Ok(Tx::Postgres(PostgresTx { inner, announcements: announcer.begin() }))
             }
+        }
+    }
+
+    /// Hears from now on what transactions [announce](Tx::announce).
+    pub fn announcements(&self) -> broadcast::Receiver<Announcement> {
+        match self {
+            Self::Sqlite { announcer, .. } | Self::Postgres { announcer, .. } => announcer.listen(),
         }
     }
 
@@ -260,7 +304,7 @@ impl Db {
     pub fn engine(&self) -> &'static str {
         match self {
             Self::Sqlite { .. } => "sqlite",
-            Self::Postgres(_) => "postgres",
+            Self::Postgres { .. } => "postgres",
         }
     }
 
@@ -271,7 +315,7 @@ impl Db {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, .. } => pool.close().await,
         }
     }
 }
@@ -293,7 +337,7 @@ async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
     });
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)) })
+    Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)), announcer: Announcer::new() })
 }
 
 /// The error, after the guard has heard of it.
@@ -319,15 +363,31 @@ fn pool_options<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
 }
 
 impl Tx {
+    /// Has those who listen told of this once it is committed.
+    pub fn announce(&mut self, announcement: Announcement) {
+        match self {
+            Self::Sqlite(SqliteTx { announcements, .. }) | Self::Postgres(PostgresTx { announcements, .. }) => {
+                announcements.add(announcement);
+            }
+        }
+    }
+
     /// Makes what was done last.
     ///
     /// # Errors
     /// When the database refuses; nothing was done then.
     pub async fn commit(self) -> Result<(), DbError> {
-        match self {
-            Self::Sqlite(SqliteTx { inner, guard }) => inner.commit().await.map_err(|error| noted(&guard, error))?,
-            Self::Postgres(tx) => tx.commit().await?,
-        }
+        let announcements = match self {
+            Self::Sqlite(SqliteTx { inner, guard, announcements }) => {
+                inner.commit().await.map_err(|error| noted(&guard, error))?;
+                announcements
+            }
+            Self::Postgres(PostgresTx { inner, announcements }) => {
+                inner.commit().await?;
+                announcements
+            }
+        };
+        announcements.send();
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::types::Json;
+use tokio::sync::broadcast::error::TryRecvError;
 use uuid::Uuid;
 
 use super::testing::{TestDb, on_both_engines};
@@ -70,7 +71,7 @@ async fn sqlite_schema(db: &Db) -> BTreeMap<String, Columns> {
 async fn postgres_schema(db: &Db) -> BTreeMap<String, Columns> {
     let sql = "SELECT table_name::text, column_name::text, data_type::text, is_nullable::text
                FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> '_sqlx_migrations'";
-    let Db::Postgres(pool) = db else { unreachable!("asked for PostgreSQL") };
+    let Db::Postgres { pool, .. } = db else { unreachable!("asked for PostgreSQL") };
     let rows: Vec<(String, String, String, String)> = sqlx::query_as(sql).fetch_all(pool).await.unwrap();
     let mut schema: BTreeMap<String, Columns> = BTreeMap::new();
     for (table, column, kind, nullable) in rows {
@@ -92,6 +93,22 @@ on_both_engines! {
         let found: Vec<Timestamp> =
             on_tx!(&mut tx, |c| sqlx::query_scalar(sql).bind(start).fetch_all(c).await).unwrap();
         assert_eq!(found, moments[1..]);
+    }
+
+    async fn what_a_transaction_announces_is_told_once_when_it_is_committed(db) {
+        let mut heard = db.announcements();
+        let about = Some(Uuid::now_v7());
+        let mut undone = db.write().await.unwrap();
+        undone.announce(about);
+        drop(undone);
+        let mut tx = db.write().await.unwrap();
+        for announcement in [about, None, about] {
+            tx.announce(announcement);
+        }
+        assert_eq!(heard.try_recv(), Err(TryRecvError::Empty));
+        tx.commit().await.unwrap();
+        assert_eq!((heard.try_recv(), heard.try_recv()), (Ok(about), Ok(None)));
+        assert_eq!(heard.try_recv(), Err(TryRecvError::Empty));
     }
 
     async fn ids_and_documents_survive(db) {

@@ -297,7 +297,8 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes.add(Access::Needs(Permission::AuditView), routes!(list_audit))
 }
 
-/// Writes `entry` in the transaction of what it records.
+/// Writes `entry` in the transaction of what it records. Those who look at what
+/// happened are told once that is committed.
 ///
 /// # Errors
 /// When the database fails.
@@ -328,6 +329,10 @@ pub async fn record(tx: &mut Tx, entry: Entry, now: Timestamp) -> Result<(), DbE
             .await
             .map(drop)
     })?;
+    // What has only begun is not listed among what happened.
+    if entry.outcome != Outcome::Begun {
+        tx.announce(entry.environment.map(|environment| environment.0));
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! looks. It carries no state itself, but for what is measured just now; what
 //! is shown is asked of the API.
 
+mod records;
 mod routes;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::get;
 
+use super::records::Records;
 use super::viewer::{self, MESSAGE_MAX};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
@@ -27,11 +28,12 @@ async fn open_live_channel(
     let place = app.live.places.take(user).ok_or_else(|| {
         ApiError::unavailable("too_many_viewers", "Too many live channels are open. Close some of your windows.")
     })?;
+    let records = Records::of(&app, &caller);
     let shared = Arc::clone(&app);
     app.lifecycle.tasks.spawn(async move {
         let _place = place;
         if let Some(socket) = opening.open().await {
-            viewer::serve(&shared, lease, socket).await;
+            viewer::serve(&shared, lease, records, socket).await;
         }
     });
     Ok(answer)

@@ -85,7 +85,11 @@ impl World {
 
     /// A channel of a viewer who has wished for this.
     async fn watching(&self, wish: Value) -> Channel {
-        let cookie = self.cookie("viewer").await;
+        self.watching_as("viewer", wish).await
+    }
+
+    async fn watching_as(&self, name: &str, wish: Value) -> Channel {
+        let cookie = self.cookie(name).await;
         let mut channel = self.connect(&[("cookie", &cookie), ("origin", &self.origin())]).await.unwrap();
         channel.wish(wish).await;
         channel
@@ -266,6 +270,37 @@ async fn who_looks_at_what_happens_is_told_of_it() {
     world.engine.tell("start", &listed("web", "").id);
     for channel in [&mut inside, &mut all] {
         assert_eq!(channel.until("events").await["environment_id"], json!(world.environment));
+    }
+}
+
+#[tokio::test]
+async fn what_users_do_is_told_once_and_to_administrators_alone() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let mut viewer = world.watching(json!({ "watch": ["events"], "environment": world.environment })).await;
+    let mut inside = world.watching_as("admin", json!({ "environment": world.environment })).await;
+    // The last to sign in, which is recorded too.
+    let mut everywhere = world.watching_as("admin", json!({ "watch": ["events"] })).await;
+    for channel in [&mut viewer, &mut inside, &mut everywhere] {
+        channel.until("reset").await;
+    }
+    let start = format!("/api/v1/environments/{}/containers/web/start", world.environment);
+    world.hub.post(&admin, &start, Value::Null).await;
+    for channel in [&mut everywhere, &mut inside] {
+        assert_eq!(channel.until("events").await["environment_id"], json!(world.environment));
+    }
+    world.hub.post(&admin, "/api/v1/groups", json!({ "name": "shops" })).await;
+    assert_eq!(everywhere.until("events").await["environment_id"], Value::Null);
+
+    let other = EnvironmentId::generate();
+    world.post(News::Events(other));
+    world.post(News::Environment(world.environment));
+    assert_eq!(viewer.until("events").await["environment_id"], json!(other));
+    loop {
+        match inside.kind().await.as_str() {
+            "environment" => break,
+            kind => assert_ne!(kind, "events", "what is in no environment, or told before"),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+use super::records::{Place, Records};
 use super::usage::{Looking, MetricsWish, Usage};
 use crate::app::AppState;
 use crate::http::Lease;
@@ -65,7 +66,7 @@ enum Topic {
     Resources,
     /// All jobs.
     Jobs,
-    /// What happens on all engines.
+    /// What happens on all engines, and to administrators also what users do.
     Events,
 }
 
@@ -95,7 +96,7 @@ enum Told<'a> {
         environment_id: Option<EnvironmentId>,
     },
     Events {
-        environment_id: EnvironmentId,
+        environment_id: Place,
     },
     Groups,
     /// A part of the wish cannot be fulfilled; the rest is.
@@ -130,6 +131,8 @@ struct Viewer<'a, S> {
     wish: Option<Wish>,
     /// What is measured for it.
     looking: Option<Looking>,
+    /// What users did.
+    records: Records,
     /// The last change that was told or passed over.
     position: u64,
     wishes_left: u32,
@@ -138,13 +141,13 @@ struct Viewer<'a, S> {
 
 /// Serves one channel until either end closes it, the lease ends or the hub
 /// stops.
-pub async fn serve<S>(app: &AppState, lease: Lease, socket: WebSocketStream<S>)
+pub async fn serve<S>(app: &AppState, lease: Lease, records: Records, socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let position = *app.live.feed.newest().borrow();
     let (wishes_left, heard) = (WISHES_MAX, Instant::now());
-    let mut viewer = Viewer { app, socket, wish: None, looking: None, position, wishes_left, heard };
+    let mut viewer = Viewer { app, socket, wish: None, looking: None, records, position, wishes_left, heard };
     let end = viewer.run(lease).await;
     if let End::Closed(code, reason) = end {
         let frame = CloseFrame { code, reason: reason.into() };
@@ -167,6 +170,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
                 message = self.socket.next() => self.hear(message).await,
                 _ = pings.tick() => self.ping().await,
                 usage = next_of(&mut self.looking) => self.tell_usage(&usage).await,
+                places = self.records.next() => self.tell_records(&places).await,
                 () = &mut ended => Err(End::Closed(CloseCode::Policy, "signed out")),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
@@ -245,6 +249,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         self.send(vec![message(self.position, usage)]).await
     }
 
+    async fn tell_records(&mut self, places: &HashSet<Place>) -> Result<(), End> {
+        let wanted = |place: &&Place| self.wish.as_ref().is_some_and(|wish| wish.sees_events(**place));
+        let told = places.iter().filter(wanted).map(|place| Told::Events { environment_id: *place });
+        let messages: Vec<Message> = told.map(|told| message(self.position, &told)).collect();
+        self.send(messages).await
+    }
+
     async fn tell_news(&mut self) -> Result<(), End> {
         let Some(wish) = &self.wish else {
             return Ok(());
@@ -260,6 +271,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         if told.len() > BATCH_MAX || told.iter().any(|(_, told)| *told == Told::Reset) {
             return self.reset(self.now()).await;
         }
+        for (_, told) in &told {
+            if let Told::Events { environment_id } = told {
+                self.records.put_told(*environment_id);
+            }
+        }
         let mut seen = HashSet::new();
         let fresh = told.iter().filter(|(_, told)| seen.insert(told));
         let messages: Vec<Message> = fresh.map(|(id, told)| message(*id, told)).collect();
@@ -274,6 +290,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
     /// Makes the browser ask for everything again, and goes on from `position`.
     async fn reset(&mut self, position: u64) -> Result<(), End> {
         self.position = position;
+        self.records.put_all_told();
         self.send(vec![message(self.position, &Told::Reset)]).await
     }
 
@@ -307,6 +324,12 @@ impl Wish {
         moved || !self.watch.is_subset(&before.watch)
     }
 
+    /// Whether it shows what happens there.
+    fn sees_events(&self, place: Place) -> bool {
+        let shown = place.is_some_and(|environment| self.environment == Some(environment.0));
+        shown || self.watch.contains(&Topic::Events)
+    }
+
     /// What the browser is told of this change; `None` where it is nothing to
     /// it.
     fn tell<'a>(&self, news: &'a News) -> Option<Told<'a>> {
@@ -329,10 +352,7 @@ impl Wish {
                 let wanted = self.watch.contains(&Topic::Jobs);
                 wanted.then_some(Told::Job { job_id: *job, environment_id: *environment })
             }
-            News::Events(id) => {
-                let wanted = self.watch.contains(&Topic::Events) || shown(id);
-                wanted.then_some(Told::Events { environment_id: *id })
-            }
+            News::Events(id) => self.sees_events(Some(*id)).then_some(Told::Events { environment_id: Some(*id) }),
             News::Groups => lists.then_some(Told::Groups),
         }
     }
