@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Body;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -41,6 +42,7 @@ pub struct SimulatedEngine {
 struct State {
     calls: Mutex<Vec<String>>,
     queries: Mutex<HashMap<String, String>>,
+    bodies: Mutex<HashMap<String, Value>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     says: Mutex<HashMap<String, Vec<u8>>>,
     events: broadcast::Sender<String>,
@@ -57,6 +59,7 @@ impl SimulatedEngine {
         let state = Arc::new(State {
             calls: Mutex::default(),
             queries: Mutex::default(),
+            bodies: Mutex::default(),
             answers: Mutex::default(),
             says: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
@@ -101,6 +104,11 @@ impl SimulatedEngine {
     /// The query of the last such call.
     pub fn query_of(&self, call: &str) -> String {
         self.state.queries.lock().unwrap().get(call).cloned().unwrap_or_default()
+    }
+
+    /// What was posted with the last such call.
+    pub fn body_of(&self, call: &str) -> Value {
+        self.state.bodies.lock().unwrap().get(call).cloned().unwrap_or_default()
     }
 
     /// Ends whatever is upgraded.
@@ -154,6 +162,10 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     let known = state.answers.lock().unwrap().get(&call).cloned();
     if known.is_none() && request.headers().contains_key(header::UPGRADE) {
         return Ok(repeat(&state, request));
+    }
+    if let Ok(body) = request.into_body().collect().await {
+        let body = serde_json::from_slice(&body.to_bytes()).unwrap_or_default();
+        state.bodies.lock().unwrap().insert(call.clone(), body);
     }
     let (status, body) = match (known, call.as_str()) {
         (Some(known), _) => known,

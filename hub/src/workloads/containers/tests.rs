@@ -44,6 +44,30 @@ impl World {
         self.records(admin, call).await[0].take()
     }
 
+    /// Makes the stopped container b2 anew with this changed, on an engine of
+    /// this version, and gives what the engine was told to make.
+    async fn recreated(&self, api: &str, changes: Value) -> Value {
+        let admin = self.hub.signed_in("admin").await;
+        self.engine.answers("GET /version", StatusCode::OK, json!({ "Version": "1", "ApiVersion": api }));
+        self.engine.answers("POST /containers/create", StatusCode::CREATED, json!({ "Id": "cd".repeat(32) }));
+        for (id, call) in ["ab", "cd"].map(|id| id.repeat(32)).iter().flat_map(|id| [(id, "rename"), (id, "start")]) {
+            self.engine.answers(&format!("POST /containers/{id}/{call}"), StatusCode::NO_CONTENT, Value::Null);
+        }
+        self.engine.answers(&format!("DELETE /containers/{}", "ab".repeat(32)), StatusCode::NO_CONTENT, Value::Null);
+        let request = Request::put(format!("{}/b2", self.base)).header("content-type", "application/json");
+        let job = self.hub.send(&admin, request, Body::from(json!({ "changes": changes }).to_string())).await;
+        assert_eq!(job.status, StatusCode::ACCEPTED, "{job:?}");
+        let path = format!("/api/v1/jobs/{}", job.body["id"].as_str().unwrap());
+        loop {
+            let job = self.hub.get(&admin, &path).await.body;
+            match job["state"].as_str().unwrap() {
+                "queued" | "running" => tokio::task::yield_now().await,
+                state => break assert_eq!(state, "succeeded", "{job}"),
+            }
+        }
+        self.engine.body_of("POST /containers/create")
+    }
+
     async fn outcomes(&self, admin: &Client, call: &str) -> Vec<Value> {
         self.records(admin, call).await.as_array().unwrap().iter().map(|record| record["outcome"].clone()).collect()
     }
@@ -291,6 +315,45 @@ async fn a_name_that_another_container_has_is_in_the_way() {
     let id = answer.body["conflicts"][0]["container_id"].clone();
     let answer = world.hub.post(&admin, &check, json!({ "name": "web", "instead_of": id })).await;
     assert_eq!(answer.body["conflicts"], json!([]));
+}
+
+#[tokio::test]
+async fn a_hardware_address_that_was_asked_for_stays_through_an_edit_on_engines_of_every_version() {
+    const MAC: &str = "02:42:ac:11:00:02";
+    let world = World::start().await;
+    let id = "ab".repeat(32);
+    let told = |mac: Value| {
+        json!({ "Id": id, "Name": "/shop", "Image": "sha256:1", "State": { "Status": "exited", "Running": false },
+            "Config": { "Image": "nginx", "MacAddress": mac }, "HostConfig": { "NetworkMode": "front" },
+            "NetworkSettings": { "Networks": { "front": { "MacAddress": MAC }, "back": { "MacAddress": "02:42:1" } } } })
+    };
+    // Which of the two versions tells it, and whether the container has it.
+    for (api, tells, asks, is_own) in [
+        ("1.43", json!(MAC), Value::Null, true),
+        ("1.44", json!(MAC), Value::Null, false),
+        ("1.52", Value::Null, json!(MAC), false),
+    ] {
+        for container in ["b2", &id] {
+            world.engine.answers(&format!("GET /containers/{container}/json"), StatusCode::OK, told(tells.clone()));
+            let before = format!("GET /v1.51/containers/{container}/json");
+            world.engine.answers(&before, StatusCode::OK, told(asks.clone()));
+        }
+        world.engine.answers("POST /networks/back/connect", StatusCode::OK, Value::Null);
+        let body = world.recreated(api, json!({ "env": { "A": "1" } })).await;
+        let (own, mac) =
+            (body["MacAddress"].clone(), &body["NetworkingConfig"]["EndpointsConfig"]["front"]["MacAddress"]);
+        assert_eq!((own == MAC, *mac == MAC), (is_own, !is_own), "{api}: {body}");
+        assert!(!body.to_string().contains("02:42:1\""), "{api}: found by the engine: {body}");
+
+        let other = json!({ "networks": [{ "name": "front", "mac": "02:42:ac:11:00:09" }] });
+        let body = world.recreated(api, other).await;
+        let set = if is_own {
+            &body["MacAddress"]
+        } else {
+            &body["NetworkingConfig"]["EndpointsConfig"]["front"]["MacAddress"]
+        };
+        assert_eq!(*set, "02:42:ac:11:00:09", "{api}: {body}");
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 use crate::error::{ApiError, ApiResult};
 use crate::workloads::containers::spec::{self, ContainerSpec, is_endpoint};
 
-/// From this version of its API an engine takes hardware addresses of each
-/// network, and several networks at once.
-const MAC_OF_NETWORK: (u32, u32) = (1, 44);
 /// How much of a container's id is its name where it was given none.
 const SHORT_ID: usize = 12;
 /// Fields of a container's configuration that an image may set.
@@ -37,11 +34,12 @@ pub struct Base {
 
 impl Base {
     /// Finds it from what the engine tells of a container and of its image,
-    /// which is null where it is no longer there.
+    /// which is null where it is no longer there, and from the hardware address
+    /// that was asked for.
     ///
     /// # Errors
     /// Where the engine's answer is none.
-    pub fn of(told: &Value, image: &Value, api: (u32, u32)) -> ApiResult<Self> {
+    pub fn of(told: &Value, image: &Value, mac: Option<&str>) -> ApiResult<Self> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let id = text(&told["Id"]);
         let name = text(&told["Name"]).trim_start_matches('/').to_owned();
@@ -60,17 +58,11 @@ impl Base {
         keep_volumes(&mut body, &told["Mounts"]);
         body["HostConfig"]["Links"] = links(&told["HostConfig"]["Links"]);
         body["NetworkingConfig"] = json!({ "EndpointsConfig": endpoints(told, &id, &body) });
-        place_mac(&mut body, api);
+        place_mac(&mut body, mac);
         let spec = spec::read(Some(name.clone()), &body);
         let runs = told["State"]["Running"].as_bool().unwrap_or_default();
         Ok(Self { id, name, image_id: text(&told["Image"]), runs, body, spec })
     }
-}
-
-/// Reads an API's version, such as `1.45`; an old one where it makes no sense.
-pub fn api_version(text: &str) -> (u32, u32) {
-    let version = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
-    version.unwrap_or((1, 41))
 }
 
 /// A container may have been put into its first network by that one's id.
@@ -127,7 +119,7 @@ fn leave_out_derived(body: &mut Value, id: &str) {
         remove(body, "Hostname");
     }
     if of_another {
-        for name in ["Domainname", "ExposedPorts", "MacAddress"] {
+        for name in ["Domainname", "ExposedPorts"] {
             remove(body, name);
         }
     }
@@ -202,19 +194,15 @@ fn endpoint_asked(endpoint: &Value, id: &str) -> Value {
     asked.into()
 }
 
-/// A hardware address that was asked for stands with the first network where
-/// the engine knows that, else with the container.
-fn place_mac(body: &mut Value, api: (u32, u32)) {
+/// A hardware address that was asked for stands with the container's own
+/// network. Of further ones no engine tells what was asked for.
+fn place_mac(body: &mut Value, mac: Option<&str>) {
+    remove(body, "MacAddress");
     let mode = body["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
-    let first = if mode == "default" { "bridge" } else { mode }.to_owned();
-    let mac = body["MacAddress"].as_str().filter(|mac| !mac.is_empty()).map(str::to_owned);
-    if api >= MAC_OF_NETWORK {
-        remove(body, "MacAddress");
-        if let (Some(mac), Some(endpoint)) =
-            (mac, body["NetworkingConfig"]["EndpointsConfig"].get_mut(&first).filter(|found| found.is_object()))
-        {
-            endpoint["MacAddress"] = json!(mac);
-        }
+    let own = if mode == "default" { "bridge" } else { mode }.to_owned();
+    let endpoint = body["NetworkingConfig"]["EndpointsConfig"].get_mut(&own);
+    if let (Some(mac), Some(endpoint)) = (mac, endpoint.filter(|found| found.is_object())) {
+        endpoint["MacAddress"] = json!(mac);
     }
 }
 
@@ -252,7 +240,7 @@ mod tests {
 
     #[test]
     fn what_came_from_the_image_or_the_engine_is_left_out_and_the_rest_stays() {
-        let base = Base::of(&told(), &image(), (1, 45)).unwrap();
+        let base = Base::of(&told(), &image(), Some("02:42:ac:11:00:02")).unwrap();
         assert_eq!((base.name.as_str(), base.runs), ("web", true));
         assert_eq!(
             base.body,
@@ -268,10 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn an_older_engine_has_the_hardware_address_with_the_container() {
-        let base = Base::of(&told(), &image(), api_version("1.41")).unwrap();
-        assert_eq!(base.body["MacAddress"], "02:42:ac:11:00:02");
-        assert!(base.body["NetworkingConfig"]["EndpointsConfig"]["front"]["MacAddress"].is_null());
+    fn a_hardware_address_that_the_engine_found_by_itself_is_left_out() {
+        let body = Base::of(&told(), &image(), None).unwrap().body;
+        assert!(!body.to_string().contains("MacAddress"), "{body}");
     }
 
     #[test]
@@ -280,7 +267,7 @@ mod tests {
             let mut told = told();
             told["Config"]["Entrypoint"] = entrypoint;
             told["Config"]["Cmd"] = command;
-            let body = Base::of(&told, &image(), (1, 45)).unwrap().body;
+            let body = Base::of(&told, &image(), Some("02:42:ac:11:00:02")).unwrap().body;
             (body["Entrypoint"].clone(), body["Cmd"].clone())
         };
         assert_eq!(read(json!(["/run"]), json!(["serve"])), (Value::Null, Value::Null));
@@ -294,7 +281,7 @@ mod tests {
     fn a_container_in_the_network_of_another_has_nothing_of_that_ones() {
         let mut told = told();
         told["HostConfig"]["NetworkMode"] = json!("container:cd");
-        let body = Base::of(&told, &image(), (1, 45)).unwrap().body;
+        let body = Base::of(&told, &image(), Some("02:42:ac:11:00:02")).unwrap().body;
         for name in ["Hostname", "ExposedPorts", "MacAddress"] {
             assert!(body[name].is_null(), "{name}");
         }
@@ -304,7 +291,7 @@ mod tests {
     #[test]
     fn an_answer_that_is_none_is_refused() {
         for told in [json!({}), json!(null), json!({ "Id": "ab", "Name": "/web", "Config": 1 })] {
-            assert!(Base::of(&told, &Value::Null, (1, 45)).is_err());
+            assert!(Base::of(&told, &Value::Null, None).is_err());
         }
     }
 }

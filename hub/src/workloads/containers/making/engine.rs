@@ -9,18 +9,32 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded::byte_serialize;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::base::{Base, api_version};
+use super::base::Base;
 use crate::app::App;
 use crate::docker::{EngineError, Engines};
 use crate::error::ApiResult;
 use crate::tunnel::Session;
 use crate::workloads::containers::spec::is_endpoint;
 
+/// From this version of its API an engine takes hardware addresses of each
+/// network, and several networks at once. Before, it takes one of the container.
+const MAC_OF_NETWORK: Api = (1, 44);
+/// From this version on an engine does not tell any more which hardware address
+/// was asked for.
+const MAC_UNTOLD: Api = (1, 52);
+/// It tells so whoever asks in the version before.
+const MAC_TOLD: &str = "/v1.51";
+/// From this version on an engine takes the hardware address of a network that
+/// a container is put into later.
+const MAC_OF_FURTHER: Api = (1, 54);
 /// An engine must have answered a question within this.
 const ASK_DEADLINE: Duration = Duration::from_secs(20);
 /// An engine must have done what it was told within this, and the grace that
 /// a container has to end in.
 const CHANGE_DEADLINE: Duration = Duration::from_secs(120);
+
+/// A version of an engine's API.
+type Api = (u32, u32);
 
 /// The engine on which containers are made.
 #[derive(Clone, Debug)]
@@ -67,7 +81,11 @@ impl Maker {
     /// # Errors
     /// [`EngineError`].
     pub async fn inspect(&self, container: &str) -> Result<Value, EngineError> {
-        self.read(&format!("/containers/{container}/json")).await
+        self.inspect_at("", container).await
+    }
+
+    async fn inspect_at(&self, version: &str, container: &str) -> Result<Value, EngineError> {
+        self.read(&format!("{version}/containers/{container}/json")).await
     }
 
     /// All that is told of an image; null where it is not there.
@@ -86,9 +104,28 @@ impl Maker {
     pub async fn base(&self, container: &str) -> ApiResult<(Base, Value)> {
         let told = self.inspect(container).await?;
         let image = self.image(told["Image"].as_str().unwrap_or_default()).await?;
+        let mac = self.asked_mac(container, &told).await?;
+        Ok((Base::of(&told, &image, mac.as_deref())?, told))
+    }
+
+    /// The hardware address that was asked for, in the container's own network.
+    async fn asked_mac(&self, container: &str, told: &Value) -> Result<Option<String>, EngineError> {
+        let mac = |told: &Value| told["Config"]["MacAddress"].as_str().filter(|mac| !mac.is_empty()).map(str::to_owned);
+        if self.api().await? < MAC_UNTOLD {
+            return Ok(mac(told));
+        }
+        match self.inspect_at(MAC_TOLD, container).await {
+            Ok(told) => Ok(mac(&told)),
+            // One day it will not know so old a version any more.
+            Err(EngineError::Refused { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The newest version of its API that the engine knows.
+    async fn api(&self) -> Result<Api, EngineError> {
         let version = self.read("/version").await?;
-        let api = api_version(version["ApiVersion"].as_str().unwrap_or_default());
-        Ok((Base::of(&told, &image, api)?, told))
+        Ok(api_version(version["ApiVersion"].as_str().unwrap_or_default()))
     }
 
     /// Makes a container, and puts it into its networks. What was made is
@@ -97,13 +134,17 @@ impl Maker {
     /// # Errors
     /// [`EngineError`].
     pub async fn create(&self, name: Option<&str>, platform: Option<&str>, body: &Value) -> Result<Made, EngineError> {
-        let (body, further, unwanted) = split_networks(body);
+        let mut split = split_networks(body);
+        let mut warnings = Vec::new();
+        if has_mac(body) {
+            warnings = split.place_macs(self.api().await?);
+        }
         let target = create_target(name, platform);
-        let made = self.engines.post(&self.session, &target, &body, CHANGE_DEADLINE).await?;
+        let made = self.engines.post(&self.session, &target, &split.body, CHANGE_DEADLINE).await?;
         let id = made["Id"].as_str().unwrap_or_default().to_owned();
-        let warnings = made["Warnings"].as_array().into_iter().flatten();
-        let warnings = warnings.filter_map(|warning| warning.as_str().map(str::to_owned)).collect();
-        match self.connect(&id, further, unwanted).await {
+        let told = made["Warnings"].as_array().into_iter().flatten();
+        warnings.extend(told.filter_map(|warning| warning.as_str().map(str::to_owned)));
+        match self.connect(&id, split.further, split.unwanted).await {
             Ok(()) => Ok(Made { id, warnings }),
             Err(error) => {
                 self.undo(&id).await;
@@ -229,23 +270,118 @@ fn create_target(name: Option<&str>, platform: Option<&str>) -> String {
     format!("/containers/create?{}", query.finish())
 }
 
+/// Reads an API's version, such as `1.45`; an old one where it makes no sense.
+fn api_version(text: &str) -> Api {
+    let version = text.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    version.unwrap_or((1, 41))
+}
+
+/// What makes a container in its own network, and what is done then.
+#[derive(Debug, PartialEq)]
+struct Split {
+    body: Value,
+    /// The networks that it is put into.
+    further: Map<String, Value>,
+    /// The network that it is taken out of.
+    unwanted: Option<String>,
+}
+
 /// Older engines put a new container into one network alone: the others are
 /// taken out of the body. One that was taken out of its first network is put
 /// there anew, and must be taken out again.
-fn split_networks(body: &Value) -> (Value, Map<String, Value>, Option<String>) {
+fn split_networks(body: &Value) -> Split {
     let mut body = body.clone();
     let mode = body["HostConfig"]["NetworkMode"].as_str().unwrap_or("default");
     let first = if mode == "default" { "bridge" } else { mode }.to_owned();
     let Some(endpoints) = body["NetworkingConfig"]["EndpointsConfig"].as_object_mut() else {
-        return (body, Map::new(), None);
+        return Split { body, further: Map::new(), unwanted: None };
     };
     let all = std::mem::take(endpoints);
     let unwanted = (is_endpoint(&first) && !all.contains_key(&first)).then(|| first.clone());
     let (own, further): (Map<_, _>, Map<_, _>) = all.into_iter().partition(|(name, _)| *name == first);
     *endpoints = own;
-    (body, further, unwanted)
+    Split { body, further, unwanted }
+}
+
+/// Whether a hardware address is asked for in any network.
+fn has_mac(body: &Value) -> bool {
+    let endpoints = body["NetworkingConfig"]["EndpointsConfig"].as_object();
+    endpoints.into_iter().flatten().any(|(_, endpoint)| endpoint["MacAddress"].is_string())
+}
+
+impl Split {
+    /// Has each hardware address stand where an engine of this version looks
+    /// for it. Gives a remark for each that it does not take.
+    fn place_macs(&mut self, api: Api) -> Vec<String> {
+        let endpoints = self.body["NetworkingConfig"]["EndpointsConfig"].as_object_mut();
+        if api >= MAC_OF_NETWORK && self.unwanted.is_none() {
+            if let Some(endpoints) = endpoints {
+                endpoints.append(&mut self.further);
+            }
+            return Vec::new();
+        }
+        if api < MAC_OF_NETWORK {
+            let own = endpoints.into_iter().flatten().next();
+            let mac = own.and_then(|(_, endpoint)| endpoint.as_object_mut()?.remove("MacAddress"));
+            if let (Some(mac), Some(body)) = (mac.filter(Value::is_string), self.body.as_object_mut()) {
+                body.insert("MacAddress".to_owned(), mac);
+            }
+        }
+        let untaken =
+            self.further.iter().filter(|(_, endpoint)| api < MAC_OF_FURTHER && endpoint["MacAddress"].is_string());
+        untaken
+            .map(|(name, _)| format!("This engine is too old to give a hardware address in the network {name}."))
+            .collect()
+    }
 }
 
 fn encoded(text: &str) -> String {
     byte_serialize(text.as_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FRONT: &str = "02:42:ac:11:00:02";
+    const BACK: &str = "02:42:ac:12:00:03";
+
+    fn body() -> Value {
+        let endpoints = json!({ "front": { "MacAddress": FRONT, "Aliases": ["www"] }, "back": { "MacAddress": BACK } });
+        json!({ "HostConfig": { "NetworkMode": "front" }, "NetworkingConfig": { "EndpointsConfig": endpoints } })
+    }
+
+    fn placed(body: &Value, api: &str) -> (Split, Vec<String>) {
+        let mut split = split_networks(body);
+        let remarks = split.place_macs(api_version(api));
+        (split, remarks)
+    }
+
+    #[test]
+    fn an_engine_takes_hardware_addresses_where_its_version_looks_for_them() {
+        let (new, remarks) = placed(&body(), "1.44");
+        assert_eq!((&new.body, new.further.len(), remarks.len()), (&body(), 0, 0));
+
+        let (old, remarks) = placed(&body(), "1.43");
+        assert_eq!(old.body["MacAddress"], FRONT);
+        assert_eq!(old.body["NetworkingConfig"]["EndpointsConfig"], json!({ "front": { "Aliases": ["www"] } }));
+        assert_eq!((old.further.contains_key("back"), remarks.len()), (true, 1), "{remarks:?}");
+    }
+
+    #[test]
+    fn an_engine_that_would_put_it_into_another_network_is_told_of_the_others_later() {
+        let mut body = body();
+        body["HostConfig"]["NetworkMode"] = json!("middle");
+        for (api, count) in [("1.43", 2), ("1.53", 2), ("1.54", 0)] {
+            let (split, remarks) = placed(&body, api);
+            assert_eq!((split.unwanted.as_deref(), remarks.len()), (Some("middle"), count), "{api}");
+            assert_eq!(split.further["front"]["MacAddress"], FRONT, "{api}");
+            assert!(split.body["MacAddress"].is_null(), "{api}");
+        }
+    }
+
+    #[test]
+    fn a_version_that_makes_no_sense_is_an_old_one() {
+        assert_eq!([api_version("1.52"), api_version("new"), api_version("")], [(1, 52), (1, 41), (1, 41)]);
+    }
 }

@@ -333,7 +333,6 @@ fn write_networks(body: &mut Value, was: &[NetworkSpec], wanted: &[NetworkSpec])
     if first(was) != first(wanted) {
         let mode = first(wanted).unwrap_or_else(|| "default".to_owned());
         section(body, "HostConfig").insert("NetworkMode".to_owned(), json!(mode));
-        object(body).remove("MacAddress");
     }
     if wanted.is_empty() {
         object(body).remove("NetworkingConfig");
