@@ -63,6 +63,7 @@ pub async fn run(options: RunOptions, stop: CancellationToken) {
             engine,
             capabilities: Capabilities::ALL,
             host: host::facts(),
+            container: host::container(),
             instance: host::new_instance(),
         },
         credentials,

@@ -18,6 +18,7 @@ use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::enroll::Certificate;
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply, HostFacts, Rejected, Standing, Ticket, Welcome};
 use windflow_protocol::message::preamble::{StreamKind, read_preamble};
+use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::transport::{CloseReason, Connection, Stream};
 use windflow_protocol::version::ProtocolVersion;
 
@@ -37,6 +38,9 @@ pub struct ServeOptions {
     pub capabilities: Capabilities,
     /// What the agent says of its host.
     pub host: HostFacts,
+    /// The container that the agent itself runs in, see
+    /// [`container`](crate::host::container); the hub is told.
+    pub container: Option<ObjectId>,
     /// Random per run of the agent, see [`new_instance`](crate::host::new_instance).
     pub instance: [u8; 16],
 }

@@ -16,6 +16,7 @@ use windflow_protocol::codec::{read_message, write_message};
 use windflow_protocol::ids::SessionId;
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply, Standing, Ticket, Welcome};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
+use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::transport::{Connection, Priority, Stream, memory};
 use windflow_protocol::version::ProtocolVersion;
 
@@ -47,6 +48,15 @@ impl Hub {
 
     /// A session that has said hello and waits for the reply.
     pub async fn greeted(engine: Engine, credentials: impl Credentials + 'static) -> Self {
+        Self::greeted_from(None, engine, credentials).await
+    }
+
+    /// The same of an agent in a container.
+    pub async fn greeted_from(
+        container: Option<ObjectId>,
+        engine: Engine,
+        credentials: impl Credentials + 'static,
+    ) -> Self {
         let (connection, agent) = memory::pair();
         let leave = CancellationToken::new();
         let engine = Arc::new(engine);
@@ -54,6 +64,7 @@ impl Hub {
             engine: Arc::clone(&engine),
             capabilities: Capabilities::ALL,
             host: crate::host::facts(),
+            container,
             instance: [1; 16],
         };
         let token = leave.clone();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
 use crate::clock::{Clock, Random, SystemClock};
 use crate::config::{DataDir, Retention, ServeOptions, SessionOptions, StorageOptions};
@@ -76,6 +77,8 @@ pub struct App {
     pub installer: Installer,
     /// Where edge agents come in.
     pub listener: Listener<Fleet>,
+    /// The container that the hub itself runs in, where it does.
+    pub container: Option<ObjectId>,
     /// The live channels of browsers.
     pub live: Live,
     /// The open terminals.
@@ -113,6 +116,8 @@ pub struct Foundations {
     pub cost: HashCost,
     /// The socket of the local engine, if the hub manages one.
     pub local_engine: Option<PathBuf>,
+    /// The container that the hub itself runs in, where it does.
+    pub container: Option<ObjectId>,
     /// How much is kept of what comes by itself.
     pub retention: Retention,
     /// How long somebody stays signed in.
@@ -139,19 +144,21 @@ impl App {
         let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
-        let base = Foundations {
+        let container = windflow_agent::host::container();
+        Self::assemble(Foundations {
             db,
             vault,
             backups,
             clock,
             cost,
             local_engine,
+            container,
             retention,
             session_terms: options.sessions,
             installer,
             lifecycle,
-        };
-        Self::assemble(base).await
+        })
+        .await
     }
 
     /// The live session of an environment.
@@ -180,6 +187,7 @@ impl App {
             clock,
             cost,
             local_engine,
+            container,
             retention,
             session_terms,
             installer,
@@ -235,6 +243,7 @@ impl App {
             attached,
             installer,
             listener,
+            container,
             live,
             terminals: Terminals::default(),
             recordings: Recordings::new(retention.recordings),

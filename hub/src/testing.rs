@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
 use crate::app::Foundations;
 use crate::app::{App, AppState};
@@ -32,6 +33,9 @@ pub mod engine;
 
 /// A password that is good enough.
 pub const PASSWORD: &str = "lamp-orchard-seven-quilt";
+
+/// The container in which it seems to run.
+pub const OWN_CONTAINER: ObjectId = ObjectId([0xee; 32]);
 
 /// A hub without doors: requests go straight to its router.
 pub struct TestHub {
@@ -178,6 +182,7 @@ impl TestHub {
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,
+            container: Some(OWN_CONTAINER),
             retention: RetentionOptions::default().check().unwrap(),
             session_terms: SessionOptions::default(),
             installer: Installer::new(Some(agents.path().to_owned()), None),

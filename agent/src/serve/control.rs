@@ -86,10 +86,13 @@ async fn report<C: Credentials>(
     leave: &CancellationToken,
 ) -> SessionEnd {
     let mut engine = session.options.engine.subscribe();
+    let mut within = session.options.container;
     let mut census = Census { agreed: session.agreed.subscribe(), inventory: None, told: None };
     loop {
         let found = engine.borrow_and_update().clone();
-        let message = if found != told {
+        let message = if let Some(container) = within.take() {
+            ToHub::Within(container)
+        } else if found != told {
             told = found.clone();
             ToHub::Engine(found)
         } else {

@@ -132,6 +132,16 @@ async fn the_engines_state_is_reported_when_it_changes() {
 }
 
 #[tokio::test]
+async fn an_agent_in_a_container_says_so_first_and_once() {
+    let mut hub = Hub::greeted_from(Some(ObjectId([7; 32])), absent_engine(), InProcess).await;
+    hub.reply(&HelloReply::Welcome(welcome())).await;
+    let _: Ack = read_message(&mut hub.control).await.unwrap();
+    assert_eq!(read_message::<ToHub, _>(&mut hub.control).await.unwrap(), ToHub::Within(ObjectId([7; 32])));
+    hub.leave.cancel();
+    assert!(matches!(read_message::<ToHub, _>(&mut hub.control).await.unwrap(), ToHub::Leaving { .. }));
+}
+
+#[tokio::test]
 async fn leaving_is_announced() {
     let mut hub = Hub::welcome(absent_engine()).await;
     hub.leave.cancel();

@@ -113,6 +113,8 @@ impl Attached {
             engine: Arc::clone(&engine),
             capabilities: Capabilities::ALL,
             host: windflow_agent::host::facts(),
+            // The hub knows its own by itself.
+            container: None,
             instance: windflow_agent::host::new_instance(),
         };
         let (hub_end, agent_end) = memory::pair();

@@ -1,7 +1,7 @@
 //! How a connection becomes a session, and the control stream it lives by.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -162,6 +162,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         engine: watch::Sender::new(hello.engine.clone().sanitized()),
         containers: watch::Sender::new(None),
         host: watch::Sender::new(None),
+        within: OnceLock::new(),
         outbox,
     };
     (Arc::new(session), queued)
@@ -256,6 +257,7 @@ async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, seat: &Seat, gat
                 seat.tell();
                 tokio::time::sleep(NEWS_PAUSE).await;
             }
+            Ok(ToHub::Within(container)) => session.note_within(container),
             Ok(ToHub::Renew { csr }) if renewals.may_have_another() => {
                 Box::pin(renew(session, gatekeeper, csr)).await;
             }

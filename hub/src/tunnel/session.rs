@@ -1,5 +1,6 @@
 //! One live session: what is known of it, and the streams opened on it.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,7 @@ use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
 use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent};
 use windflow_protocol::message::hello::{HostFacts, Standing};
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
+use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
 
 use crate::clock::Timestamp;
@@ -76,6 +78,7 @@ pub struct Session {
     pub(super) engine: watch::Sender<EngineStatus>,
     pub(super) containers: watch::Sender<Option<ContainerCounts>>,
     pub(super) host: watch::Sender<Option<HostUse>>,
+    pub(super) within: OnceLock<ObjectId>,
     pub(super) outbox: mpsc::Sender<ToAgent>,
 }
 
@@ -121,6 +124,7 @@ impl Session {
             engine: watch::Sender::new(EngineStatus::Unknown),
             containers: watch::Sender::new(None),
             host: watch::Sender::new(None),
+            within: OnceLock::new(),
             outbox: mpsc::channel(OUTBOX_MAX).0,
         }
     }
@@ -203,6 +207,16 @@ impl Session {
     /// Notes what the host uses.
     pub fn note_host(&self, host: Option<HostUse>) {
         self.host.send_replace(host);
+    }
+
+    /// The container that the agent itself runs in, where it said so.
+    pub fn within(&self) -> Option<ObjectId> {
+        self.within.get().copied()
+    }
+
+    /// Notes the container that the agent itself runs in; the first counts.
+    pub fn note_within(&self, container: ObjectId) {
+        self.within.get_or_init(|| container);
     }
 
     /// Notes how the engine is. What is known of its containers is true only

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Message;
 use crate::limits::CONTROL_MAX;
 use crate::message::enroll::Certificate;
+use crate::message::report::ObjectId;
 
 /// A message from the agent. New variants are appended; a hub passes over the
 /// ones it does not know.
@@ -25,12 +26,15 @@ pub enum ToHub {
     /// The number of the engine's containers changed. Sent only where both
     /// ends have named [`Capabilities::COUNTS`](crate::capability::Capabilities::COUNTS).
     Containers(ContainerCounts),
+    /// The agent itself runs in this container, maybe of this engine. Sent once,
+    /// before all others; whoever stops it stops what was asked of the agent.
+    Within(ObjectId),
 }
 
 impl Message for ToHub {
     const NAME: &'static str = "control message to the hub";
     const LIMIT: usize = CONTROL_MAX;
-    const VARIANTS: Option<u32> = Some(4);
+    const VARIANTS: Option<u32> = Some(5);
 }
 
 /// A message from the hub. New variants are appended; an agent passes over the

@@ -183,6 +183,7 @@ fn control_to_hub() -> Vec<Box<dyn Golden>> {
         Box::new(ToHub::Renew { csr: vec![0x30] }),
         Box::new(ToHub::Leaving { reason: "bye".to_owned() }),
         Box::new(ToHub::Containers(ContainerCounts { running: 3, total: 300 })),
+        Box::new(ToHub::Within(ObjectId([7; 32]))),
     ]
 }
 

@@ -240,6 +240,7 @@ impl Rude {
             engine: Arc::new(Engine::new(engine)),
             capabilities: Capabilities::ALL,
             host: host::facts(),
+            container: None,
             instance: host::new_instance(),
         };
         while !self.stop.is_cancelled() {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use windflow_protocol::ids::{AgentId, EnvironmentId};
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use windflow_protocol::message::hello::{HostFacts, Standing, Ticket};
+use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::tls::PeerCertificate;
 use windflow_protocol::transport::memory;
 
@@ -133,6 +134,23 @@ async fn a_session_that_is_not_on_record_yet_carries_nothing_and_is_found_by_tho
         }
         assert_eq!(registry.len(), usize::from(!withdrawn));
     }
+}
+
+#[tokio::test]
+async fn an_agent_says_once_which_container_it_runs_in() {
+    let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
+    let mut agent = Agent::arrive(&registry, &gatekeeper);
+    let mut control = agent.greet().await;
+    write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
+    until(|| registry.of(agent.environment).is_ok()).await;
+    let session = registry.of(agent.environment).unwrap();
+    assert_eq!(session.within(), None);
+    for container in [[1; 32], [2; 32]] {
+        write_message(&mut control, &ToHub::Within(ObjectId(container))).await.unwrap();
+    }
+    write_message(&mut control, &ToHub::Leaving { reason: String::new() }).await.unwrap();
+    agent.hub.join_next().await.unwrap().unwrap();
+    assert_eq!(session.within(), Some(ObjectId([1; 32])));
 }
 
 #[tokio::test]

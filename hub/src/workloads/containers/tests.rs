@@ -3,13 +3,16 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
+use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
 use crate::testing::engine::{SimulatedEngine, listed};
-use crate::testing::{Client, TestHub};
+use crate::testing::{Client, OWN_CONTAINER, TestHub};
 
 struct World {
     hub: TestHub,
     engine: SimulatedEngine,
+    environment: EnvironmentId,
     base: String,
 }
 
@@ -18,7 +21,7 @@ impl World {
         let engine = SimulatedEngine::start();
         engine.has(&[listed("web", "running"), listed("Db", "exited"), listed("cache", "running")]);
         let (hub, environment) = TestHub::with_engine(&engine.socket()).await;
-        Self { hub, engine, base: format!("/api/v1/environments/{environment}/containers") }
+        Self { hub, engine, environment, base: format!("/api/v1/environments/{environment}/containers") }
     }
 
     async fn names(&self, query: &str) -> (Vec<String>, Value) {
@@ -354,6 +357,24 @@ async fn a_hardware_address_that_was_asked_for_stays_through_an_edit_on_engines_
         };
         assert_eq!(*set, "02:42:ac:11:00:09", "{api}: {body}");
     }
+}
+
+#[tokio::test]
+async fn the_container_of_the_hub_or_of_the_agent_is_not_made_anew() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let own_of_agent = ObjectId([0xdd; 32]);
+    world.hub.app.engines.session(world.environment).unwrap().note_within(own_of_agent);
+    for (id, who) in [(OWN_CONTAINER, "The hub"), (own_of_agent, "The agent")] {
+        let told = json!({ "Id": id.to_string(), "Name": "/own", "Image": "sha256:1", "State": { "Status": "running" },
+            "Config": { "Image": "windflow" }, "HostConfig": { "NetworkMode": "none" } });
+        world.engine.answers("GET /containers/own/json", StatusCode::OK, told);
+        let request = Request::put(format!("{}/own", world.base)).header("content-type", "application/json");
+        let refused = world.hub.send(&admin, request, Body::from(json!({ "changes": {} }).to_string())).await;
+        assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "own_container"), "{refused:?}");
+        assert!(refused.body["error"]["message"].as_str().unwrap().starts_with(who), "{refused:?}");
+    }
+    assert!(world.engine.changes().is_empty());
 }
 
 #[tokio::test]

@@ -103,8 +103,13 @@ async fn run_agent(credentials: EdgeCredentials, mut link: Link, engine: Arc<Eng
     };
     let established = link.session(&tls).await.expect("the hub accepts the fleet");
     drop(slot);
-    let options =
-        ServeOptions { engine, capabilities: Capabilities::ALL, host: host::facts(), instance: host::new_instance() };
+    let options = ServeOptions {
+        engine,
+        capabilities: Capabilities::ALL,
+        host: host::facts(),
+        container: None,
+        instance: host::new_instance(),
+    };
     let contact = Contact { connection: established.connection.clone(), hello_by: established.hello_by };
     let end = serve(contact, options, &credentials, CancellationToken::new()).await;
     panic!("a session of the fleet ended: {end:?}");

@@ -8,6 +8,7 @@ use bollard::query_parameters::RemoveContainerOptions;
 use serde_json::{Map, Value, json};
 use url::form_urlencoded::byte_serialize;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::report::ObjectId;
 
 use super::base::Base;
 use crate::app::App;
@@ -41,6 +42,16 @@ type Api = (u32, u32);
 pub struct Maker {
     engines: Engines,
     session: Arc<Session>,
+    hub: Option<ObjectId>,
+}
+
+/// What of Windflow runs in a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resident {
+    /// The hub.
+    Hub,
+    /// The agent of the environment that is asked.
+    Agent,
 }
 
 impl Maker {
@@ -49,12 +60,22 @@ impl Maker {
     /// # Errors
     /// 404 where there is no such environment, 503 where it is offline.
     pub async fn of(app: &App, environment: EnvironmentId) -> ApiResult<Self> {
-        Ok(Self { engines: app.engines.clone(), session: app.session(environment).await? })
+        Ok(Self::behind(app, app.session(environment).await?))
     }
 
     /// The engine behind a session.
     pub fn behind(app: &App, session: Arc<Session>) -> Self {
-        Self { engines: app.engines.clone(), session }
+        Self { engines: app.engines.clone(), session, hub: app.container }
+    }
+
+    /// Who runs in the container with this full id, of those by whom it is
+    /// reached: without them nothing is done to its end.
+    pub fn resident(&self, container: &str) -> Option<Resident> {
+        let id = ObjectId::parse(container);
+        if id.is_some() && id == self.hub {
+            return Some(Resident::Hub);
+        }
+        (id.is_some() && id == self.session.within()).then_some(Resident::Agent)
     }
 
     /// Reads what stands at a path.

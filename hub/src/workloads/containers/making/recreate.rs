@@ -17,7 +17,7 @@ use self::names::Previous;
 pub use self::recovery::keep;
 use super::base::Base;
 use super::edit::ContainerEdit;
-use super::engine::{Made, Maker};
+use super::engine::{Made, Maker, Resident};
 use super::image;
 use crate::app::App;
 use crate::docker::ContainerId;
@@ -147,6 +147,7 @@ impl App {
 async fn plan(maker: &Maker, container: &str, edit: &ContainerEdit) -> ApiResult<Plan> {
     let (base, told) = maker.base(container).await?;
     let wanted = edit.apply(&base)?;
+    refuse_own(maker, &base)?;
     refuse(&base, &told)?;
     let listed = maker.read("/containers/json?all=true").await?;
     let dependents = dependents(&base, &listed);
@@ -166,6 +167,22 @@ async fn plan(maker: &Maker, container: &str, edit: &ContainerEdit) -> ApiResult
     }
     let grace = told["Config"]["StopTimeout"].as_u64().unwrap_or(GRACE_DEFAULT);
     Ok(Plan { base, wanted, grace: Duration::from_secs(grace.min(3600)) })
+}
+
+/// Who replaces a container must not be in it.
+fn refuse_own(maker: &Maker, base: &Base) -> ApiResult<()> {
+    let message = match maker.resident(&base.id) {
+        None => return Ok(()),
+        Some(Resident::Hub) => {
+            "The hub itself runs in this container and would stop half-way. Make it anew on its host, such as with \
+             docker compose."
+        }
+        Some(Resident::Agent) => {
+            "The agent of this environment runs in this container and would stop half-way. Make it anew on its host, \
+             such as with docker compose."
+        }
+    };
+    Err(ApiError::conflict("own_container", message))
 }
 
 /// What cannot be replaced so that the way back is open.
