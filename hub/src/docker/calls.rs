@@ -7,7 +7,8 @@ use std::time::Duration;
 use axum::body::Body;
 use bollard::Docker;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -23,6 +24,9 @@ use crate::tunnel::Session;
 /// Largest JSON answer that is read whole, in bytes: the list of some ten
 /// thousand containers.
 const ANSWER_MAX: usize = 32 * 1024 * 1024;
+/// The same of one that is about one thing alone. It is held as a tree, which
+/// may take thirty times as much.
+const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
 /// Largest refusal that is read, in bytes.
 const REFUSAL_MAX: usize = 64 * 1024;
 /// Most characters of an engine's own words that are passed on.
@@ -46,9 +50,32 @@ impl Engines {
         target: &str,
         deadline: Duration,
     ) -> Result<T, EngineError> {
+        self.read_at_most(ANSWER_MAX, session, target, deadline).await
+    }
+
+    /// Reads all that stands at `target` on the engine about one thing.
+    ///
+    /// # Errors
+    /// [`EngineError`].
+    pub async fn read_document(
+        &self,
+        session: &Session,
+        target: &str,
+        deadline: Duration,
+    ) -> Result<Value, EngineError> {
+        self.read_at_most(DOCUMENT_MAX, session, target, deadline).await
+    }
+
+    async fn read_at_most<T: DeserializeOwned>(
+        &self,
+        max: usize,
+        session: &Session,
+        target: &str,
+        deadline: Duration,
+    ) -> Result<T, EngineError> {
         let reading = async {
             let answer = self.open(session, target).await?;
-            let body = collect(answer, ANSWER_MAX).await?;
+            let body = collect(answer, max).await?;
             serde_json::from_slice(&body).map_err(|error| EngineError::Cut(format!("it makes no sense: {error}")))
         };
         tokio::time::timeout(deadline, reading).await.unwrap_or(Err(EngineError::Unresponsive))
@@ -193,8 +220,16 @@ async fn refusal(answer: Response<Incoming>) -> EngineError {
 }
 
 async fn collect(answer: Response<Incoming>, max: usize) -> Result<bytes::Bytes, EngineError> {
-    let body = Limited::new(answer.into_body(), max).collect().await;
-    Ok(body.map_err(|error| EngineError::Cut(error.to_string()))?.to_bytes())
+    let too_long = || EngineError::TooLong { kib: max / 1024 };
+    let body = answer.into_body();
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_long());
+    }
+    let body = Limited::new(body, max).collect().await.map_err(|error| match error.is::<LengthLimitError>() {
+        true => too_long(),
+        false => EngineError::Cut(error.to_string()),
+    });
+    Ok(body?.to_bytes())
 }
 
 fn explain(error: bollard::errors::Error) -> EngineError {

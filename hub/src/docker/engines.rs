@@ -47,6 +47,12 @@ pub enum EngineError {
     /// The stream was cut before the answer.
     #[error("the engine's answer was cut off: {0}")]
     Cut(String),
+    /// It answered with more than is read.
+    #[error("the engine's answer is longer than {kib} KiB, which the hub does not read")]
+    TooLong {
+        /// What is read at most.
+        kib: usize,
+    },
     /// It answered that it will not, or cannot.
     #[error("{message}")]
     Refused {

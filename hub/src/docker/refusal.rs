@@ -29,6 +29,7 @@ impl From<EngineError> for ApiError {
             EngineError::Unresponsive => Self::new(StatusCode::GATEWAY_TIMEOUT, "engine_unresponsive", message),
             EngineError::Slow => Self::new(StatusCode::GATEWAY_TIMEOUT, "engine_slow", message),
             EngineError::Cut(_) => Self::new(StatusCode::BAD_GATEWAY, "engine_cut", message),
+            EngineError::TooLong { .. } => Self::new(StatusCode::BAD_GATEWAY, "engine_too_long", message),
             EngineError::Refused { status, .. } => match status {
                 StatusCode::NOT_FOUND => Self::new(StatusCode::NOT_FOUND, "not_found", message),
                 StatusCode::CONFLICT => Self::conflict("engine_conflict", message),

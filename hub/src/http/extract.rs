@@ -29,7 +29,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             |_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", "The body did not arrive in time.");
         body.map_err(too_slow)?.map(|axum::Json(value)| Self(value)).map_err(|rejection| {
             let code = match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => "body_too_large",
+                StatusCode::PAYLOAD_TOO_LARGE => return too_large(),
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => "not_json",
                 _ => "invalid_body",
             };
@@ -41,11 +41,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 /// A body that says it is too large is not waited for.
 fn refuse_announced_excess(headers: &HeaderMap) -> Result<(), ApiError> {
     let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_none_or(|length| length <= JSON_BODY_MAX as u64) {
-        return Ok(());
-    }
+    if length.is_none_or(|length| length <= JSON_BODY_MAX as u64) { Ok(()) } else { Err(too_large()) }
+}
+
+fn too_large() -> ApiError {
     let message = format!("The body may have at most {JSON_BODY_MAX} bytes.");
-    Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message))
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
 impl<T: Serialize> IntoResponse for Json<T> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode, header};
 use http_body_util::BodyExt;
@@ -45,6 +45,7 @@ struct State {
     bodies: Mutex<HashMap<String, Value>>,
     answers: Mutex<HashMap<String, (StatusCode, Value)>>,
     says: Mutex<HashMap<String, Vec<u8>>>,
+    repeats: Mutex<HashMap<String, Bytes>>,
     events: broadcast::Sender<String>,
     /// What it tells of what happened before.
     past: Mutex<Vec<Remembered>>,
@@ -62,6 +63,7 @@ impl SimulatedEngine {
             bodies: Mutex::default(),
             answers: Mutex::default(),
             says: Mutex::default(),
+            repeats: Mutex::default(),
             events: broadcast::Sender::new(EVENTS_MAX),
             past: Mutex::default(),
             terminals: Mutex::default(),
@@ -93,6 +95,12 @@ impl SimulatedEngine {
     /// These bytes are answered to `METHOD /path` from now on.
     pub fn says(&self, call: &str, bytes: Vec<u8>) {
         self.state.says.lock().unwrap().insert(call.to_owned(), bytes);
+    }
+
+    /// These bytes are answered to `METHOD /path` again and again, for as long
+    /// as anybody reads.
+    pub fn repeats(&self, call: &str, bytes: &'static [u8]) {
+        self.state.repeats.lock().unwrap().insert(call.to_owned(), Bytes::from_static(bytes));
     }
 
     /// The calls that change something, as they came.
@@ -158,6 +166,9 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
     state.queries.lock().unwrap().insert(call.clone(), query);
     if let Some(bytes) = state.says.lock().unwrap().get(&call) {
         return Ok(Response::new(Body::from(bytes.clone())));
+    }
+    if let Some(bytes) = state.repeats.lock().unwrap().get(&call).cloned() {
+        return Ok(Response::new(Body::from_stream(stream::repeat(bytes).map(Ok::<_, std::io::Error>))));
     }
     let known = state.answers.lock().unwrap().get(&call).cloned();
     if known.is_none() && request.headers().contains_key(header::UPGRADE) {

@@ -115,7 +115,9 @@ impl App {
         if looking.reveal {
             caller.require(Permission::SecretsRead)?;
         }
-        let mut told: Value = self.ask(environment, container, "json").await?;
+        let session = self.session(environment).await?;
+        let target = format!("/containers/{}/json", container.as_str());
+        let mut told = self.engines.read_document(&session, &target, DEADLINE).await?;
         if looking.reveal {
             let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
             let name = told["Name"].as_str().map(|name| name.trim_start_matches('/'));

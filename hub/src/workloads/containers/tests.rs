@@ -1,7 +1,8 @@
 //! Containers through the API, on a simulated engine.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::report::ObjectId;
@@ -305,6 +306,44 @@ async fn a_specification_that_cannot_be_is_refused_before_anything_is_asked() {
     assert_eq!((refused.status, refused.code()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"));
     assert_eq!(make(json!({ "image": "No Image" })).await.code(), "invalid_spec");
     assert!(world.engine.changes().is_empty());
+}
+
+#[tokio::test]
+async fn a_specification_without_end_is_not_read_to_its_end() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let request = Request::post(&world.base).header("content-type", "application/json");
+    let begin = Bytes::from_static(br#"{ "spec": { "image": "nginx", "env": { "A": ""#);
+    let endless = stream::once(async { begin }).chain(stream::repeat(Bytes::from_static(&[b'x'; 4096])));
+    let endless = Body::from_stream(endless.map(Ok::<_, std::io::Error>));
+    let refused = world.hub.send(&admin, request, endless).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"), "{refused:?}");
+    assert_eq!(refused.body["error"]["message"], "The body may have at most 1048576 bytes.");
+    assert!(world.engine.changes().is_empty());
+}
+
+#[tokio::test]
+async fn what_an_engine_tells_of_a_container_is_read_up_to_a_bound_and_the_engine_is_asked_on() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    world.engine.says("GET /containers/b2/json", vec![b' '; 33 << 20]);
+    world.engine.repeats("GET /containers/b3/json", &[b'['; 64 << 10]);
+    for container in ["b2", "b3"] {
+        let base = format!("{}/{container}", world.base);
+        let edit = Request::put(&base).header("content-type", "application/json");
+        let answers = [
+            world.hub.get(&admin, &format!("{base}/inspect")).await,
+            world.hub.get(&admin, &format!("{base}/spec")).await,
+            world.hub.send(&admin, edit, Body::from(r#"{ "changes": {} }"#)).await,
+        ];
+        for answer in answers {
+            assert_eq!((answer.status, answer.code()), (StatusCode::BAD_GATEWAY, "engine_too_long"), "{answer:?}");
+            let message = "The engine's answer is longer than 4096 KiB, which the hub does not read.";
+            assert_eq!(answer.body["error"]["message"], message);
+        }
+    }
+    world.engine.answers("POST /containers/b2/start", StatusCode::NO_CONTENT, Value::Null);
+    assert_eq!(world.change(&admin, "b2/start").await.0, StatusCode::NO_CONTENT);
 }
 
 #[tokio::test]

@@ -106,7 +106,8 @@ impl Maker {
     }
 
     async fn inspect_at(&self, version: &str, container: &str) -> Result<Value, EngineError> {
-        self.read(&format!("{version}/containers/{container}/json")).await
+        let target = format!("{version}/containers/{container}/json");
+        self.engines.read_document(&self.session, &target, ASK_DEADLINE).await
     }
 
     /// All that is told of an image; null where it is not there.
