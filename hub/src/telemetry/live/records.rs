@@ -1,5 +1,6 @@
-//! What users did, for the viewers who may hear of it: administrators. It is
-//! told a moment later, since the engine tells of the same by then.
+//! What users did, for the viewers who may hear of it: those who may see the
+//! audit log. It is told a moment later, since the engine tells of the same by
+//! then.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use windflow_protocol::ids::EnvironmentId;
 
 use crate::app::App;
 use crate::db::Announcement;
-use crate::http::{Caller, Principal, Role};
+use crate::http::{Caller, Permission};
 
 /// What is done within this is told at once.
 const GATHER: Duration = Duration::from_millis(500);
@@ -32,8 +33,7 @@ pub struct Records {
 impl Records {
     /// What is done from now on, as far as the caller may hear of it.
     pub fn of(app: &App, caller: &Caller) -> Self {
-        let is_administrator = caller.principal.as_ref().map(Principal::role) == Some(Role::Administrator);
-        let listening = is_administrator.then(|| app.db.announcements());
+        let listening = caller.may(Permission::AuditView).then(|| app.db.announcements());
         Self { listening, untold: HashSet::new(), due: None }
     }
 
