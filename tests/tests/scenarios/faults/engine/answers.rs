@@ -19,6 +19,9 @@ const POURED_MAX: u64 = 128 * 1024 * 1024;
 /// How long it may take until a list that drips is given up, or a good one is
 /// asked for again.
 const NOTICED: Duration = Duration::from_secs(100);
+/// Five thousand containers are looked at one by one, and the engine is left
+/// alone in between: a minute where nothing else is to be done.
+const LOOKED_AT: Duration = Duration::from_secs(400);
 /// How many containers the engine has.
 const CONTAINERS: usize = 3;
 /// What a program may grow by meanwhile, in bytes: such a list is read whole.
@@ -151,7 +154,7 @@ fn f40_five_thousand_containers_are_told_once_and_found_without_a_question() {
     wait::until_true("all to be told", NOTICED, || total(site.containers("?limit=1")) == Some(5000));
     // The list is looked at a few times for what it does not say of each.
     let looks = || site.engine.asked_for(&format!("/containers/{:064x}/json", 4999));
-    wait::until_true("the last to be looked at", NOTICED, || looks() == 1);
+    wait::until_true("the last to be looked at", LOOKED_AT, || looks() == 1);
 
     let asked = site.engine.asked_for(LIST);
     let page: Value = serde_json::from_str(&site.containers("?limit=200&offset=4900").body).unwrap();
