@@ -42,7 +42,7 @@ pub struct ContainerEdit {
 }
 
 impl App {
-    /// How a container was made; what looks like a secret is masked unless an
+    /// How a container was made; what looks like a secret is masked unless
     /// somebody asks for it who may see it.
     ///
     /// # Errors
