@@ -66,7 +66,7 @@ enum Topic {
     Resources,
     /// All jobs.
     Jobs,
-    /// What happens on all engines, and to administrators also what users do.
+    /// What happens on all engines, and to those who may see it also what users did.
     Events,
 }
 
