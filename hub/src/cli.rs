@@ -59,6 +59,15 @@ enum Command {
     /// API tokens, which programs send instead of a password
     #[command(subcommand)]
     ApiToken(users::ApiTokenCommand),
+    /// Roles of one's own, beside those that come with the hub
+    #[command(subcommand)]
+    Role(users::access::RoleCommand),
+    /// Teams of users, to whom something is granted together
+    #[command(subcommand)]
+    Team(users::access::TeamCommand),
+    /// What users and teams may do in some environments only
+    #[command(subcommand)]
+    Grant(users::access::GrantCommand),
     /// Backups of the hub itself: its database and its keys in one encrypted file
     #[command(subcommand)]
     Backup(Box<operate::backup::BackupCommand>),
@@ -96,6 +105,9 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::User(command) => users::run_user(&client()?, command, output).await,
         Command::SetupCode => users::renew_setup_code(&client()?, output).await,
         Command::ApiToken(command) => users::run_api_token(&client()?, command, output).await,
+        Command::Role(command) => users::access::run_role(&client()?, command, output).await,
+        Command::Team(command) => users::access::run_team(&client()?, command, output).await,
+        Command::Grant(command) => users::access::run_grant(&client()?, command, output).await,
         Command::Backup(command) => operate::backup::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Health => operate::health(&client()?).await,
@@ -134,6 +146,10 @@ mod tests {
             "migrate --data-dir D",
             "doctor --data-dir D",
             "openapi",
+            "--data-dir D role add NAME --permission containers.view,containers.exec",
+            "--data-dir D team join NAME USER",
+            "--data-dir D grant add --user NAME --role operator --group NAME",
+            "--data-dir D grant add --team NAME --role NAME --everywhere",
             "--data-dir D setup-code",
             "--data-dir D backup create FILE --passphrase-file P",
             "--data-dir D backup verify FILE",

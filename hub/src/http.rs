@@ -14,12 +14,16 @@ mod principal;
 pub mod websocket;
 
 pub use self::access::{Access, RouteRecord, Routes};
-pub use self::authentication::{ASK_AGAIN, Authenticate, Caller, Credential, LOOK_AGAIN, Lease};
+pub use self::authentication::{
+    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, Places, Reach, Visible,
+};
 pub use self::envelope::{RequestId, frame};
-pub use self::extract::{Json, Path, Query};
+pub use self::extract::{InvalidTitle, Json, Path, Query, Title};
 pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Listing, Page};
 pub use self::peer::{LastingTls, Peer, Scheme};
-pub use self::principal::{CredentialUsed, Permission, Principal, Role, SignedInUser, UserId};
+pub use self::principal::{
+    CredentialUsed, Decision, Permission, Permissions, Place, Powers, Principal, Role, Scope, SignedInUser, UserId,
+};
 
 /// Largest JSON request body, in bytes.
 pub const JSON_BODY_MAX: usize = 1024 * 1024;

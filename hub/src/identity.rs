@@ -1,7 +1,9 @@
-//! Users, and every way in which they prove who they are: password and cookie
-//! session, API token, setup code. What they do is recorded in [`audit`].
+//! Users, what they were granted, and every way in which they prove who they
+//! are: password and cookie session, API token, setup code. What they do is
+//! recorded in [`audit`].
 
 pub mod audit;
+mod grants;
 mod recent;
 pub mod sessions;
 #[cfg(test)]
@@ -16,6 +18,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
+use windflow_protocol::ids::EnvironmentId;
 
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
@@ -27,7 +30,8 @@ use crate::config::SessionOptions;
 use crate::db::{Db, DbError};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    ASK_AGAIN, Authenticate, Credential, CredentialUsed, LOOK_AGAIN, Permission, Routes, SignedInUser, UserId,
+    ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
+    Routes, SignedInUser, UserId,
 };
 
 /// How long a record of what was done is kept.
@@ -47,8 +51,7 @@ pub struct Identity {
     terms: SessionOptions,
     recent_tokens: Recent,
     recent_sessions: Recent,
-    /// Counts the times when credentials were ended.
-    endings: watch::Sender<u64>,
+    endings: watch::Sender<Endings>,
 }
 
 impl Identity {
@@ -95,20 +98,32 @@ impl Identity {
     }
 
     /// To be called once a credential was ended, or a user shut out or given
-    /// another role: nothing that was known of credentials counts any more.
+    /// other powers: nothing that was known of credentials counts any more.
     fn credentials_ended(&self) {
         self.recent_tokens.forget();
         self.recent_sessions.forget();
-        self.endings.send_modify(|count| *count += 1);
+        self.endings.send_modify(|endings| endings.credentials += 1);
     }
 
-    /// Waits until a user may not do this any more: shut out, or of another
-    /// role. The operator on this machine always may.
-    pub async fn until_refused(&self, user: Option<UserId>, permission: Permission) {
+    /// To be called once an environment was moved to another group or got other
+    /// labels: whoever may do something in some of them only is asked for again.
+    pub fn environments_moved(&self) {
+        self.endings.send_modify(|endings| endings.places += 1);
+    }
+
+    /// Waits until a user may not do this there any more: shut out, or of other
+    /// powers. The operator on this machine always may.
+    pub async fn until_refused(
+        &self,
+        places: Arc<dyn Places>,
+        user: Option<UserId>,
+        permission: Permission,
+        environment: EnvironmentId,
+    ) {
         let Some(user) = user else { return std::future::pending().await };
         let mut endings = self.endings.subscribe();
         loop {
-            let wait = match self.user_may(user, permission).await {
+            let wait = match self.user_may(places.clone(), user, permission, environment).await {
                 Ok(true) => LOOK_AGAIN,
                 Ok(false) => return,
                 Err(_) => ASK_AGAIN,
@@ -118,16 +133,31 @@ impl Identity {
         }
     }
 
-    async fn user_may(&self, user: UserId, permission: Permission) -> Result<bool, DbError> {
-        let known = users::find(&mut self.db.read().await?, user).await?;
-        Ok(known.is_some_and(|known| known.disabled_at.is_none() && known.role.may(permission)))
+    async fn user_may(
+        &self,
+        places: Arc<dyn Places>,
+        user: UserId,
+        permission: Permission,
+        environment: EnvironmentId,
+    ) -> ApiResult<bool> {
+        let mut tx = self.db.read().await?;
+        let Some(known) = users::find(&mut tx, user).await?.filter(|known| known.disabled_at.is_none()) else {
+            return Ok(false);
+        };
+        let powers = grants::powers_of(&mut tx, &known).await?;
+        drop(tx);
+        let reach = Reach::new(powers.into(), places);
+        Ok(reach.decide(permission, Some(environment.0)).await? == Decision::Allowed)
     }
 
     async fn credential_stands(&self, user: &SignedInUser) -> ApiResult<bool> {
         let now = self.now();
         let mut tx = self.db.read().await?;
         let known = users::find(&mut tx, user.id).await?;
-        if known.is_none_or(|known| known.disabled_at.is_some() || known.role != user.role) {
+        let Some(known) = known.filter(|known| known.disabled_at.is_none() && known.role == user.role) else {
+            return Ok(false);
+        };
+        if grants::powers_of(&mut tx, &known).await? != *user.powers {
             return Ok(false);
         }
         Ok(match &user.credential {
@@ -165,7 +195,7 @@ impl Authenticate for Identity {
         self.credential_stands(user).boxed()
     }
 
-    fn endings(&self) -> watch::Receiver<u64> {
+    fn endings(&self) -> watch::Receiver<Endings> {
         self.endings.subscribe()
     }
 
@@ -174,9 +204,11 @@ impl Authenticate for Identity {
     }
 }
 
-/// Adds the routes of users, sessions, API tokens and the audit list.
+/// Adds the routes of users, what they were granted, sessions, API tokens and
+/// the audit list.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
+    let routes = grants::routes(routes);
     let routes = sessions::routes(routes);
     let routes = tokens::routes(routes);
     audit::routes(routes)

@@ -34,7 +34,7 @@ pub use self::running::JobHandle;
 use self::running::{Interruption, Running};
 use crate::clock::{Clock, Timestamp};
 use crate::db::{Db, DbError, Tx};
-use crate::http::{List, Page};
+use crate::http::{List, Page, Visible};
 use crate::lifecycle::Lifecycle;
 use crate::tunnel::Feed;
 
@@ -168,14 +168,14 @@ impl Jobs {
         Ok(job)
     }
 
-    /// The jobs that match, the newest first.
+    /// The jobs that match and are to be shown, the newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list(&self, filter: &JobFilter, page: Page) -> Result<List<Job>, DbError> {
+    pub async fn list(&self, filter: &JobFilter, visible: &Visible, page: Page) -> Result<List<Job>, DbError> {
         let mut tx = self.db().read().await?;
-        let items = store::list(&mut tx, filter, page).await?;
-        let total = store::count(&mut tx, filter).await?;
+        let items = store::list(&mut tx, filter, visible, page).await?;
+        let total = store::count(&mut tx, filter, visible).await?;
         Ok(List { items, total }.map(|job| self.active(job.id).map_or(job, |running| running.job())))
     }
 

@@ -18,13 +18,13 @@ use self::openapi::ApiDocument;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::fleet;
-use crate::http::{Authenticate, JSON_BODY_MAX, RouteRecord, Routes, frame};
+use crate::http::{Authenticate, JSON_BODY_MAX, Places, RouteRecord, Routes, frame};
 use crate::{identity, ops, telemetry, workloads};
 
 /// The router that serves all doors of the hub.
 pub fn build(app: AppState) -> Router {
     let document = Arc::new(OnceLock::new());
-    let (router, openapi, _) = collect(app.identity.clone(), &document).finish();
+    let (router, openapi, _) = collect(app.identity.clone(), app.fleet.clone(), &document).finish();
     document.get_or_init(|| openapi.to_json().expect("an OpenAPI document is JSON").into());
     router
         .fallback(|| async { ApiError::not_found("resource") })
@@ -38,16 +38,20 @@ pub fn build(app: AppState) -> Router {
 
 /// The list of all routes with who may call them.
 pub fn records(app: &AppState) -> Vec<RouteRecord> {
-    collect(app.identity.clone(), &Arc::default()).finish().2
+    collect(app.identity.clone(), app.fleet.clone(), &Arc::default()).finish().2
 }
 
 /// What the OpenAPI document says of all routes. It needs no hub that runs.
 pub fn document() -> OpenApi {
-    collect(Arc::new(openapi::Unasked), &Arc::default()).finish().1
+    collect(Arc::new(openapi::Unasked), Arc::new(openapi::Unasked), &Arc::default()).finish().1
 }
 
-fn collect(authenticate: Arc<dyn Authenticate>, document: &Arc<OnceLock<Bytes>>) -> Routes<AppState> {
-    let routes = Routes::new(ApiDocument::openapi(), authenticate);
+fn collect(
+    authenticate: Arc<dyn Authenticate>,
+    places: Arc<dyn Places>,
+    document: &Arc<OnceLock<Bytes>>,
+) -> Routes<AppState> {
+    let routes = Routes::new(ApiDocument::openapi(), authenticate, places);
 
     // Who may come in.
     let routes = identity::routes(routes);

@@ -71,6 +71,14 @@ impl HubClient {
         self.send(Method::PATCH, path, Some(body)).await
     }
 
+    /// Puts something where it is to be.
+    ///
+    /// # Errors
+    /// As the hub or the way to it says.
+    pub async fn put(&self, path: &str) -> Result<Value, Failure> {
+        self.send(Method::PUT, path, None).await
+    }
+
     /// Removes something.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! `user`, `setup-code` and `api-token`: who may use the hub.
 
+pub mod access;
+
 use std::io::Read;
 
 use anyhow::{Context, bail};
@@ -37,7 +39,7 @@ pub enum UserCommand {
     Add {
         /// The user's name
         name: String,
-        /// What they may do: administrator, operator or viewer
+        /// What they may do everywhere: administrator, operator, viewer, or restricted to what they are granted
         #[arg(long, default_value_t = Role::Viewer)]
         role: Role,
         /// Reads the password from standard input (its first line)
@@ -48,7 +50,7 @@ pub enum UserCommand {
     SetRole {
         /// The user's name
         name: String,
-        /// What they may do: administrator, operator or viewer
+        /// What they may do everywhere: administrator, operator, viewer, or restricted to what they are granted
         role: Role,
     },
     /// Lists users

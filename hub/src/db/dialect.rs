@@ -1,6 +1,7 @@
 //! What SQLite and PostgreSQL must do differently, both arms in sight.
 
 use sqlx::AssertSqlSafe;
+use uuid::Uuid;
 
 use super::tables::quoted;
 use super::{DbError, Tx};
@@ -57,6 +58,19 @@ pub async fn back_to_savepoint(tx: &mut Tx) -> Result<(), DbError> {
 #[derive(Debug)]
 #[must_use]
 pub struct Suspended(Vec<(String, String, String)>);
+
+/// The condition that a column has one of these ids, and what is to be bound to
+/// it from number `first` on. `None` is any.
+pub fn among(column: &str, ids: Option<Vec<Uuid>>, first: usize) -> (String, Vec<Uuid>) {
+    match ids {
+        None => ("1 = 1".to_owned(), Vec::new()),
+        Some(ids) if ids.is_empty() => ("1 = 0".to_owned(), ids),
+        Some(ids) => {
+            let numbers: Vec<String> = (first..first + ids.len()).map(|number| format!("${number}")).collect();
+            (format!("{column} IN ({})", numbers.join(", ")), ids)
+        }
+    }
+}
 
 /// Lets rows come in any order. SQLite looks at references when the transaction
 /// is committed; PostgreSQL forgets them until [`resume_references`].

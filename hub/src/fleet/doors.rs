@@ -28,7 +28,7 @@ const UNRECORDED: [&str; 3] = ["/resize", "/wait", "/auth"];
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let engine = "/api/v1/environments/{id}/engine/{*path}";
-    routes.add_raw(Access::Needs(Permission::EngineRaw), "*", engine, any(pass_to_engine)).add_raw(
+    routes.add_raw(Access::At(Permission::EngineRaw), "*", engine, any(pass_to_engine)).add_raw(
         Access::Agent,
         "GET",
         websocket::PATH,

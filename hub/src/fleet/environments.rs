@@ -4,6 +4,7 @@ mod filter;
 mod labels;
 mod model;
 mod overview;
+mod places;
 mod routes;
 mod service;
 mod store;

@@ -8,7 +8,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use model::{Group, GroupId, GroupName, InvalidGroupName};
+pub use model::{Group, GroupId};
 pub(super) use routes::routes;
 pub use service::GroupError;
 pub(super) use store::find_name;

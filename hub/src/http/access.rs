@@ -12,7 +12,7 @@ use utoipa::openapi::OpenApi;
 use utoipa::openapi::path::PathItem;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::authentication::{Authenticate, Gate, enforce};
+use super::authentication::{Authenticate, Gate, Places, enforce};
 use super::principal::{Permission, Role};
 
 /// Who may call a route.
@@ -30,8 +30,14 @@ pub enum Access {
     LoopbackOrSignedIn,
     /// Anyone signed in.
     SignedIn,
-    /// Those who have a permission.
+    /// Those who have a permission for the hub, or in all environments.
     Needs(Permission),
+    /// Those who have a permission in the environment that `{id}` in the path
+    /// names. For those who may do nothing in it, it does not exist.
+    At(Permission),
+    /// Those who have a permission in some environment. The handler shows them
+    /// nothing of the others.
+    Somewhere(Permission),
 }
 
 impl Access {
@@ -43,13 +49,35 @@ impl Access {
             Self::LocalSocket => "local socket",
             Self::LoopbackOrSignedIn => "loopback or signed in",
             Self::SignedIn => "signed in",
-            Self::Needs(permission) => permission.as_str(),
+            Self::Needs(permission) | Self::At(permission) | Self::Somewhere(permission) => permission.as_str(),
+        }
+    }
+
+    /// The permission that it takes, where it takes one.
+    pub const fn permission(self) -> Option<Permission> {
+        match self {
+            Self::Needs(permission) | Self::At(permission) | Self::Somewhere(permission) => Some(permission),
+            Self::Public
+            | Self::SetupOnly
+            | Self::Agent
+            | Self::LocalSocket
+            | Self::LoopbackOrSignedIn
+            | Self::SignedIn => None,
+        }
+    }
+
+    /// Where the permission must count.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::At(_) => "there",
+            Self::Somewhere(_) => "filtered",
+            _ => "everywhere",
         }
     }
 
     /// The roles that a route is for, where it is for some of them only.
     fn roles(self) -> Option<String> {
-        let Self::Needs(permission) = self else { return None };
+        let permission = self.permission()?;
         let roles = Role::ALL.into_iter().filter(|role| role.may(permission));
         Some(roles.map(Role::as_str).collect::<Vec<_>>().join(", "))
     }
@@ -77,7 +105,7 @@ impl std::fmt::Display for RouteRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:<7} {:<71} ", self.method, self.path)?;
         match self.access.roles() {
-            Some(roles) => write!(f, "{:<19} {roles}", self.access.as_str()),
+            Some(roles) => write!(f, "{:<19} {:<10} {roles}", self.access.as_str(), self.access.place()),
             None => f.write_str(self.access.as_str()),
         }
     }
@@ -88,12 +116,14 @@ pub struct Routes<S> {
     router: OpenApiRouter<S>,
     records: Vec<RouteRecord>,
     authenticate: Arc<dyn Authenticate>,
+    places: Arc<dyn Places>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
-    /// No routes yet; `authenticate` will recognise callers.
-    pub fn new(document: OpenApi, authenticate: Arc<dyn Authenticate>) -> Self {
-        Self { router: OpenApiRouter::with_openapi(document), records: Vec::new(), authenticate }
+    /// No routes yet; `authenticate` will recognise callers, and `places` knows
+    /// where the environments stand that their powers are about.
+    pub fn new(document: OpenApi, authenticate: Arc<dyn Authenticate>, places: Arc<dyn Places>) -> Self {
+        Self { router: OpenApiRouter::with_openapi(document), records: Vec::new(), authenticate, places }
     }
 
     /// Adds documented handlers, as `utoipa_axum::routes!` names them. Handlers
@@ -130,7 +160,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     fn guard(&self, access: Access, methods: MethodRouter<S>) -> MethodRouter<S> {
-        let gate = Gate { access, authenticate: self.authenticate.clone() };
+        let gate = Gate { access, authenticate: self.authenticate.clone(), places: self.places.clone() };
         methods.layer(from_fn_with_state(gate, enforce))
     }
 }

@@ -2,11 +2,12 @@
 
 mod lease;
 mod origin;
+mod reach;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, RawPathParams, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,21 +15,26 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use self::lease::Held;
 pub use self::lease::{ASK_AGAIN, LOOK_AGAIN, Lease};
 use self::origin::MissingOrigin;
+use self::reach::forbidden_here;
+pub use self::reach::{Places, Reach, Visible};
 use super::access::Access;
 use super::cookie;
 use super::envelope::RequestId;
-
 use super::peer::{Peer, Scheme};
-use super::principal::{Permission, Principal, SignedInUser};
+use super::principal::{Decision, Permission, Powers, Principal, SignedInUser};
 use crate::error::ApiError;
 
 /// Query keys under which programs tend to send credentials. A URL ends up in
 /// logs and histories, so they are refused even where they would be right.
 const CREDENTIAL_KEYS: [&str; 6] = ["token", "access_token", "api_key", "apikey", "authorization", "jwt"];
+/// What names the environment in the path of a route that is about one.
+const ENVIRONMENT_PARAMETER: &str = "id";
 /// What the hub's own credentials start with.
 const CREDENTIAL_PREFIXES: [&str; 2] = ["wfa1_", "wfe1_"];
 
@@ -50,11 +56,21 @@ pub trait Authenticate: Send + Sync {
     /// lets them do as much as before.
     fn stands<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>>;
 
-    /// Changes each time when some credential was ended.
-    fn endings(&self) -> watch::Receiver<u64>;
+    /// Changes each time when some credential was ended, or somebody may do
+    /// something in other places than before.
+    fn endings(&self) -> watch::Receiver<Endings>;
 
     /// Whether the hub still waits for its first user.
     fn setup_is_open(&self) -> bool;
+}
+
+/// How often something ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Endings {
+    /// Credentials, and what users may do.
+    pub credentials: u64,
+    /// Where environments stand: in which group, with which labels.
+    pub places: u64,
 }
 
 /// Who calls and from where. Handlers take it as an argument; what they do is
@@ -72,8 +88,8 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Whether the caller may do this, where a route is for more people than
-    /// all that it shows and does.
+    /// Whether the caller may do this everywhere, where a route is for more
+    /// people than all that it shows and does.
     pub fn may(&self, permission: Permission) -> bool {
         self.principal.as_ref().is_some_and(|principal| principal.may(permission))
     }
@@ -114,6 +130,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 pub struct Gate {
     pub(super) access: Access,
     pub(super) authenticate: Arc<dyn Authenticate>,
+    pub(super) places: Arc<dyn Places>,
 }
 
 /// Lets a request through to its handler if the route's access allows it.
@@ -122,6 +139,10 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
     let peer = *parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal(anyhow::anyhow!("no peer")))?;
     refuse_credentials_in_query(&parts)?;
     let endings = gate.authenticate.endings();
+    let mut held = match gate.access {
+        Access::Somewhere(_) | Access::SignedIn => Held::Somewhere,
+        _ => Held::Credential,
+    };
     let principal = match gate.access {
         Access::Public | Access::SetupOnly | Access::Agent => {
             check_anonymous(&gate, &parts, peer)?;
@@ -135,10 +156,33 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
             require(&principal, permission)?;
             Some(principal)
         }
+        Access::Somewhere(permission) => {
+            let principal = recognise(&gate, &parts, peer).await?;
+            if !principal.powers().somewhere().has(permission) {
+                return Err(not_permitted(&principal, permission));
+            }
+            Some(principal)
+        }
+        Access::At(permission) => {
+            let principal = recognise(&gate, &parts, peer).await?;
+            let environment = environment_in_path(&mut parts).await;
+            let reach = Reach::new(principal.powers().clone(), gate.places.clone());
+            match reach.decide(permission, environment).await? {
+                Decision::Allowed => {}
+                Decision::Forbidden if reach.is_placed() => return Err(forbidden_here(permission)),
+                Decision::Forbidden => return Err(not_permitted(&principal, permission)),
+                Decision::Hidden => return Err(ApiError::not_found("environment")),
+            }
+            held = environment.map_or(Held::Credential, |environment| Held::At(permission, environment));
+            Some(principal)
+        }
     };
+    let powers = principal.as_ref().map_or_else(Arc::<Powers>::default, |principal| principal.powers().clone());
+    let reach = Reach::new(powers, gate.places);
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
     let user = principal.as_ref().and_then(Principal::user).cloned();
-    parts.extensions.insert(Lease::new(gate.authenticate, user, endings));
+    parts.extensions.insert(Lease::new(gate.authenticate, user, endings, reach.clone()).held(held));
+    parts.extensions.insert(reach);
     let caller = Caller { principal, address: peer.address(), scheme: peer.scheme(), request_id };
     parts.extensions.insert(caller);
     Ok(next.run(Request::from_parts(parts, body)).await)
@@ -224,13 +268,21 @@ fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, Ap
         .ok_or_else(|| ApiError::unauthorized("Sign in, or send an API token as `Authorization: Bearer wfa1_…`."))
 }
 
+/// The environment that the path names. What is no id is that of none.
+async fn environment_in_path(parts: &mut Parts) -> Option<Uuid> {
+    let parameters = RawPathParams::from_request_parts(parts, &()).await.ok()?;
+    let (_, id) = parameters.iter().find(|(name, _)| *name == ENVIRONMENT_PARAMETER)?;
+    id.parse().ok()
+}
+
 fn require(principal: &Principal, permission: Permission) -> Result<(), ApiError> {
-    if principal.may(permission) {
-        return Ok(());
-    }
+    if principal.may(permission) { Ok(()) } else { Err(not_permitted(principal, permission)) }
+}
+
+fn not_permitted(principal: &Principal, permission: Permission) -> ApiError {
     let message = format!(
         "This needs the permission {permission}, which the role {} does not have. Ask an administrator.",
         principal.role()
     );
-    Err(ApiError::forbidden("not_permitted", message))
+    ApiError::forbidden("not_permitted", message)
 }

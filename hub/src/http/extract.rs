@@ -1,5 +1,7 @@
 //! axum's extractors, with rejections in the hub's error envelope.
 
+mod title;
+
 use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
@@ -9,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::title::{InvalidTitle, Title};
 use super::JSON_BODY_MAX;
 use crate::error::ApiError;
 

@@ -1,13 +1,20 @@
 //! Who a request acts for, and what they may do.
 
 mod permission;
+mod powers;
 mod role;
+
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use self::permission::Permission;
+pub use self::permission::{Permission, Permissions};
+pub use self::powers::{Decision, Place, Powers, Scope};
 pub use self::role::Role;
+
+/// What whoever has the local socket may do.
+static ROOT: LazyLock<Arc<Powers>> = LazyLock::new(|| Arc::new(Powers::of(Role::Administrator)));
 
 /// One user of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -58,8 +65,10 @@ pub struct SignedInUser {
     pub id: UserId,
     /// Their name.
     pub name: String,
-    /// What they may do.
+    /// What they may do in all environments.
     pub role: Role,
+    /// All that they may do, and where.
+    pub powers: Arc<Powers>,
     /// How they proved it.
     pub credential: CredentialUsed,
 }
@@ -75,9 +84,17 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Whether the principal may do this. The one place that decides it.
+    /// Whether the principal may do this in all environments, and to the hub.
     pub fn may(&self, permission: Permission) -> bool {
-        self.role().may(permission)
+        self.powers().everywhere().has(permission)
+    }
+
+    /// All that the principal may do, and where.
+    pub fn powers(&self) -> &Arc<Powers> {
+        match self {
+            Self::User(user) => &user.powers,
+            Self::LocalRoot => &ROOT,
+        }
     }
 
     /// The principal's role.

@@ -82,6 +82,26 @@ actions! {
     UserEnable => "user.enable",
     /// A user got another role.
     UserRole => "user.role",
+    /// A role that can be granted was made.
+    RoleCreate => "role.create",
+    /// A role got another name, or allows something else.
+    RoleChange => "role.change",
+    /// A role was deleted.
+    RoleDelete => "role.delete",
+    /// A team of users was made.
+    TeamCreate => "team.create",
+    /// A team got another name.
+    TeamRename => "team.rename",
+    /// A team was deleted, with all that was granted to it.
+    TeamDelete => "team.delete",
+    /// A user was put into a team.
+    TeamJoin => "team.join",
+    /// A user was taken out of a team.
+    TeamLeave => "team.leave",
+    /// Somebody was granted a role somewhere.
+    GrantCreate => "grant.create",
+    /// What somebody was granted was taken back.
+    GrantDelete => "grant.delete",
     /// A password was replaced.
     PasswordReset => "user.reset_password",
     /// Someone signed in, or was refused.

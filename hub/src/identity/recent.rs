@@ -84,11 +84,12 @@ fn is_recent(found: &Found, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{CredentialUsed, Role, UserId};
+    use crate::http::{CredentialUsed, Powers, Role, UserId};
 
     fn user() -> SignedInUser {
         let credential = CredentialUsed::ApiToken("id".to_owned());
-        SignedInUser { id: UserId(uuid::Uuid::nil()), name: "ada".to_owned(), role: Role::Viewer, credential }
+        let powers = Powers::of(Role::Viewer).into();
+        SignedInUser { id: UserId(uuid::Uuid::nil()), name: "ada".to_owned(), role: Role::Viewer, powers, credential }
     }
 
     fn at(millis: i64) -> Timestamp {

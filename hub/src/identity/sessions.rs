@@ -19,10 +19,12 @@ pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete_expired, delete_of_user, find_running};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::users::{self, User};
-use super::{Identity, hash_secret};
+use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, CredentialUsed, List, Page, Permission, Principal, Scheme, SignedInUser, UserId, cookie};
+use crate::http::{
+    Caller, CredentialUsed, List, Page, Permission, Powers, Principal, Scheme, SignedInUser, UserId, cookie,
+};
 
 /// The last use of a session is written this often at most.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
@@ -176,11 +178,14 @@ impl Identity {
         }
         let asked = self.recent_sessions.ask();
         let hash = hash_secret(secret.as_bytes());
-        let Some(found) = store::find_user(&mut self.db.read().await?, &hash, self.running()).await? else {
+        let mut tx = self.db.read().await?;
+        let Some(found) = store::find_user(&mut tx, &hash, self.running()).await? else {
             return Ok(None);
         };
+        let powers = grants::powers_of(&mut tx, &found.user).await?;
+        drop(tx);
         self.note_session_use(found.session_id, found.last_used_at).await;
-        let user = signed_in(&found.user, CredentialUsed::Session(found.session_id));
+        let user = signed_in(&found.user, powers, CredentialUsed::Session(found.session_id));
         self.recent_sessions.keep(secret, &user, asked, now);
         Ok(Some(user))
     }
@@ -224,11 +229,13 @@ pub(super) fn may_see(caller: &Caller, user: UserId) -> bool {
     })
 }
 
-pub(super) fn signed_in(user: &User, credential: CredentialUsed) -> SignedInUser {
-    SignedInUser { id: user.id, name: user.name.clone(), role: user.role, credential }
+pub(super) fn signed_in(user: &User, powers: Powers, credential: CredentialUsed) -> SignedInUser {
+    SignedInUser { id: user.id, name: user.name.clone(), role: user.role, powers: powers.into(), credential }
 }
 
 fn as_user(caller: &Caller, user: &User, session: &Session) -> Actor {
-    let principal = Principal::User(signed_in(user, CredentialUsed::Session(session.id)));
+    // It stands in a record only.
+    let powers = Powers::of(user.role);
+    let principal = Principal::User(signed_in(user, powers, CredentialUsed::Session(session.id)));
     Actor::Caller(Caller { principal: Some(principal), ..caller.clone() })
 }

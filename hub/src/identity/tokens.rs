@@ -21,7 +21,7 @@ pub(super) use self::store::{delete_ended_before, stands};
 use super::audit::{self, Action, Entry};
 use super::sessions::{may_see, signed_in};
 use super::users::{self, User};
-use super::{Identity, hash_secret};
+use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, CredentialUsed, List, Page, Permission, Principal, SignedInUser, UserId};
@@ -124,17 +124,19 @@ impl Identity {
             return Ok(Some(user));
         }
         let asked = self.recent_tokens.ask();
-        let found = store::find_user(&mut self.db.read().await?, id.as_str(), now).await?;
-        let Some(found) = found else {
+        let mut tx = self.db.read().await?;
+        let Some(found) = store::find_user(&mut tx, id.as_str(), now).await? else {
             return Ok(None);
         };
+        let powers = grants::powers_of(&mut tx, &found.user).await?;
+        drop(tx);
         if !bool::from(hash_secret(&secret).as_slice().ct_eq(&found.secret_hash)) {
             return Ok(None);
         }
         if found.last_used_at.is_none_or(|last| now.since(last) >= LAST_USE_EVERY) {
             self.note_use(id.as_str(), now).await;
         }
-        let user = signed_in(&found.user, CredentialUsed::ApiToken(id.to_string()));
+        let user = signed_in(&found.user, powers, CredentialUsed::ApiToken(id.to_string()));
         self.recent_tokens.keep(text, &user, asked, now);
         Ok(Some(user))
     }

@@ -7,9 +7,14 @@ use uuid::Uuid;
 use super::model::{Failure, Job, JobFilter, JobId, JobState, Progress, StateFilter};
 use super::output::Output;
 use crate::clock::Timestamp;
+use crate::db::dialect::among;
 use crate::db::{DbError, Tx};
-use crate::http::{Page, UserId};
+use crate::http::{Page, UserId, Visible};
 use crate::on_tx;
+
+/// The jobs that a filter wants.
+const MATCHES: &str = "($1 IS NULL OR environment_id = $1) AND ($2 IS NULL OR state IN ($2, $3))
+    AND ($4 IS NULL OR kind = $4)";
 
 /// A job as it stands in a row, without its output.
 #[derive(sqlx::FromRow)]
@@ -126,27 +131,29 @@ pub async fn find_output(tx: &mut Tx, id: JobId) -> Result<Option<Output>, DbErr
 }
 
 /// The newest first.
-pub async fn list(tx: &mut Tx, filter: &JobFilter, page: Page) -> Result<Vec<Job>, DbError> {
-    let sql = "SELECT id, kind, environment_id, subject, asked_by, asked_by_id, state, progress, result, failure,
-                      created_at, started_at, ended_at
-               FROM jobs
-               WHERE ($1 IS NULL OR environment_id = $1) AND ($2 IS NULL OR state IN ($2, $3)) AND ($4 IS NULL OR kind = $4)
-               ORDER BY id DESC LIMIT $5 OFFSET $6";
+pub async fn list(tx: &mut Tx, filter: &JobFilter, visible: &Visible, page: Page) -> Result<Vec<Job>, DbError> {
+    let (shown, ids) = among("environment_id", visible.ids(), 7);
+    let sql = format!(
+        "SELECT id, kind, environment_id, subject, asked_by, asked_by_id, state, progress, result, failure,
+                created_at, started_at, ended_at
+         FROM jobs WHERE {MATCHES} AND {shown} ORDER BY id DESC LIMIT $5 OFFSET $6"
+    );
     let [one, other] = states(filter);
     let rows: Vec<JobRow> = on_tx!(tx, |c| {
-        let query = sqlx::query_as(sql).bind(filter.environment).bind(one).bind(other).bind(&filter.kind);
-        query.bind(page.limit).bind(page.offset).fetch_all(c).await
+        let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(filter.environment).bind(one).bind(other);
+        let query = query.bind(&filter.kind).bind(page.limit).bind(page.offset);
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
     })?;
     Ok(rows.into_iter().map(Job::from).collect())
 }
 
-pub async fn count(tx: &mut Tx, filter: &JobFilter) -> Result<i64, DbError> {
-    let sql = "SELECT COUNT(*) FROM jobs
-               WHERE ($1 IS NULL OR environment_id = $1) AND ($2 IS NULL OR state IN ($2, $3)) AND ($4 IS NULL OR kind = $4)";
+pub async fn count(tx: &mut Tx, filter: &JobFilter, visible: &Visible) -> Result<i64, DbError> {
+    let (shown, ids) = among("environment_id", visible.ids(), 5);
+    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM jobs WHERE {MATCHES} AND {shown}"));
     let [one, other] = states(filter);
     Ok(on_tx!(tx, |c| {
         let query = sqlx::query_scalar(sql).bind(filter.environment).bind(one).bind(other).bind(&filter.kind);
-        query.fetch_one(c).await
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_one(c).await
     })?)
 }
 

@@ -136,7 +136,7 @@ on_both_engines! {
         let (second, _held) = world.held(None).await;
         let list = |filter: JobFilter| {
             let jobs = world.jobs.clone();
-            async move { jobs.list(&filter, ALL).await.unwrap().items.iter().map(|job| job.id).collect::<Vec<_>>() }
+            async move { jobs.list(&filter, &Visible::All, ALL).await.unwrap().items.iter().map(|job| job.id).collect::<Vec<_>>() }
         };
         assert_eq!(list(JobFilter::default()).await, [second.id, first.id]);
         let here = JobFilter { environment: environment.map(|id| id.0), ..JobFilter::default() };
@@ -187,7 +187,7 @@ on_both_engines! {
         let moment = Timestamp::from_micros(0).unwrap();
         assert_eq!(store::delete_ended(&mut tx, moment, 3).await.unwrap(), 0);
         assert_eq!(store::delete_ended(&mut tx, moment, 1).await.unwrap(), 2);
-        let left = store::list(&mut tx, &JobFilter::default(), ALL).await.unwrap();
+        let left = store::list(&mut tx, &JobFilter::default(), &Visible::All, ALL).await.unwrap();
         assert_eq!(left.iter().map(|job| job.id).collect::<Vec<_>>(), ids[2..]);
     }
 }

@@ -14,18 +14,18 @@ use windflow_protocol::ids::EnvironmentId;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::environments::EnvironmentFilter;
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Reach, Routes};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{Excerpt, Job, JobFilter, JobId};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::JobsView), routes!(list_jobs))
-        .add(Access::Needs(Permission::JobsView), routes!(get_job))
-        .add(Access::Needs(Permission::JobsView), routes!(list_job_lines))
-        .add(Access::Needs(Permission::JobsView), routes!(get_job_output))
-        .add(Access::Needs(Permission::JobsCancel), routes!(cancel_job))
+        .add(Access::Somewhere(Permission::JobsView), routes!(list_jobs))
+        .add(Access::Somewhere(Permission::JobsView), routes!(get_job))
+        .add(Access::Somewhere(Permission::JobsView), routes!(list_job_lines))
+        .add(Access::Somewhere(Permission::JobsView), routes!(get_job_output))
+        .add(Access::Somewhere(Permission::JobsCancel), routes!(cancel_job))
 }
 
 /// From where to read.
@@ -54,9 +54,11 @@ struct ListedJob {
 ))]
 async fn list_jobs(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<JobFilter>,
 ) -> ApiResult<Json<List<ListedJob>>> {
-    let jobs = app.jobs.list(&filter, page).await?;
+    let visible = reach.visible(Permission::JobsView).await?;
+    let jobs = app.jobs.list(&filter, &visible, page).await?;
     let environments = app.fleet.list_environments(&EnvironmentFilter::default()).await?;
     let names: HashMap<Uuid, String> =
         { environments.into_iter() }.map(|known| (known.id.0, known.name.to_string())).collect();
@@ -71,8 +73,8 @@ async fn list_jobs(
     (status = 200, description = "The job", body = ListedJob),
     (status = 404, description = "There is no such job"),
 ))]
-async fn get_job(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<ListedJob>> {
-    let job = found(&app, JobId(id)).await?;
+async fn get_job(State(app): State<AppState>, reach: Reach, Path(id): Path<Uuid>) -> ApiResult<Json<ListedJob>> {
+    let job = job_for(&app, &reach, Permission::JobsView, id).await?;
     let environment = match job.environment_id {
         Some(id) => app.fleet.find_environment(EnvironmentId(id)).await?,
         None => None,
@@ -88,9 +90,11 @@ async fn get_job(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult
 ))]
 async fn list_job_lines(
     State(app): State<AppState>,
+    reach: Reach,
     Path(id): Path<Uuid>,
     Query(From { from }): Query<From>,
 ) -> ApiResult<Json<Excerpt>> {
+    job_for(&app, &reach, Permission::JobsView, id).await?;
     Ok(Json(lines(&app, JobId(id), from).await?))
 }
 
@@ -99,7 +103,8 @@ async fn list_job_lines(
     (status = 200, description = "Its last lines", body = String, content_type = "text/plain"),
     (status = 404, description = "There is no such job"),
 ))]
-async fn get_job_output(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Response> {
+async fn get_job_output(State(app): State<AppState>, reach: Reach, Path(id): Path<Uuid>) -> ApiResult<Response> {
+    job_for(&app, &reach, Permission::JobsView, id).await?;
     let text = lines(&app, JobId(id), 0).await?.text();
     Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
 }
@@ -110,8 +115,13 @@ async fn get_job_output(State(app): State<AppState>, Path(id): Path<Uuid>) -> Ap
     (status = 404, description = "There is no such job"),
     (status = 409, description = "It is over"),
 ))]
-async fn cancel_job(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
-    let job = found(&app, JobId(id)).await?;
+async fn cancel_job(
+    State(app): State<AppState>,
+    caller: Caller,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    let job = job_for(&app, &reach, Permission::JobsCancel, id).await?;
     let over = || ApiError::conflict("job_over", "The job is over: there is nothing to cancel.");
     if job.state.is_over() {
         return Err(over());
@@ -126,8 +136,11 @@ async fn cancel_job(State(app): State<AppState>, caller: Caller, Path(id): Path<
     if app.jobs.cancel(job.id) { Ok(StatusCode::ACCEPTED) } else { Err(over()) }
 }
 
-async fn found(app: &AppState, id: JobId) -> ApiResult<Job> {
-    app.jobs.find(id).await?.ok_or_else(|| ApiError::not_found("job"))
+/// A job in an environment in which the caller may do this.
+async fn job_for(app: &AppState, reach: &Reach, permission: Permission, id: Uuid) -> ApiResult<Job> {
+    let job = app.jobs.find(JobId(id)).await?.ok_or_else(|| ApiError::not_found("job"))?;
+    reach.require_of(permission, job.environment_id.map(EnvironmentId), "job").await?;
+    Ok(job)
 }
 
 async fn lines(app: &AppState, id: JobId, from: u64) -> ApiResult<Excerpt> {

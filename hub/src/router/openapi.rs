@@ -8,10 +8,11 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use utoipa::OpenApi;
+use uuid::Uuid;
 
 use crate::app::AppState;
-use crate::error::ApiError;
-use crate::http::{Access, Authenticate, Credential, Routes, SignedInUser};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Authenticate, Credential, Endings, Place, Places, Routes, SignedInUser};
 
 /// Adds the route that serves `document`, which is filled once all routes are
 /// known.
@@ -44,12 +45,22 @@ impl Authenticate for Unasked {
         Box::pin(async { Ok(false) })
     }
 
-    fn endings(&self) -> watch::Receiver<u64> {
-        watch::Sender::new(0).subscribe()
+    fn endings(&self) -> watch::Receiver<Endings> {
+        watch::Sender::default().subscribe()
     }
 
     fn setup_is_open(&self) -> bool {
         false
+    }
+}
+
+impl Places for Unasked {
+    fn find(&self, _: Uuid) -> BoxFuture<'_, ApiResult<Option<Place>>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn list(&self) -> BoxFuture<'_, ApiResult<Vec<Place>>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod records;
 mod routes;
+mod sight;
 #[cfg(test)]
 mod tests;
 mod usage;

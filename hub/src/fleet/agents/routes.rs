@@ -15,17 +15,17 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::enrollment::IssuedToken;
 use crate::fleet::environments::EnvironmentName;
 use crate::fleet::installer::HubAddress;
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_agents))
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_agent))
-        .add(Access::Needs(Permission::AgentsManage), routes!(rename_agent))
-        .add(Access::Needs(Permission::AgentsManage), routes!(approve_agent))
-        .add(Access::Needs(Permission::AgentsManage), routes!(reissue_agent))
-        .add(Access::Needs(Permission::AgentsManage), routes!(revoke_agent))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(list_agents))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(get_agent))
+        .add(Access::Somewhere(Permission::AgentsManage), routes!(rename_agent))
+        .add(Access::Somewhere(Permission::AgentsManage), routes!(approve_agent))
+        .add(Access::Somewhere(Permission::AgentsManage), routes!(reissue_agent))
+        .add(Access::Somewhere(Permission::AgentsManage), routes!(revoke_agent))
 }
 
 /// Which agents to list.
@@ -61,9 +61,12 @@ struct RevokeAgentRequest {
     responses((status = 200, description = "One page of agents", body = List<Agent>)))]
 async fn list_agents(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<AgentFilter>,
 ) -> ApiResult<Json<List<Agent>>> {
+    let visible = reach.visible(Permission::EnvironmentsView).await?;
     let mut agents = app.fleet.list_agents(filter.name.as_deref()).await?;
+    agents.retain(|agent| visible.has(Some(agent.environment_id)));
     agents.retain(|agent| filter.enrolled_with.as_ref().is_none_or(|token| agent.enrolled_with == *token));
     Ok(Json(page.of(agents)))
 }
@@ -73,8 +76,8 @@ async fn list_agents(
     (status = 200, description = "The agent", body = Agent),
     (status = 404, description = "There is none"),
 ))]
-async fn get_agent(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Agent>> {
-    app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+async fn get_agent(State(app): State<AppState>, reach: Reach, Path(id): Path<Uuid>) -> ApiResult<Json<Agent>> {
+    agent_for(&app, &reach, Permission::EnvironmentsView, id).await.map(Json)
 }
 
 /// Gives an agent and its environment another name.
@@ -87,9 +90,11 @@ async fn get_agent(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResu
 async fn rename_agent(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Path(id): Path<Uuid>,
     Json(request): Json<RenameAgentRequest>,
 ) -> ApiResult<Json<Agent>> {
+    agent_for(&app, &reach, Permission::AgentsManage, id).await?;
     app.fleet.rename_agent(AgentId(id), &request.name, &(&caller).into()).await?;
     app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
 }
@@ -99,7 +104,13 @@ async fn rename_agent(
     (status = 200, description = "The agent", body = Agent),
     (status = 404, description = "There is none that could be approved"),
 ))]
-async fn approve_agent(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<Json<Agent>> {
+async fn approve_agent(
+    State(app): State<AppState>,
+    caller: Caller,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<Json<Agent>> {
+    agent_for(&app, &reach, Permission::AgentsManage, id).await?;
     if !app.fleet.approve_agent(AgentId(id), &(&caller).into()).await? {
         return Err(unknown());
     }
@@ -116,9 +127,11 @@ async fn approve_agent(State(app): State<AppState>, caller: Caller, Path(id): Pa
 async fn reissue_agent(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     address: HubAddress,
     Path(id): Path<Uuid>,
 ) -> ApiResult<Response> {
+    agent_for(&app, &reach, Permission::AgentsManage, id).await?;
     let token = app.fleet.reissue_agent(AgentId(id), &(&caller).into()).await?.ok_or_else(unknown)?;
     Ok((StatusCode::CREATED, Json(IssuedToken::new(&app, token, &address).await)).into_response())
 }
@@ -132,11 +145,20 @@ async fn reissue_agent(
 async fn revoke_agent(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Path(id): Path<Uuid>,
     Json(request): Json<RevokeAgentRequest>,
 ) -> ApiResult<Json<Agent>> {
+    agent_for(&app, &reach, Permission::AgentsManage, id).await?;
     app.fleet.revoke_agent(AgentId(id), &request.reason, &(&caller).into()).await?;
     app.fleet.find_agent(AgentId(id)).await?.map(Json).ok_or_else(unknown)
+}
+
+/// An agent in whose environment the caller may do this.
+async fn agent_for(app: &AppState, reach: &Reach, permission: Permission, id: Uuid) -> ApiResult<Agent> {
+    let agent = app.fleet.find_agent(AgentId(id)).await?.ok_or_else(unknown)?;
+    reach.require_of(permission, Some(agent.environment_id), "agent").await?;
+    Ok(agent)
 }
 
 fn unknown() -> ApiError {

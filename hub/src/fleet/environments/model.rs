@@ -10,6 +10,7 @@ use super::labels::Labels;
 use super::told::{ContainerStates, LastEvent};
 use crate::clock::Timestamp;
 use crate::fleet::groups::GroupId;
+use crate::http::Permission;
 use crate::tunnel::HostUse;
 
 /// Longest name of an environment, in characters.
@@ -167,6 +168,16 @@ pub struct Environment {
     pub labels: Labels,
 }
 
+/// An environment, and what the caller may do in it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EnvironmentDetails {
+    /// The environment.
+    #[serde(flatten)]
+    pub environment: Environment,
+    /// What the caller may do in it.
+    pub permissions: Vec<Permission>,
+}
+
 /// How many containers an environment has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EnvironmentContainers {
@@ -234,6 +245,13 @@ pub struct EnvironmentPatch {
     /// Whether terminals that are opened from now on are recorded.
     #[serde(default)]
     pub record_terminals: Option<bool>,
+}
+
+impl EnvironmentPatch {
+    /// Whether it changes by what somebody may be granted the environment.
+    pub fn moves(&self) -> bool {
+        self.labels.is_some() || self.group != GroupChange::Keep
+    }
 }
 
 /// What is done with the group of an environment.

@@ -8,22 +8,22 @@ use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::filter::EnvironmentFilter;
-use super::model::{Environment, EnvironmentPatch, NewTcpEnvironment};
+use super::model::{Environment, EnvironmentDetails, EnvironmentPatch, NewTcpEnvironment};
 use super::overview::Overview;
 use super::service::{AddError, ChangeError};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_environments))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(list_environments))
         .add(Access::Needs(Permission::EnvironmentsManage), routes!(add_environment))
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_environment))
-        .add(Access::Needs(Permission::EnvironmentsManage), routes!(change_environment))
-        .add(Access::Needs(Permission::EnvironmentsManage), routes!(remove_environment))
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_overview))
+        .add(Access::At(Permission::EnvironmentsView), routes!(get_environment))
+        .add(Access::At(Permission::EnvironmentsManage), routes!(change_environment))
+        .add(Access::At(Permission::EnvironmentsManage), routes!(remove_environment))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(get_overview))
 }
 
 /// Lists environments with their present state.
@@ -31,9 +31,11 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     responses((status = 200, description = "One page of environments", body = List<Environment>)))]
 async fn list_environments(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<EnvironmentFilter>,
 ) -> ApiResult<Json<List<Environment>>> {
-    Ok(Json(page.of(app.fleet.list_environments(&filter).await?)))
+    let visible = reach.visible(Permission::EnvironmentsView).await?;
+    Ok(Json(page.of(app.fleet.list_visible_environments(&filter, &visible).await?)))
 }
 
 /// Adds an engine that listens on TCP.
@@ -55,19 +57,28 @@ async fn add_environment(
 
 /// Gives one environment with its present state.
 #[utoipa::path(get, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)), responses(
-    (status = 200, description = "The environment", body = Environment),
+    (status = 200, description = "The environment", body = EnvironmentDetails),
     (status = 404, description = "There is none"),
 ))]
-async fn get_environment(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Environment>> {
-    let environment = app.fleet.find_environment(EnvironmentId(id)).await?;
-    environment.map(Json).ok_or_else(unknown)
+async fn get_environment(
+    State(app): State<AppState>,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<Json<EnvironmentDetails>> {
+    let id = EnvironmentId(id);
+    let environment = app.fleet.find_environment(id).await?.ok_or_else(unknown)?;
+    let permissions = reach.permissions_at(id).await?.in_environments().to_vec();
+    Ok(Json(EnvironmentDetails { environment, permissions }))
 }
 
 /// Gives an environment other labels, puts it into another group, or has its
-/// terminals recorded. What is not named stays as it is.
+/// terminals recorded. What is not named stays as it is. Since labels and groups
+/// say who may do what in it, they are changed by those alone who may manage all
+/// environments.
 #[utoipa::path(patch, path = "/api/v1/environments/{id}", tag = "fleet", params(("id" = Uuid, Path)),
     request_body = EnvironmentPatch, responses(
     (status = 200, description = "The environment", body = Environment),
+    (status = 403, description = "Labels and groups need the permission environments.manage everywhere"),
     (status = 404, description = "There is none"),
     (status = 409, description = "There is no such group"),
 ))]
@@ -78,7 +89,14 @@ async fn change_environment(
     Json(patch): Json<EnvironmentPatch>,
 ) -> ApiResult<Json<Environment>> {
     let id = EnvironmentId(id);
+    let moves = patch.moves();
+    if moves {
+        caller.require(Permission::EnvironmentsManage)?;
+    }
     app.fleet.change_environment(id, patch, &(&caller).into()).await?;
+    if moves {
+        app.identity.environments_moved();
+    }
     app.fleet.find_environment(id).await?.map(Json).ok_or_else(unknown)
 }
 
@@ -105,9 +123,11 @@ async fn remove_environment(
     responses((status = 200, description = "The environments that match, in numbers", body = Overview)))]
 async fn get_overview(
     State(app): State<AppState>,
+    reach: Reach,
     Query(filter): Query<EnvironmentFilter>,
 ) -> ApiResult<Json<Overview>> {
-    Ok(Json(app.fleet.overview(filter).await?))
+    let visible = reach.visible(Permission::EnvironmentsView).await?;
+    Ok(Json(app.fleet.overview(filter, &visible).await?))
 }
 
 fn unknown() -> ApiError {

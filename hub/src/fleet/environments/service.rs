@@ -21,6 +21,7 @@ use crate::db::DbError;
 use crate::fleet::agents::AgentState;
 use crate::fleet::groups::GroupId;
 use crate::fleet::{Fleet, groups};
+use crate::http::Visible;
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::tunnel::{News, Session};
 
@@ -82,13 +83,27 @@ impl Fleet {
         Ok(found)
     }
 
-    /// The environments that match, in numbers.
+    /// Those of them that are to be shown.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn overview(&self, filter: EnvironmentFilter) -> Result<Overview, DbError> {
+    pub async fn list_visible_environments(
+        &self,
+        filter: &EnvironmentFilter,
+        visible: &Visible,
+    ) -> Result<Vec<Environment>, DbError> {
+        let mut found = self.list_environments(filter).await?;
+        found.retain(|environment| visible.has(Some(environment.id)));
+        Ok(found)
+    }
+
+    /// The environments that match and are to be shown, in numbers.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn overview(&self, filter: EnvironmentFilter, visible: &Visible) -> Result<Overview, DbError> {
         let by_group = EnvironmentFilter { sort: Some(EnvironmentSort::Group), ..filter };
-        Ok(Overview::of(&self.list_environments(&by_group).await?))
+        Ok(Overview::of(&self.list_visible_environments(&by_group, visible).await?))
     }
 
     /// What the engines told last; whoever follows them tells it here.

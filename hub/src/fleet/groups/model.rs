@@ -5,9 +5,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
-
-/// Longest name of a group, in characters.
-const NAME_MAX: usize = 63;
+use crate::http::Title;
 
 /// The id of a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -24,45 +22,6 @@ impl GroupId {
 impl std::fmt::Display for GroupId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
-    }
-}
-
-/// A name for people: 1 to 63 characters on one line with no blank at its
-/// ends, unique without regard to case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[serde(transparent)]
-pub struct GroupName(String);
-
-/// The text cannot be a group's name.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a group's name has 1 to {NAME_MAX} characters on one line, none of them a blank at its ends")]
-pub struct InvalidGroupName;
-
-impl GroupName {
-    /// Takes a valid name as it is.
-    ///
-    /// # Errors
-    /// [`InvalidGroupName`] for anything else.
-    pub fn parse(text: &str) -> Result<Self, InvalidGroupName> {
-        let fits = (1..=NAME_MAX).contains(&text.chars().count());
-        let is_clean = text.trim() == text && !text.chars().any(char::is_control);
-        (fits && is_clean).then(|| Self(text.to_owned())).ok_or(InvalidGroupName)
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// The name without regard to case, the same on both databases.
-    pub fn folded(&self) -> String {
-        self.0.to_lowercase()
-    }
-}
-
-impl<'de> Deserialize<'de> for GroupName {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 
@@ -83,9 +42,10 @@ pub struct Group {
 #[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewGroup {
-    /// What it is called.
+    /// What it is called: 1 to 63 characters on one line, unique without regard
+    /// to case.
     #[schema(value_type = String)]
-    pub name: GroupName,
+    pub name: Title,
 }
 
 /// Which groups to list.
@@ -105,21 +65,5 @@ impl GroupFilter {
         let name = group.name.to_lowercase();
         self.name.as_ref().is_none_or(|wanted| wanted.to_lowercase() == name)
             && self.search.as_ref().is_none_or(|text| name.contains(&text.to_lowercase()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_is_what_people_write_on_one_line() {
-        for name in ["Paris", "Site 2 / rack-b", "Zürich", &"é".repeat(63)] {
-            assert!(GroupName::parse(name).is_ok(), "{name:?}");
-        }
-        for wrong in ["", " ", " a", "a ", "a\nb", "\u{1b}[2J", &"a".repeat(64)] {
-            assert_eq!(GroupName::parse(wrong), Err(InvalidGroupName), "{wrong:?}");
-        }
-        assert_eq!(GroupName::parse("ZÜRICH").unwrap().folded(), "zürich");
     }
 }

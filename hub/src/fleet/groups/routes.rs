@@ -10,14 +10,14 @@ use super::model::{Group, GroupFilter, GroupId, NewGroup};
 use super::service::GroupError;
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Place, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(list_groups))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(list_groups))
         .add(Access::Needs(Permission::GroupsManage), routes!(create_group))
-        .add(Access::Needs(Permission::EnvironmentsView), routes!(get_group))
+        .add(Access::Somewhere(Permission::EnvironmentsView), routes!(get_group))
         .add(Access::Needs(Permission::GroupsManage), routes!(rename_group))
         .add(Access::Needs(Permission::GroupsManage), routes!(delete_group))
 }
@@ -27,9 +27,10 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     responses((status = 200, description = "One page of groups", body = List<Group>)))]
 async fn list_groups(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<GroupFilter>,
 ) -> ApiResult<Json<List<Group>>> {
-    let mut groups = app.fleet.list_groups().await?;
+    let mut groups = shown(app.fleet.list_groups().await?, reach.places().await?);
     groups.retain(|group| filter.wants(group));
     Ok(Json(page.of(groups)))
 }
@@ -50,8 +51,9 @@ async fn create_group(State(app): State<AppState>, caller: Caller, Json(new): Js
     (status = 200, description = "The group", body = Group),
     (status = 404, description = "There is none"),
 ))]
-async fn get_group(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Group>> {
-    app.fleet.find_group(GroupId(id)).await?.map(Json).ok_or_else(unknown)
+async fn get_group(State(app): State<AppState>, reach: Reach, Path(id): Path<Uuid>) -> ApiResult<Json<Group>> {
+    let group = app.fleet.find_group(GroupId(id)).await?;
+    shown(group.into_iter().collect(), reach.places().await?).pop().map(Json).ok_or_else(unknown)
 }
 
 /// Gives a group another name.
@@ -78,7 +80,20 @@ async fn rename_group(
 ))]
 async fn delete_group(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
     app.fleet.delete_group(GroupId(id), &(&caller).into()).await?;
+    app.identity.environments_moved();
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Groups as somebody sees them who sees the environments in these places:
+/// without groups that have none of them. `None` is all places.
+fn shown(mut groups: Vec<Group>, places: Option<Vec<Place>>) -> Vec<Group> {
+    let Some(places) = places else { return groups };
+    for group in &mut groups {
+        let inside = places.iter().filter(|place| place.group == Some(group.id));
+        group.environments = i64::try_from(inside.count()).unwrap_or(i64::MAX);
+    }
+    groups.retain(|group| group.environments > 0);
+    groups
 }
 
 fn unknown() -> ApiError {

@@ -1,9 +1,10 @@
 //! What an administrator does with groups.
 
-use super::model::{Group, GroupId, GroupName};
+use super::model::{Group, GroupId};
 use super::store;
 use crate::db::DbError;
 use crate::fleet::Fleet;
+use crate::http::Title;
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::tunnel::News;
 
@@ -57,7 +58,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`GroupError`].
-    pub async fn create_group(&self, name: &GroupName, by: &Actor) -> Result<GroupId, GroupError> {
+    pub async fn create_group(&self, name: &Title, by: &Actor) -> Result<GroupId, GroupError> {
         let (id, now) = (GroupId::generate(), self.base.clock.now());
         let mut tx = self.base.db.write().await?;
         if store::count(&mut tx).await? >= GROUPS_MAX {
@@ -75,7 +76,7 @@ impl Fleet {
     ///
     /// # Errors
     /// [`GroupError`].
-    pub async fn rename_group(&self, id: GroupId, name: &GroupName, by: &Actor) -> Result<(), GroupError> {
+    pub async fn rename_group(&self, id: GroupId, name: &Title, by: &Actor) -> Result<(), GroupError> {
         let mut tx = self.base.db.write().await?;
         if !store::rename(&mut tx, id, name).await? {
             return Err(GroupError::Unknown);

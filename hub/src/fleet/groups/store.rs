@@ -3,16 +3,17 @@
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::model::{Group, GroupId, GroupName};
+use super::model::{Group, GroupId};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
+use crate::http::Title;
 use crate::on_tx;
 
 const SELECT: &str = "SELECT environment_groups.id, environment_groups.name, environment_groups.created_at,
     (SELECT COUNT(*) FROM environments WHERE environments.group_id = environment_groups.id) AS environments
     FROM environment_groups";
 
-pub async fn insert(tx: &mut Tx, id: GroupId, name: &GroupName, at: Timestamp) -> Result<(), DbError> {
+pub async fn insert(tx: &mut Tx, id: GroupId, name: &Title, at: Timestamp) -> Result<(), DbError> {
     let sql = "INSERT INTO environment_groups (id, name, folded, created_at) VALUES ($1, $2, $3, $4)";
     on_tx!(tx, |c| {
         let query = sqlx::query(sql).bind(id.0).bind(name.as_str()).bind(name.folded()).bind(at);
@@ -44,7 +45,7 @@ pub async fn count(tx: &mut Tx) -> Result<i64, DbError> {
 }
 
 /// Whether there was one to rename.
-pub async fn rename(tx: &mut Tx, id: GroupId, name: &GroupName) -> Result<bool, DbError> {
+pub async fn rename(tx: &mut Tx, id: GroupId, name: &Title) -> Result<bool, DbError> {
     let sql = "UPDATE environment_groups SET name = $2, folded = $3 WHERE id = $1 RETURNING id";
     let renamed: Option<Uuid> = on_tx!(tx, |c| {
         sqlx::query_scalar(sql).bind(id.0).bind(name.as_str()).bind(name.folded()).fetch_optional(c).await

@@ -5,11 +5,12 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 use windflow_protocol::ids::EnvironmentId;
 
-use super::model::{GroupId, GroupName};
+use super::model::GroupId;
 use super::store;
 use crate::clock::Timestamp;
 use crate::db::testing::{TestDb, on_both_engines};
 use crate::db::{Db, DbError, Tx};
+use crate::http::Title;
 use crate::on_tx;
 use crate::testing::{Answer, Client, TestHub};
 
@@ -17,8 +18,8 @@ fn at(micros: i64) -> Timestamp {
     Timestamp::from_micros(micros).unwrap()
 }
 
-fn name(text: &str) -> GroupName {
-    GroupName::parse(text).unwrap()
+fn name(text: &str) -> Title {
+    Title::parse(text).unwrap()
 }
 
 async fn insert_environment(tx: &mut Tx, name: &str, group: Option<GroupId>) -> EnvironmentId {

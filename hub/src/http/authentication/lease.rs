@@ -15,10 +15,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use tokio::sync::watch;
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
 
-use super::Authenticate;
+use super::{Authenticate, Endings, Reach};
 use crate::error::ApiError;
-use crate::http::SignedInUser;
+use crate::http::{Decision, Permission, SignedInUser};
 
 /// A credential is looked at again after this at the latest: it may end by
 /// itself, and the database may be changed by another hand.
@@ -26,15 +28,32 @@ pub const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The same after the database could not be asked.
 pub const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// How long a caller may stay: as long as their credential is good. Handlers
-/// of requests that may last take it as an argument.
+/// How long a caller may stay: as long as their credential is good, and they
+/// may do what they do where they do it. Handlers of requests that may last take
+/// it as an argument.
 #[derive(Clone)]
 pub struct Lease {
     authenticate: Arc<dyn Authenticate>,
     /// Who is let in; a caller without a credential has none that could end.
     user: Option<SignedInUser>,
     /// Changes whenever some credential was ended.
-    endings: watch::Receiver<u64>,
+    endings: watch::Receiver<Endings>,
+    /// How often environments were moved before the caller was let in.
+    places: u64,
+    reach: Reach,
+    held: Held,
+}
+
+/// By what somebody stays, beside their credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// By nothing else.
+    Credential,
+    /// By what they may do in this environment.
+    At(Permission, Uuid),
+    /// By what they may do in some environments, as long as none of them is
+    /// moved.
+    Somewhere,
 }
 
 impl Lease {
@@ -43,14 +62,28 @@ impl Lease {
     pub(super) fn new(
         authenticate: Arc<dyn Authenticate>,
         user: Option<SignedInUser>,
-        endings: watch::Receiver<u64>,
+        endings: watch::Receiver<Endings>,
+        reach: Reach,
     ) -> Self {
-        Self { authenticate, user, endings }
+        let places = endings.borrow().places;
+        Self { authenticate, user, endings, places, reach, held: Held::Credential }
     }
 
-    /// Ends with the credential: revoked, expired, or its user shut out.
+    /// The same as long as this holds, too.
+    pub(super) fn held(self, held: Held) -> Self {
+        Self { held, ..self }
+    }
+
+    /// The same as long as the caller may do this in that environment, too.
+    #[must_use]
+    pub fn with(self, permission: Permission, environment: EnvironmentId) -> Self {
+        self.held(Held::At(permission, environment.0))
+    }
+
+    /// Ends with the credential: revoked, expired, or its user shut out; and
+    /// when they may not do any more what they do.
     pub async fn ended(mut self) {
-        let Some(user) = self.user else {
+        let Some(user) = self.user.clone() else {
             return std::future::pending().await;
         };
         let mut wait = LOOK_AGAIN;
@@ -59,13 +92,26 @@ impl Lease {
                 changed = self.endings.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait) => {}
             }
-            wait = match self.authenticate.stands(&user).await {
+            wait = match self.stands(&user).await {
                 Ok(true) => LOOK_AGAIN,
                 Ok(false) => return tracing::info!(user.id = %user.id, "access ended while a request was running"),
                 // To end every terminal when the database hiccups helps nobody.
                 Err(_) => ASK_AGAIN,
             };
         }
+    }
+
+    async fn stands(&self, user: &SignedInUser) -> Result<bool, ApiError> {
+        if !self.authenticate.stands(user).await? {
+            return Ok(false);
+        }
+        Ok(match self.held {
+            Held::Credential => true,
+            Held::At(permission, environment) => {
+                self.reach.decide(permission, Some(environment)).await? == Decision::Allowed
+            }
+            Held::Somewhere => !self.reach.is_placed() || self.endings.borrow().places == self.places,
+        })
     }
 
     /// A body that is cut off when the credential ends.

@@ -8,6 +8,7 @@ macro_rules! permissions {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
         /// Something that may be allowed to somebody.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[repr(u8)]
         pub enum Permission {
             $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
@@ -91,6 +92,63 @@ permissions! {
     HubManage => "hub.manage",
 }
 
+impl Permission {
+    /// Whether it is about the hub, and not about what is in an environment: it
+    /// counts only where it is given for all of them.
+    pub const fn is_of_hub(self) -> bool {
+        matches!(
+            self,
+            Self::GroupsManage | Self::EnrollmentManage | Self::AuditView | Self::UsersManage | Self::HubManage
+        )
+    }
+}
+
+/// A set of permissions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Permissions(u64);
+
+const _: () = assert!(Permission::ALL.len() <= u64::BITS as usize, "a set of permissions has a bit for each");
+
+impl Permissions {
+    /// Whether this one is in it.
+    pub const fn has(self, permission: Permission) -> bool {
+        self.0 & (1 << permission as u8) != 0
+    }
+
+    /// Whether there is none in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// What is in this set or in the other.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that are about what is in an environment.
+    #[must_use]
+    pub fn in_environments(self) -> Self {
+        self.iter().filter(|permission| !permission.is_of_hub()).collect()
+    }
+
+    /// Each of them, in the order of [`Permission::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.iter().copied().filter(move |permission| self.has(*permission))
+    }
+
+    /// The same as a list.
+    pub fn to_vec(self) -> Vec<Permission> {
+        self.iter().collect()
+    }
+}
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(all: I) -> Self {
+        Self(all.into_iter().fold(0, |set, permission| set | (1 << permission as u8)))
+    }
+}
+
 impl PartialSchema for Permission {
     fn schema() -> RefOr<Schema> {
         let names = Self::ALL.iter().map(|permission| permission.as_str());
@@ -122,5 +180,18 @@ mod tests {
             let (about, what) = permission.as_str().split_once('.').unwrap();
             assert!(!about.is_empty() && !what.is_empty() && !what.contains('.'), "{permission}");
         }
+    }
+
+    #[test]
+    fn a_set_has_what_was_put_into_it_and_nothing_else() {
+        for permission in Permission::ALL {
+            let set = Permissions::from_iter([*permission]);
+            assert_eq!(set.to_vec(), [*permission]);
+            assert!(!set.is_empty() && !Permissions::default().has(*permission));
+        }
+        let all: Permissions = Permission::ALL.iter().copied().collect();
+        assert_eq!(all.to_vec(), Permission::ALL);
+        assert!(all.in_environments().iter().all(|permission| !permission.is_of_hub()));
+        assert!(!all.in_environments().has(Permission::UsersManage));
     }
 }

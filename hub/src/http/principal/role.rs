@@ -4,9 +4,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::Permission;
+use super::{Permission, Permissions};
 
-/// What a user may do.
+/// What a user may do in all environments. What they were granted beside it
+/// comes on top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -17,16 +18,18 @@ pub enum Role {
     Operator,
     /// Look, and change nothing but their own credentials.
     Viewer,
+    /// Nothing but what they were granted.
+    Restricted,
 }
 
 /// The text is no role.
 #[derive(Debug, thiserror::Error)]
-#[error("the role must be administrator, operator or viewer")]
+#[error("the role must be administrator, operator, viewer or restricted")]
 pub struct UnknownRole;
 
 impl Role {
     /// All there are, those that may do most first.
-    pub const ALL: [Self; 3] = [Self::Administrator, Self::Operator, Self::Viewer];
+    pub const ALL: [Self; 4] = [Self::Administrator, Self::Operator, Self::Viewer, Self::Restricted];
 
     /// The role's name in the API and the database.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Role {
             Self::Administrator => "administrator",
             Self::Operator => "operator",
             Self::Viewer => "viewer",
+            Self::Restricted => "restricted",
         }
     }
 
@@ -44,11 +48,12 @@ impl Role {
             Self::Administrator => true,
             Self::Operator => VIEWER.contains(&permission) || OPERATOR_TOO.contains(&permission),
             Self::Viewer => VIEWER.contains(&permission),
+            Self::Restricted => false,
         }
     }
 
     /// All that the role has.
-    pub fn permissions(self) -> Vec<Permission> {
+    pub fn permissions(self) -> Permissions {
         Permission::ALL.iter().copied().filter(|permission| self.may(*permission)).collect()
     }
 }
@@ -102,9 +107,9 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_the_next_may_and_more() {
-        let counts = Role::ALL.map(|role| role.permissions().len());
-        assert_eq!(counts, [Permission::ALL.len(), VIEWER.len() + OPERATOR_TOO.len(), VIEWER.len()]);
-        assert!(Role::Viewer.permissions().iter().all(|permission| Role::Operator.may(*permission)));
+        let counts = Role::ALL.map(|role| role.permissions().iter().count());
+        assert_eq!(counts, [Permission::ALL.len(), VIEWER.len() + OPERATOR_TOO.len(), VIEWER.len(), 0]);
+        assert!(Role::Viewer.permissions().iter().all(|permission| Role::Operator.may(permission)));
     }
 
     #[test]
@@ -112,12 +117,12 @@ mod tests {
         let looks = |permission: &Permission| {
             permission.as_str().ends_with(".view") || *permission == Permission::ContainersLogs
         };
-        assert!(Role::Viewer.permissions().iter().all(looks));
+        assert!(Role::Viewer.permissions().iter().all(|permission| looks(&permission)));
     }
 
     #[test]
     fn an_operator_can_take_over_neither_hosts_nor_the_hub() {
-        for permission in Role::Operator.permissions() {
+        for permission in Role::Operator.permissions().iter() {
             let name = permission.as_str();
             assert!(!name.ends_with(".manage") && !["engine.raw", "containers.deploy", "secrets.read"].contains(&name));
         }

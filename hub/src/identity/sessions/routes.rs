@@ -49,8 +49,10 @@ struct MeResponse {
     name: String,
     /// Their role.
     role: Role,
-    /// What they may do.
+    /// What they may do everywhere.
     permissions: Vec<Permission>,
+    /// What they may do in some environment at least.
+    permissions_somewhere: Vec<Permission>,
     /// By what they were recognised.
     credential: Option<String>,
 }
@@ -106,12 +108,15 @@ async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
             id: Some(user.id),
             name: user.name.clone(),
             role: user.role,
-            permissions: user.role.permissions(),
+            permissions: user.powers.everywhere().to_vec(),
+            permissions_somewhere: user.powers.somewhere().to_vec(),
             credential: Some(user.credential.to_string()),
         },
         Some(Principal::LocalRoot) | None => {
             let (name, role) = ("root".to_owned(), Role::Administrator);
-            MeResponse { kind: "local", id: None, name, role, permissions: role.permissions(), credential: None }
+            let permissions = role.permissions().to_vec();
+            let permissions_somewhere = permissions.clone();
+            MeResponse { kind: "local", id: None, name, role, permissions, permissions_somewhere, credential: None }
         }
     };
     Ok(Json(me))

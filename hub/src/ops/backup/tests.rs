@@ -15,7 +15,7 @@ use crate::db::tables::{self, Value};
 use crate::db::testing::TestDb;
 use crate::db::{DatabaseUrl, Db};
 use crate::on_tx;
-use crate::testing::{Client, TestHub};
+use crate::testing::{Answer, Client, TestHub};
 
 const PASSPHRASE: &str = "five gentle otters swim";
 
@@ -53,6 +53,15 @@ async fn hub_with_history(engine: Engine) -> TestHub {
         hub.post(&Client::local(), "/api/v1/groups", json!({ "name": "Köln" })).await.status,
         StatusCode::CREATED
     );
+    let id = |answer: &Answer| answer.body["id"].as_str().unwrap().to_owned();
+    let role = json!({ "name": "Déployeur", "permissions": ["containers.deploy"] });
+    let role = id(&hub.post(&Client::local(), "/api/v1/roles", role).await);
+    let team = id(&hub.post(&Client::local(), "/api/v1/teams", json!({ "name": "Ops" })).await);
+    let ada = hub.get(&Client::local(), "/api/v1/users").await.body["items"][0]["id"].as_str().unwrap().to_owned();
+    let member = Request::put(format!("/api/v1/teams/{team}/members/{ada}"));
+    assert_eq!(hub.send(&Client::local(), member, Body::empty()).await.status, StatusCode::NO_CONTENT);
+    let grant = json!({ "team_id": team, "role": role, "scope": { "kind": "label", "label": "site=köln" } });
+    assert_eq!(hub.post(&Client::local(), "/api/v1/grants", grant).await.status, StatusCode::CREATED);
     let (environment, agent, now) = (Uuid::now_v7(), Uuid::now_v7(), hub.clock.now());
     let mut tx = hub.app.db.write().await.unwrap();
     on_tx!(&mut tx, |c| {

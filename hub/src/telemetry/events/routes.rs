@@ -6,11 +6,11 @@ use utoipa_axum::routes;
 use super::model::{ActivityList, ActivityQuery};
 use crate::app::AppState;
 use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, Permission, Query, Routes};
+use crate::http::{Access, Caller, Json, Permission, Query, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Needs(Permission::ActivityView), routes!(list_activity))
+    routes.add(Access::Somewhere(Permission::ActivityView), routes!(list_activity))
 }
 
 /// Lists what happened, newest first: the events of the engines, and for
@@ -23,7 +23,9 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 async fn list_activity(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Query(query): Query<ActivityQuery>,
 ) -> ApiResult<Json<ActivityList>> {
-    Ok(Json(app.list_activity(query, &caller).await?))
+    let visible = reach.visible(Permission::ActivityView).await?;
+    Ok(Json(app.list_activity(query, &visible, &caller).await?))
 }

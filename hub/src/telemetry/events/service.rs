@@ -12,16 +12,22 @@ use crate::app::App;
 use crate::db::DbError;
 use crate::error::ApiResult;
 use crate::fleet::environments::EnvironmentFilter;
-use crate::http::{Caller, Permission};
+use crate::http::{Caller, Permission, Visible};
 use crate::identity::audit::{self, AuditRecord, WantedRecords};
 
 impl App {
-    /// One page of what happened, newest first.
+    /// One page of what happened in the environments that are to be shown, newest
+    /// first.
     ///
     /// # Errors
     /// 400 for a filter that is none; 403 where somebody asks for what users
     /// did who may not see it.
-    pub(super) async fn list_activity(&self, query: ActivityQuery, caller: &Caller) -> ApiResult<ActivityList> {
+    pub(super) async fn list_activity(
+        &self,
+        query: ActivityQuery,
+        visible: &Visible,
+        caller: &Caller,
+    ) -> ApiResult<ActivityList> {
         let wanted = query.check()?;
         if wanted.source == Some(Source::User) {
             caller.require(Permission::AuditView)?;
@@ -32,7 +38,7 @@ impl App {
         let mut tx = self.db.read().await?;
         let events = match wanted.source {
             Some(Source::User) => Vec::new(),
-            Some(Source::Engine) | None => store::list(&mut tx, &wanted, most).await?,
+            Some(Source::Engine) | None => store::list(&mut tx, &wanted, visible.ids(), most).await?,
         };
         let records = match wanted.source {
             Some(Source::Engine) => Vec::new(),

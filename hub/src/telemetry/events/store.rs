@@ -9,6 +9,7 @@ use windflow_protocol::message::events::EventMark;
 
 use super::model::{GAP, Wanted};
 use crate::clock::Timestamp;
+use crate::db::dialect::among;
 use crate::db::{DbError, Tx};
 use crate::fleet::environments::LastEvent;
 use crate::on_tx;
@@ -119,14 +120,32 @@ impl Conditions {
     }
 }
 
+impl Conditions {
+    /// The same in these environments alone; `None` is all of them.
+    fn within(mut self, environments: Option<Vec<Uuid>>) -> Self {
+        if environments.is_some() {
+            let (condition, ids) = among("environment_id", environments, self.bound.len() + 1);
+            self.sql.push(condition);
+            self.bound.extend(ids.into_iter().map(Bound::Id));
+        }
+        self
+    }
+}
+
 /// What `LIKE` finds this text with.
 pub fn pattern(text: &str) -> String {
     format!("%{}%", text.replace('!', "!!").replace('%', "!%").replace('_', "!_"))
 }
 
-/// The newest that are wanted, newest first.
-pub async fn list(tx: &mut Tx, wanted: &Wanted, limit: i64) -> Result<Vec<Row>, DbError> {
-    let Conditions { sql, bound } = Conditions::of(wanted);
+/// The newest that are wanted in these environments, newest first; `None` is all
+/// of them.
+pub async fn list(
+    tx: &mut Tx,
+    wanted: &Wanted,
+    environments: Option<Vec<Uuid>>,
+    limit: i64,
+) -> Result<Vec<Row>, DbError> {
+    let Conditions { sql, bound } = Conditions::of(wanted).within(environments);
     let condition = if sql.is_empty() { String::new() } else { format!("WHERE {}", sql.join(" AND ")) };
     let sql = format!(
         "SELECT id, environment_id, at, nanos, kind, action, object_id, object_name, container_id, facts

@@ -50,7 +50,7 @@ async fn environment(tx: &mut Tx, name: &str) -> EnvironmentId {
 
 /// What is listed, as `second action`.
 async fn listed_as(db: &Db, wanted: Wanted) -> Vec<String> {
-    let rows = store::list(&mut db.read().await.unwrap(), &wanted, 50).await.unwrap();
+    let rows = store::list(&mut db.read().await.unwrap(), &wanted, None, 50).await.unwrap();
     rows.iter().map(|row| format!("{} {}", row.at.as_micros() / 1_000_000, row.action)).collect()
 }
 

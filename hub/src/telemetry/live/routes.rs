@@ -7,10 +7,11 @@ use axum::response::Response;
 use axum::routing::get;
 
 use super::records::Records;
-use super::viewer::{self, MESSAGE_MAX};
+use super::sight::Sight;
+use super::viewer::{self, MESSAGE_MAX, MayHear};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Lease, Principal, Routes, websocket};
+use crate::http::{Access, Caller, Lease, Principal, Reach, Routes, websocket};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -21,6 +22,7 @@ async fn open_live_channel(
     State(app): State<AppState>,
     caller: Caller,
     lease: Lease,
+    reach: Reach,
     mut request: Request,
 ) -> ApiResult<Response> {
     let (answer, opening) = websocket::accept(&mut request, MESSAGE_MAX)?;
@@ -28,12 +30,12 @@ async fn open_live_channel(
     let place = app.live.places.take(user).ok_or_else(|| {
         ApiError::unavailable("too_many_viewers", "Too many live channels are open. Close some of your windows.")
     })?;
-    let records = Records::of(&app, &caller);
+    let may_hear = MayHear { records: Records::of(&app, &caller), sight: Sight::of(&reach).await?, reach };
     let shared = Arc::clone(&app);
     app.lifecycle.tasks.spawn(async move {
         let _place = place;
         if let Some(socket) = opening.open().await {
-            viewer::serve(&shared, lease, records, socket).await;
+            viewer::serve(&shared, lease, may_hear, socket).await;
         }
     });
     Ok(answer)

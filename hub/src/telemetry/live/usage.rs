@@ -13,6 +13,7 @@ use windflow_protocol::message::metrics::deltas::Extent;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
+use crate::http::{Permission, Reach};
 use crate::telemetry::metrics::{Glimpse, Look, Value, values};
 
 /// A viewer is told no more often, whatever its agent does.
@@ -55,8 +56,10 @@ impl Looking {
     /// Begins to fulfil a wish.
     ///
     /// # Errors
-    /// 404 where there is no such environment or container.
-    pub async fn begin(app: &AppState, wish: &MetricsWish) -> ApiResult<Self> {
+    /// 403 where the viewer may not see it, 404 where there is no such
+    /// environment or container for them.
+    pub async fn begin(app: &AppState, reach: &Reach, wish: &MetricsWish) -> ApiResult<Self> {
+        reach.require_at(Permission::MetricsView, EnvironmentId(wish.environment)).await?;
         let parse = |text: &String| ContainerId::parse(text).ok_or_else(|| ApiError::not_found("container"));
         let container = wish.container.as_ref().map(parse).transpose()?;
         let look = app.look_at(EnvironmentId(wish.environment), container.as_ref()).await?;

@@ -16,9 +16,10 @@ use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::records::{Place, Records};
+use super::sight::Sight;
 use super::usage::{Looking, MetricsWish, Usage};
 use crate::app::AppState;
-use crate::http::Lease;
+use crate::http::{Lease, Reach};
 use crate::tunnel::News;
 
 /// Largest message that a browser may send, in bytes.
@@ -125,14 +126,24 @@ enum End {
     Closed(CloseCode, &'static str),
 }
 
+/// What a viewer may hear of.
+#[derive(Debug)]
+pub struct MayHear {
+    /// What users did.
+    pub records: Records,
+    /// What happens in environments.
+    pub sight: Sight,
+    /// By what that is known.
+    pub reach: Reach,
+}
+
 struct Viewer<'a, S> {
     app: &'a AppState,
     socket: WebSocketStream<S>,
     wish: Option<Wish>,
     /// What is measured for it.
     looking: Option<Looking>,
-    /// What users did.
-    records: Records,
+    may_hear: MayHear,
     /// The last change that was told or passed over.
     position: u64,
     wishes_left: u32,
@@ -141,13 +152,13 @@ struct Viewer<'a, S> {
 
 /// Serves one channel until either end closes it, the lease ends or the hub
 /// stops.
-pub async fn serve<S>(app: &AppState, lease: Lease, records: Records, socket: WebSocketStream<S>)
+pub async fn serve<S>(app: &AppState, lease: Lease, may_hear: MayHear, socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let position = *app.live.feed.newest().borrow();
     let (wishes_left, heard) = (WISHES_MAX, Instant::now());
-    let mut viewer = Viewer { app, socket, wish: None, looking: None, records, position, wishes_left, heard };
+    let mut viewer = Viewer { app, socket, wish: None, looking: None, may_hear, position, wishes_left, heard };
     let end = viewer.run(lease).await;
     if let End::Closed(code, reason) = end {
         let frame = CloseFrame { code, reason: reason.into() };
@@ -170,7 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
                 message = self.socket.next() => self.hear(message).await,
                 _ = pings.tick() => self.ping().await,
                 usage = next_of(&mut self.looking) => self.tell_usage(&usage).await,
-                places = self.records.next() => self.tell_records(&places).await,
+                places = self.may_hear.records.next() => self.tell_records(&places).await,
                 () = &mut ended => Err(End::Closed(CloseCode::Policy, "signed out")),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     due = None;
@@ -229,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         if self.looking.as_ref().is_some_and(|looking| looking.fulfils(wished)) {
             return Ok(());
         }
-        match Looking::begin(self.app, wished).await {
+        match Looking::begin(self.app, &self.may_hear.reach, wished).await {
             Ok(looking) => {
                 self.looking = Some(looking);
                 Ok(())
@@ -267,13 +278,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
             return Ok(());
         };
         self.position = *last;
-        let told: Vec<(u64, Told<'_>)> = news.iter().filter_map(|(id, news)| Some((*id, wish.tell(news)?))).collect();
+        if self.may_hear.look_around(&news).await {
+            return self.reset(self.now()).await;
+        }
+        let heard = news.iter().filter(|(_, news)| self.may_hear.sight.has(news));
+        let told: Vec<(u64, Told<'_>)> = heard.filter_map(|(id, news)| Some((*id, wish.tell(news)?))).collect();
         if told.len() > BATCH_MAX || told.iter().any(|(_, told)| *told == Told::Reset) {
             return self.reset(self.now()).await;
         }
         for (_, told) in &told {
             if let Told::Events { environment_id } = told {
-                self.records.put_told(*environment_id);
+                self.may_hear.records.put_told(*environment_id);
             }
         }
         let mut seen = HashSet::new();
@@ -290,7 +305,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
     /// Makes the browser ask for everything again, and goes on from `position`.
     async fn reset(&mut self, position: u64) -> Result<(), End> {
         self.position = position;
-        self.records.put_all_told();
+        self.may_hear.records.put_all_told();
         self.send(vec![message(self.position, &Told::Reset)]).await
     }
 
@@ -313,6 +328,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Viewer<'_, S> {
         match timeout(SEND_DEADLINE, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+}
+
+impl MayHear {
+    /// Looks again where the news tell of environments that are new. Whether
+    /// the viewer sees more than before.
+    async fn look_around(&mut self, news: &[(u64, News)]) -> bool {
+        let strangers = news.iter().filter(|(_, news)| self.sight.meets_stranger(news)).count();
+        if strangers == 0 {
+            return false;
+        }
+        match Sight::of(&self.reach).await {
+            Ok(newer) => self.sight.renew(newer),
+            Err(error) => {
+                tracing::warn!(code = error.code(), "a viewer may not be told of a new environment");
+                false
+            }
         }
     }
 }

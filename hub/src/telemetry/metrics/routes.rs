@@ -14,8 +14,8 @@ use crate::http::{Access, Json, Path, Permission, Query, Routes};
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::MetricsView), routes!(get_environment_metrics))
-        .add(Access::Needs(Permission::MetricsView), routes!(get_container_metrics))
+        .add(Access::At(Permission::MetricsView), routes!(get_environment_metrics))
+        .add(Access::At(Permission::MetricsView), routes!(get_container_metrics))
 }
 
 /// Tells what an environment's host used over a time, also while it was

@@ -37,8 +37,8 @@ const TEXT_MAX: usize = 1024;
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(commit_container))
-        .add(Access::Needs(Permission::FilesRead), routes!(export_container))
+        .add(Access::At(Permission::ContainersDeploy), routes!(commit_container))
+        .add(Access::At(Permission::FilesRead), routes!(export_container))
 }
 
 /// What image to make of a container.

@@ -11,7 +11,7 @@ use super::masking;
 use crate::app::App;
 use crate::docker::ContainerId;
 use crate::error::ApiResult;
-use crate::http::{Caller, Permission};
+use crate::http::{Caller, Permission, Reach};
 use crate::identity::audit::{Action, Actor, Entry};
 
 /// An engine must have answered within this.
@@ -26,11 +26,37 @@ const CHANGES_MAX: usize = 2000;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Looking {
-    /// With its secrets, for administrators. It is recorded that they were
-    /// shown.
+    /// With its secrets, for those who may read them there. It is recorded that
+    /// they were shown.
     #[serde(default)]
     #[param(value_type = Option<bool>)]
     pub reveal: bool,
+}
+
+/// The same once it is known that the caller may look so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    reveal: bool,
+}
+
+impl Looking {
+    /// Sees that the caller may look so.
+    ///
+    /// # Errors
+    /// 403 where they want to see secrets and may not.
+    pub async fn check(self, reach: &Reach, environment: EnvironmentId) -> ApiResult<Allowed> {
+        if self.reveal {
+            reach.require_at(Permission::SecretsRead, environment).await?;
+        }
+        Ok(Allowed { reveal: self.reveal })
+    }
+}
+
+impl Allowed {
+    /// Whether secrets are shown.
+    pub const fn reveals(self) -> bool {
+        self.reveal
+    }
 }
 
 /// All that an engine tells of a container.
@@ -104,21 +130,18 @@ impl App {
     /// masked unless somebody asks for it who may see it.
     ///
     /// # Errors
-    /// 403 for anyone else who asks for that; as its session and its engine say.
+    /// As its session and its engine say.
     pub(super) async fn inspect_container(
         &self,
         environment: EnvironmentId,
         container: &ContainerId,
-        looking: Looking,
+        looking: Allowed,
         caller: &Caller,
     ) -> ApiResult<Inspection> {
-        if looking.reveal {
-            caller.require(Permission::SecretsRead)?;
-        }
         let session = self.session(environment).await?;
         let target = format!("/containers/{}/json", container.as_str());
         let mut told = self.engines.read_document(&session, &target, DEADLINE).await?;
-        if looking.reveal {
+        if looking.reveals() {
             let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
             let name = told["Name"].as_str().map(|name| name.trim_start_matches('/'));
             self.fleet.note(entry.environment(environment).called(name)).await?;

@@ -12,24 +12,24 @@ use super::model::{Container, ContainerFilter, FleetContainer, FleetFilter};
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Routes};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, Query, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     super::capture::routes(routes)
-        .add(Access::Needs(Permission::ContainersView), routes!(list_containers))
-        .add(Access::Needs(Permission::ContainersView), routes!(list_all_containers))
-        .add(Access::Needs(Permission::ContainersView), routes!(inspect_container))
-        .add(Access::Needs(Permission::ContainersView), routes!(list_container_processes))
-        .add(Access::Needs(Permission::ContainersView), routes!(list_container_changes))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(start_container))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(stop_container))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(restart_container))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(kill_container))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(pause_container))
-        .add(Access::Needs(Permission::ContainersOperate), routes!(unpause_container))
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(rename_container))
-        .add(Access::Needs(Permission::ContainersRemove), routes!(delete_container))
+        .add(Access::At(Permission::ContainersView), routes!(list_containers))
+        .add(Access::Somewhere(Permission::ContainersView), routes!(list_all_containers))
+        .add(Access::At(Permission::ContainersView), routes!(inspect_container))
+        .add(Access::At(Permission::ContainersView), routes!(list_container_processes))
+        .add(Access::At(Permission::ContainersView), routes!(list_container_changes))
+        .add(Access::At(Permission::ContainersOperate), routes!(start_container))
+        .add(Access::At(Permission::ContainersOperate), routes!(stop_container))
+        .add(Access::At(Permission::ContainersOperate), routes!(restart_container))
+        .add(Access::At(Permission::ContainersOperate), routes!(kill_container))
+        .add(Access::At(Permission::ContainersOperate), routes!(pause_container))
+        .add(Access::At(Permission::ContainersOperate), routes!(unpause_container))
+        .add(Access::At(Permission::ContainersDeploy), routes!(rename_container))
+        .add(Access::At(Permission::ContainersRemove), routes!(delete_container))
 }
 
 /// Lists the containers of all environments, those that do not run and those
@@ -39,9 +39,11 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 ))]
 async fn list_all_containers(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<FleetFilter>,
 ) -> ApiResult<Json<List<FleetContainer>>> {
-    Ok(Json(app.list_all_containers(filter, page).await?))
+    let visible = reach.visible(Permission::ContainersView).await?;
+    Ok(Json(app.list_all_containers(filter, &visible, page).await?))
 }
 
 /// Lists an environment's containers, those that do not run included. Those of
@@ -76,9 +78,11 @@ async fn list_containers(
 async fn inspect_container(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Path((id, container)): Path<(Uuid, String)>,
     Query(looking): Query<Looking>,
 ) -> ApiResult<Json<Inspection>> {
+    let looking = looking.check(&reach, EnvironmentId(id)).await?;
     Ok(Json(app.inspect_container(EnvironmentId(id), &named(&container)?, looking, &caller).await?))
 }
 

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::clock::Timestamp;
 use crate::docker::{ContainerId, EngineError};
 use crate::error::ApiResult;
-use crate::http::{Caller, List, Page};
+use crate::http::{Caller, List, Page, Visible};
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::telemetry::inventory::Heard;
 
@@ -34,17 +34,22 @@ impl App {
         if self.inventories.of(environment).is_none() {
             self.wait_for_inventory(environment).await?;
         }
-        Ok(self.list_known_containers(Some(environment), filter, page))
+        Ok(self.list_known_containers(Some(environment), &Visible::All, filter, page))
     }
 
-    /// The same for all environments, or for one; without those that have told
-    /// nothing yet.
+    /// The same for all environments that are to be shown, or for one of them;
+    /// without those that have told nothing yet.
     ///
     /// # Errors
     /// When the database fails, which knows their names.
-    pub(super) async fn list_all_containers(&self, filter: FleetFilter, page: Page) -> ApiResult<List<FleetContainer>> {
+    pub(super) async fn list_all_containers(
+        &self,
+        filter: FleetFilter,
+        visible: &Visible,
+        page: Page,
+    ) -> ApiResult<List<FleetContainer>> {
         let (environment, filter) = filter.into();
-        let found = self.list_known_containers(environment.map(EnvironmentId), &filter, page);
+        let found = self.list_known_containers(environment.map(EnvironmentId), visible, &filter, page);
         let names = self.fleet.environment_names().await?;
         Ok(found.map(|container| FleetContainer {
             environment_name: names.get(&EnvironmentId(container.environment_id)).cloned().unwrap_or_default(),
@@ -55,10 +60,12 @@ impl App {
     fn list_known_containers(
         &self,
         environment: Option<EnvironmentId>,
+        visible: &Visible,
         filter: &ContainerFilter,
         page: Page,
     ) -> List<Container> {
-        let inventories = self.inventories.of_one_or_all(environment);
+        let mut inventories = self.inventories.of_one_or_all(environment);
+        inventories.retain(|(environment, _)| visible.has(Some(*environment)));
         let containers = inventories.iter().flat_map(|(environment, heard)| {
             heard.things.containers.values().map(move |container| (*environment, heard, container))
         });

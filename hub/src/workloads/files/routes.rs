@@ -32,16 +32,16 @@ const TEXT_DEADLINE: Duration = Duration::from_secs(60);
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::FilesRead), routes!(list_container_files))
-        .add(Access::Needs(Permission::FilesWrite), routes!(delete_container_file))
-        .add(Access::Needs(Permission::FilesRead), routes!(get_container_file))
-        .add(Access::Needs(Permission::FilesRead), routes!(download_container_file))
-        .add(Access::Needs(Permission::FilesWrite), routes!(upload_container_file))
-        .add(Access::Needs(Permission::FilesRead), routes!(read_container_text))
-        .add(Access::Needs(Permission::FilesWrite), routes!(write_container_text))
-        .add(Access::Needs(Permission::FilesWrite), routes!(create_container_folder))
-        .add(Access::Needs(Permission::FilesWrite), routes!(rename_container_file))
-        .add(Access::Needs(Permission::FilesWrite), routes!(permit_container_file))
+        .add(Access::At(Permission::FilesRead), routes!(list_container_files))
+        .add(Access::At(Permission::FilesWrite), routes!(delete_container_file))
+        .add(Access::At(Permission::FilesRead), routes!(get_container_file))
+        .add(Access::At(Permission::FilesRead), routes!(download_container_file))
+        .add(Access::At(Permission::FilesWrite), routes!(upload_container_file))
+        .add(Access::At(Permission::FilesRead), routes!(read_container_text))
+        .add(Access::At(Permission::FilesWrite), routes!(write_container_text))
+        .add(Access::At(Permission::FilesWrite), routes!(create_container_folder))
+        .add(Access::At(Permission::FilesWrite), routes!(rename_container_file))
+        .add(Access::At(Permission::FilesWrite), routes!(permit_container_file))
 }
 
 /// Lists what is in a folder of a container. A container that runs is asked by

@@ -18,9 +18,9 @@ use crate::jobs::Job;
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::ImagesPull), routes!(pull_image))
-        .add(Access::Needs(Permission::EnginePrune), routes!(preview_prune))
-        .add(Access::Needs(Permission::EnginePrune), routes!(prune_environment))
+        .add(Access::At(Permission::ImagesPull), routes!(pull_image))
+        .add(Access::At(Permission::EnginePrune), routes!(preview_prune))
+        .add(Access::At(Permission::EnginePrune), routes!(prune_environment))
 }
 
 /// Which image to pull.

@@ -23,7 +23,7 @@ use super::model::{Selection, Source, Why};
 use super::source::{Ending, Event, LogReader};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
-use crate::http::Lease;
+use crate::http::{Lease, Permission, Reach};
 use crate::http::websocket::Place;
 
 /// Largest message that a browser may send, in bytes.
@@ -143,7 +143,7 @@ struct Channel<S> {
 
 /// Serves one channel until all has been said, either end closes it, the lease
 /// ends or the hub stops.
-pub async fn serve<S>(app: &AppState, lease: Lease, mut socket: WebSocketStream<S>)
+pub async fn serve<S>(app: &AppState, lease: Lease, reach: &Reach, mut socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -172,7 +172,7 @@ where
         heard: now,
     };
     for (number, (environment, request)) in sources.into_iter().enumerate() {
-        channel.reading.push(begin(AppState::clone(app), number, environment, request).boxed());
+        channel.reading.push(begin(AppState::clone(app), reach.clone(), number, environment, request).boxed());
     }
     let end = channel.run(app, lease).await;
     close(&mut channel.socket, end).await;
@@ -216,14 +216,26 @@ fn requests(wish: &Wish) -> ApiResult<Vec<(EnvironmentId, Option<LogsRequest>)>>
 }
 
 /// Asks an agent for a log and gives what comes of it first.
-async fn begin(app: AppState, number: usize, environment: EnvironmentId, request: Option<LogsRequest>) -> Came {
-    match open(&app, environment, request).await {
+async fn begin(
+    app: AppState,
+    reach: Reach,
+    number: usize,
+    environment: EnvironmentId,
+    request: Option<LogsRequest>,
+) -> Came {
+    match open(&app, &reach, environment, request).await {
         Ok(open) => read(number, open).await,
         Err(ending) => (number, None, Event::Ended(ending)),
     }
 }
 
-async fn open(app: &App, environment: EnvironmentId, request: Option<LogsRequest>) -> Result<Open, Ending> {
+async fn open(
+    app: &App,
+    reach: &Reach,
+    environment: EnvironmentId,
+    request: Option<LogsRequest>,
+) -> Result<Open, Ending> {
+    reach.require_at(Permission::ContainersLogs, environment).await?;
     let Some(request) = request else {
         return Err(Ending::new(Why::NotFound, "There is no such container."));
     };

@@ -17,13 +17,13 @@ use super::model::Selection;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Lease, Path, Permission, Principal, Query, Routes, UserId, websocket};
+use crate::http::{Access, Caller, Lease, Path, Permission, Principal, Query, Reach, Routes, UserId, websocket};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes =
-        routes.add_raw(Access::Needs(Permission::ContainersLogs), "GET", "/api/v1/logs", get(open_logs_channel));
-    routes.add(Access::Needs(Permission::ContainersLogs), routes!(download_container_logs))
+        routes.add_raw(Access::Somewhere(Permission::ContainersLogs), "GET", "/api/v1/logs", get(open_logs_channel));
+    routes.add(Access::At(Permission::ContainersLogs), routes!(download_container_logs))
 }
 
 /// A WebSocket with the logs of several containers as one. What is said on it
@@ -32,6 +32,7 @@ async fn open_logs_channel(
     State(app): State<AppState>,
     caller: Caller,
     lease: Lease,
+    reach: Reach,
     mut request: Request,
 ) -> ApiResult<Response> {
     let (answer, opening) = websocket::accept(&mut request, MESSAGE_MAX)?;
@@ -42,7 +43,7 @@ async fn open_logs_channel(
     app.lifecycle.tasks.spawn(async move {
         let _place = place;
         if let Some(socket) = opening.open().await {
-            channel::serve(&shared, lease, socket).await;
+            channel::serve(&shared, lease, &reach, socket).await;
         }
     });
     Ok(answer)

@@ -1,24 +1,25 @@
-//! The routes of recordings: for administrators alone, as they show what
-//! others saw.
+//! The routes of recordings. They show what others saw, so that of the roles
+//! that come with the hub administrators alone have them.
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use utoipa_axum::routes;
 use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
 
 use super::model::{Recording, RecordingFilter};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Routes};
+use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Reach, Routes};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::RecordingsView), routes!(list_recordings))
-        .add(Access::Needs(Permission::RecordingsView), routes!(get_recording))
-        .add(Access::Needs(Permission::RecordingsView), routes!(get_cast))
-        .add(Access::Needs(Permission::RecordingsDelete), routes!(delete_recording))
+        .add(Access::Somewhere(Permission::RecordingsView), routes!(list_recordings))
+        .add(Access::Somewhere(Permission::RecordingsView), routes!(get_recording))
+        .add(Access::Somewhere(Permission::RecordingsView), routes!(get_cast))
+        .add(Access::Somewhere(Permission::RecordingsDelete), routes!(delete_recording))
 }
 
 /// Lists the recordings of terminals, the newest first.
@@ -27,9 +28,11 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 ))]
 async fn list_recordings(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<RecordingFilter>,
 ) -> ApiResult<Json<List<Recording>>> {
-    Ok(Json(app.list_recordings(&filter, page).await?))
+    let visible = reach.visible(Permission::RecordingsView).await?;
+    Ok(Json(app.list_recordings(&filter, &visible, page).await?))
 }
 
 /// Tells of one recording: who, where, when and how long.
@@ -37,8 +40,12 @@ async fn list_recordings(
     (status = 200, description = "The recording", body = Recording),
     (status = 404, description = "There is no such recording"),
 ))]
-async fn get_recording(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<Recording>> {
-    app.recording(id).await.map(Json)
+async fn get_recording(
+    State(app): State<AppState>,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<Json<Recording>> {
+    recording_for(&app, &reach, Permission::RecordingsView, id).await.map(Json)
 }
 
 /// Gives a recording as asciicast v2, as far as it is written. It is recorded
@@ -52,8 +59,10 @@ async fn get_cast(
     State(app): State<AppState>,
     caller: Caller,
     lease: Lease,
+    reach: Reach,
     Path(id): Path<Uuid>,
 ) -> ApiResult<Response> {
+    recording_for(&app, &reach, Permission::RecordingsView, id).await?;
     let cast = app.cast(id, &caller).await?;
     let name = format!("attachment; filename=\"{id}.cast\"");
     let headers = [
@@ -69,7 +78,20 @@ async fn get_cast(
     (status = 404, description = "There is no such recording"),
     (status = 409, description = "Its terminal is open"),
 ))]
-async fn delete_recording(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
+async fn delete_recording(
+    State(app): State<AppState>,
+    caller: Caller,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    recording_for(&app, &reach, Permission::RecordingsDelete, id).await?;
     app.delete_recording(id, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// A recording from an environment in which the caller may do this.
+async fn recording_for(app: &AppState, reach: &Reach, permission: Permission, id: Uuid) -> ApiResult<Recording> {
+    let recording = app.recording(id).await?;
+    reach.require_of(permission, Some(EnvironmentId(recording.environment_id)), "recording").await?;
+    Ok(recording)
 }

@@ -20,7 +20,7 @@ use super::tape::CHUNK_MAX;
 use crate::app::App;
 use crate::db::DbError;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, List, Page};
+use crate::http::{Caller, List, Page, Visible};
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::vault::{Place, Vault, VaultError};
 
@@ -53,11 +53,12 @@ impl App {
     pub(super) async fn list_recordings(
         &self,
         filter: &RecordingFilter,
+        visible: &Visible,
         page: Page,
     ) -> Result<List<Recording>, DbError> {
         let mut tx = self.db.read().await?;
-        let items = store::list(&mut tx, filter, page).await?;
-        Ok(List { items, total: store::count(&mut tx, filter).await? })
+        let items = store::list(&mut tx, filter, visible, page).await?;
+        Ok(List { items, total: store::count(&mut tx, filter, visible).await? })
     }
 
     /// One recording.

@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::model::{NewRecording, Recording, RecordingFilter, RecordingState};
 use crate::clock::Timestamp;
+use crate::db::dialect::among;
 use crate::db::{DbError, Tx};
-use crate::http::Page;
+use crate::http::{Page, Visible};
 use crate::on_tx;
 
 const COLUMNS: &str = "id, environment_id, environment_name, container, container_name, user_id, user_name, command,
@@ -144,21 +145,29 @@ pub async fn find_chunk(tx: &mut Tx, id: Uuid, number: i64) -> Result<Option<Vec
 }
 
 /// Those that are wanted, the newest first.
-pub async fn list(tx: &mut Tx, filter: &RecordingFilter, page: Page) -> Result<Vec<Recording>, DbError> {
-    let sql = format!("SELECT {COLUMNS} FROM recordings WHERE {MATCHES} ORDER BY id DESC LIMIT $4 OFFSET $5");
+pub async fn list(
+    tx: &mut Tx,
+    filter: &RecordingFilter,
+    visible: &Visible,
+    page: Page,
+) -> Result<Vec<Recording>, DbError> {
+    let (shown, ids) = among("environment_id", visible.ids(), 6);
+    let sql = format!("SELECT {COLUMNS} FROM recordings WHERE {MATCHES} AND {shown} ORDER BY id DESC LIMIT $4 OFFSET $5");
     let sql = sqlx::AssertSqlSafe(sql);
     let rows: Vec<Row> = on_tx!(tx, |c| {
         let query = sqlx::query_as(sql).bind(filter.environment).bind(&filter.container).bind(&filter.user);
-        query.bind(page.limit).bind(page.offset).fetch_all(c).await
+        let query = query.bind(page.limit).bind(page.offset);
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_all(c).await
     })?;
     Ok(rows.into_iter().map(Recording::from).collect())
 }
 
-pub async fn count(tx: &mut Tx, filter: &RecordingFilter) -> Result<i64, DbError> {
-    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM recordings WHERE {MATCHES}"));
+pub async fn count(tx: &mut Tx, filter: &RecordingFilter, visible: &Visible) -> Result<i64, DbError> {
+    let (shown, ids) = among("environment_id", visible.ids(), 4);
+    let sql = sqlx::AssertSqlSafe(format!("SELECT COUNT(*) FROM recordings WHERE {MATCHES} AND {shown}"));
     Ok(on_tx!(tx, |c| {
         let query = sqlx::query_scalar(sql).bind(filter.environment).bind(&filter.container).bind(&filter.user);
-        query.fetch_one(c).await
+        ids.iter().fold(query, |query, id| query.bind(*id)).fetch_one(c).await
     })?)
 }
 

@@ -14,7 +14,7 @@ use super::*;
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::db::testing::{TestDb, on_both_engines};
-use crate::http::Page;
+use crate::http::{Page, Visible};
 use crate::testing::{Client, TestHub};
 
 /// How long something may take that takes a moment.
@@ -43,7 +43,7 @@ fn new(environment: Uuid, name: &str) -> NewRecording {
 }
 
 async fn listed(app: &AppState, filter: &RecordingFilter) -> Vec<Recording> {
-    app.list_recordings(filter, ALL).await.unwrap().items
+    app.list_recordings(filter, &Visible::All, ALL).await.unwrap().items
 }
 
 /// A recording that ended at this second, and takes so many bytes.
@@ -97,9 +97,9 @@ on_both_engines! {
             (by(Some(one), Some("id-of-db"), None), vec![]),
             (by(None, None, Some("eve")), vec![]),
         ] {
-            let found = store::list(&mut tx, &filter, ALL).await.unwrap();
+            let found = store::list(&mut tx, &filter, &Visible::All, ALL).await.unwrap();
             assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), wanted, "{filter:?}");
-            assert_eq!(store::count(&mut tx, &filter).await.unwrap(), i64::try_from(wanted.len()).unwrap());
+            assert_eq!(store::count(&mut tx, &filter, &Visible::All).await.unwrap(), i64::try_from(wanted.len()).unwrap());
         }
         drop(tx);
         let mut tx = db.write().await.unwrap();
@@ -127,7 +127,7 @@ on_both_engines! {
         assert_eq!(store::delete_above(&mut tx, one, 2).await.unwrap(), 1, "what is being made stays");
         assert_eq!(store::delete_above(&mut tx, other, 2).await.unwrap(), 0);
         assert_eq!(store::delete_before(&mut tx, at(35)).await.unwrap(), 1);
-        let left = store::list(&mut tx, &RecordingFilter::default(), ALL).await.unwrap();
+        let left = store::list(&mut tx, &RecordingFilter::default(), &Visible::All, ALL).await.unwrap();
         assert_eq!(left.iter().map(|left| left.id).collect::<Vec<_>>(), [all[4], all[3], all[1]]);
     }
 }

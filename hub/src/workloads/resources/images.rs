@@ -13,12 +13,12 @@ use super::listing::{Resource, ResourceFilter, Whereabouts, shown_labels};
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
-use crate::http::{Access, Json, List, Listing, Page, Permission, Routes};
+use crate::http::{Access, Json, List, Listing, Page, Permission, Reach, Routes};
 use crate::telemetry::inventory::Things;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Needs(Permission::ImagesView), routes!(list_images))
+    routes.add(Access::Somewhere(Permission::ImagesView), routes!(list_images))
 }
 
 /// An image.
@@ -48,6 +48,7 @@ pub struct Image {
 ))]
 async fn list_images(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<ResourceFilter>,
 ) -> ApiResult<Json<List<Image>>> {
     let show = |image: &report::Image, place| Image {
@@ -59,7 +60,8 @@ async fn list_images(
         size: image.size,
         labels: shown_labels(&image.labels),
     };
-    Ok(Json(app.list_resources(&filter, page, show).await?))
+    let visible = reach.visible(Permission::ImagesView).await?;
+    Ok(Json(app.list_resources(&filter, &visible, page, show).await?))
 }
 
 impl Resource for report::Image {

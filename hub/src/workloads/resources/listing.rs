@@ -14,7 +14,7 @@ use windflow_protocol::message::report;
 use crate::app::App;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
-use crate::http::{List, Page};
+use crate::http::{List, Page, Visible};
 use crate::telemetry::inventory::{Things, has_label};
 use crate::workloads::containers::mask_named;
 
@@ -111,18 +111,21 @@ struct Found<R> {
 }
 
 impl App {
-    /// One page of what is wanted, made by `show`.
+    /// One page of what is wanted and to be shown, made by `show`.
     ///
     /// # Errors
     /// When the database fails, which knows the names of environments.
     pub(super) async fn list_resources<R: Resource, T>(
         &self,
         filter: &ResourceFilter,
+        visible: &Visible,
         page: Page,
         show: impl Fn(&R, Whereabouts) -> T,
     ) -> ApiResult<List<T>> {
         let mut found: Vec<Found<R>> = Vec::new();
-        for (environment, heard) in self.inventories.of_one_or_all(filter.environment.map(EnvironmentId)) {
+        let mut inventories = self.inventories.of_one_or_all(filter.environment.map(EnvironmentId));
+        inventories.retain(|(environment, _)| visible.has(Some(*environment)));
+        for (environment, heard) in inventories {
             let as_of = self.as_of(environment, &heard);
             let users = users::<R>(&heard.things);
             found.extend(R::all(&heard.things).filter_map(|thing| {

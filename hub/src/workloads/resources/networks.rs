@@ -13,12 +13,12 @@ use super::listing::{Resource, ResourceFilter, Whereabouts, shown_labels, writte
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
-use crate::http::{Access, Json, List, Listing, Page, Permission, Routes};
+use crate::http::{Access, Json, List, Listing, Page, Permission, Reach, Routes};
 use crate::telemetry::inventory::Things;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Needs(Permission::NetworksView), routes!(list_networks))
+    routes.add(Access::Somewhere(Permission::NetworksView), routes!(list_networks))
 }
 
 /// A network.
@@ -51,6 +51,7 @@ pub struct Network {
 ))]
 async fn list_networks(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<ResourceFilter>,
 ) -> ApiResult<Json<List<Network>>> {
     let show = |network: &report::Network, place| Network {
@@ -64,7 +65,8 @@ async fn list_networks(
         created_at: network.created_at(),
         labels: shown_labels(&network.labels),
     };
-    Ok(Json(app.list_resources(&filter, page, show).await?))
+    let visible = reach.visible(Permission::NetworksView).await?;
+    Ok(Json(app.list_resources(&filter, &visible, page, show).await?))
 }
 
 impl Resource for report::Network {

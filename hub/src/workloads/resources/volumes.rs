@@ -13,12 +13,12 @@ use super::listing::{Resource, ResourceFilter, Whereabouts, shown_labels, writte
 use crate::app::AppState;
 use crate::clock::Timestamp;
 use crate::error::ApiResult;
-use crate::http::{Access, Json, List, Listing, Page, Permission, Routes};
+use crate::http::{Access, Json, List, Listing, Page, Permission, Reach, Routes};
 use crate::telemetry::inventory::Things;
 
 /// Adds the routes of this module.
 pub(super) fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes.add(Access::Needs(Permission::VolumesView), routes!(list_volumes))
+    routes.add(Access::Somewhere(Permission::VolumesView), routes!(list_volumes))
 }
 
 /// A volume.
@@ -45,6 +45,7 @@ pub struct Volume {
 ))]
 async fn list_volumes(
     State(app): State<AppState>,
+    reach: Reach,
     Listing { page, filter }: Listing<ResourceFilter>,
 ) -> ApiResult<Json<List<Volume>>> {
     let show = |volume: &report::Volume, place| Volume {
@@ -55,7 +56,8 @@ async fn list_volumes(
         created_at: volume.created_at(),
         labels: shown_labels(&volume.labels),
     };
-    Ok(Json(app.list_resources(&filter, page, show).await?))
+    let visible = reach.visible(Permission::VolumesView).await?;
+    Ok(Json(app.list_resources(&filter, &visible, page, show).await?))
 }
 
 impl Resource for report::Volume {

@@ -21,11 +21,11 @@ use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permis
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::ContainersExec), routes!(create_terminal))
-        .add(Access::Needs(Permission::ContainersExec), routes!(list_terminals))
-        .add(Access::Needs(Permission::ContainersExec), routes!(delete_terminal))
+        .add(Access::At(Permission::ContainersExec), routes!(create_terminal))
+        .add(Access::Somewhere(Permission::ContainersExec), routes!(list_terminals))
+        .add(Access::Somewhere(Permission::ContainersExec), routes!(delete_terminal))
         .add_raw(
-            Access::Needs(Permission::ContainersExec),
+            Access::Somewhere(Permission::ContainersExec),
             "GET",
             "/api/v1/terminals/{id}/channel",
             get(open_terminal_channel),
@@ -96,6 +96,7 @@ async fn open_terminal_channel(
     let shared = Arc::clone(&app);
     app.lifecycle.tasks.spawn(async move {
         if let Some(socket) = opening.open().await {
+            let lease = lease.with(Permission::ContainersExec, terminal.host.session.environment);
             channel::serve(&shared, lease, &terminal, socket).await;
         }
     });

@@ -210,7 +210,7 @@ impl App {
         let why = tokio::select! {
             () = &mut carrying => return terminal.host.ending(&terminal.program).await,
             why = terminal.until_over() => why,
-            () = self.identity.until_refused(terminal.owner, Permission::ContainersExec) => Why::NotPermitted,
+            () = self.until_not_permitted(terminal) => Why::NotPermitted,
             // The sessions end at the same time: there is no way to say farewell.
             () = self.lifecycle.soft.cancelled() => return Ending { exit_code: None, why: Why::HubStops },
         };
@@ -220,6 +220,12 @@ impl App {
             false => None,
         };
         Ending { exit_code, why }
+    }
+
+    /// Ends when its user may not have it any more.
+    async fn until_not_permitted(&self, terminal: &Running) {
+        let (places, environment) = (self.fleet.clone(), terminal.host.session.environment);
+        self.identity.until_refused(places, terminal.owner, Permission::ContainersExec, environment).await;
     }
 
     async fn note_terminal(&self, entry: Entry) {

@@ -12,9 +12,9 @@ use super::image;
 use crate::app::App;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, Permission};
+use crate::http::Caller;
 use crate::identity::audit::{Action, Actor, Entry};
-use crate::workloads::containers::details::Looking;
+use crate::workloads::containers::details::Allowed;
 use crate::workloads::containers::masking::{self, MASK};
 use crate::workloads::containers::spec::ContainerSpec;
 
@@ -46,20 +46,17 @@ impl App {
     /// somebody asks for it who may see it.
     ///
     /// # Errors
-    /// 403 for anyone else who asks; as its session and its engine say.
+    /// As its session and its engine say.
     pub(super) async fn container_spec(
         &self,
         environment: EnvironmentId,
         container: &ContainerId,
-        looking: Looking,
+        looking: Allowed,
         caller: &Caller,
     ) -> ApiResult<ShownSpec> {
-        if looking.reveal {
-            caller.require(Permission::SecretsRead)?;
-        }
         let (base, _) = Maker::of(self, environment).await?.base(container.as_str()).await?;
         let shown = |masked, spec| ShownSpec { container_id: base.id.clone(), is_running: base.runs, masked, spec };
-        if looking.reveal {
+        if looking.reveals() {
             let entry = Entry::new(&Actor::from(caller), Action::ContainerReveal, container.as_str());
             self.fleet.note(entry.environment(environment).called(Some(&base.name))).await?;
             return Ok(shown(0, base.spec.clone()));

@@ -15,7 +15,7 @@ use super::update::{LiveChange, LiveChanged};
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Path, Permission, Query, Routes};
+use crate::http::{Access, Caller, Json, Path, Permission, Query, Reach, Routes};
 use crate::jobs::Job;
 use crate::workloads::containers::details::Looking;
 use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
@@ -23,11 +23,11 @@ use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(create_container))
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(check_container))
-        .add(Access::Needs(Permission::ContainersView), routes!(get_container_spec))
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(recreate_container))
-        .add(Access::Needs(Permission::ContainersDeploy), routes!(update_container))
+        .add(Access::At(Permission::ContainersDeploy), routes!(create_container))
+        .add(Access::At(Permission::ContainersDeploy), routes!(check_container))
+        .add(Access::At(Permission::ContainersView), routes!(get_container_spec))
+        .add(Access::At(Permission::ContainersDeploy), routes!(recreate_container))
+        .add(Access::At(Permission::ContainersDeploy), routes!(update_container))
         .add(Access::SignedIn, routes!(parse_docker_run))
 }
 
@@ -100,9 +100,11 @@ async fn check_container(
 async fn get_container_spec(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Path((id, container)): Path<(Uuid, String)>,
     Query(looking): Query<Looking>,
 ) -> ApiResult<Json<ShownSpec>> {
+    let looking = looking.check(&reach, EnvironmentId(id)).await?;
     Ok(Json(app.container_spec(EnvironmentId(id), &named(&container)?, looking, &caller).await?))
 }
 

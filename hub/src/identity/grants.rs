@@ -1,0 +1,28 @@
+//! What users may do in some environments only: roles, the teams and users to
+//! whom they are granted, and where each grant counts.
+
+mod model;
+mod routes;
+mod service;
+mod store;
+#[cfg(test)]
+mod tests;
+
+pub(super) use self::routes::routes;
+use super::users::User;
+use crate::db::{DbError, Tx};
+use crate::http::{Powers, Role};
+
+/// All that a user may do: by their role, and by what was granted to them and
+/// to their teams.
+pub(super) async fn powers_of(tx: &mut Tx, user: &User) -> Result<Powers, DbError> {
+    let mut powers = Powers::of(user.role);
+    // Nothing can be added to everything.
+    if user.role == Role::Administrator {
+        return Ok(powers);
+    }
+    for (scope, permissions) in store::list_of_user(tx, user.id).await? {
+        powers.grant(scope, permissions);
+    }
+    Ok(powers)
+}
