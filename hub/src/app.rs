@@ -17,7 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
 use crate::fleet::installer::Installer;
 use crate::fleet::{self, Fleet};
-use crate::identity::Identity;
+use crate::identity::{self, Identity};
 use crate::identity::audit::CutOff;
 use crate::identity::users::passwords::HashCost;
 use crate::jobs::{Jobs, Limits};
@@ -195,7 +195,14 @@ impl App {
         } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
-        let identity = Arc::new(Identity::open(db.clone(), clock.clone(), cost, session_terms).await?);
+        let foundation = identity::Foundation {
+            db: db.clone(),
+            vault: vault.clone(),
+            clock: clock.clone(),
+            cost,
+            terms: session_terms,
+        };
+        let identity = Arc::new(Identity::open(foundation).await?);
         let foundation = fleet::Foundation {
             db: db.clone(),
             vault: vault.clone(),

@@ -134,6 +134,8 @@ mod tests {
             "serve --data-dir D --listen 127.0.0.1:0 --engine none",
             "serve --trusted-proxy 10.0.0.1 --trusted-proxy fd00::/8 --proxy-headers forwarded --tls-certificate F --tls-key F",
             "--data-dir D user add NAME --role administrator --password-stdin",
+            "--data-dir D user add NAME --password-hash-stdin",
+            "--data-dir D user reset-second-factor NAME",
             "--data-dir D api-token create --user NAME --print token",
             "--data-dir D token create NAME --uses 1 --ttl 1h --print token",
             "--data-dir D token create NAME --label a=b --label c=d --name-pattern e* --cidr 10.0.0.0/8 --print cloud-init",
@@ -163,7 +165,13 @@ mod tests {
 
     #[test]
     fn a_password_never_comes_from_an_argument() {
-        for line in ["user add ada --password x", "user add ada", "user reset-password ada"] {
+        for line in [
+            "user add ada --password x",
+            "user add ada --password-hash x",
+            "user add ada",
+            "user add ada --password-stdin --password-hash-stdin",
+            "user reset-password ada",
+        ] {
             let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_err(), "{line}");
         }

@@ -1,6 +1,6 @@
 //! Users, what they were granted, and every way in which they prove who they
-//! are: password and cookie session, API token, setup code. What they do is
-//! recorded in [`audit`].
+//! are: password, second factor and cookie session, API token, setup code. What
+//! they do is recorded in [`audit`].
 
 pub mod audit;
 mod grants;
@@ -23,6 +23,7 @@ use windflow_protocol::ids::EnvironmentId;
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
+use self::users::second_factor;
 use self::users::setup::Setup;
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
@@ -33,6 +34,7 @@ use crate::http::{
     ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
     Routes, SignedInUser, UserId,
 };
+use crate::vault::Vault;
 
 /// How long a record of what was done is kept.
 const AUDIT_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
@@ -43,6 +45,7 @@ const ENDED_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 #[derive(Debug)]
 pub struct Identity {
     db: Db,
+    vault: Arc<Vault>,
     clock: Arc<dyn Clock>,
     random: Random,
     passwords: Passwords,
@@ -54,12 +57,28 @@ pub struct Identity {
     endings: watch::Sender<Endings>,
 }
 
+/// What identities are built on.
+#[derive(Debug)]
+pub struct Foundation {
+    /// The database.
+    pub db: Db,
+    /// Seals what second factors are made of.
+    pub vault: Arc<Vault>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// What hashing a password costs.
+    pub cost: HashCost,
+    /// How long somebody stays signed in.
+    pub terms: SessionOptions,
+}
+
 impl Identity {
-    /// The identities in `db`.
+    /// The identities in the database.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn open(db: Db, clock: Arc<dyn Clock>, cost: HashCost, terms: SessionOptions) -> Result<Self, DbError> {
+    pub async fn open(base: Foundation) -> Result<Self, DbError> {
+        let Foundation { db, vault, clock, cost, terms } = base;
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
@@ -70,6 +89,7 @@ impl Identity {
         drop(tx);
         Ok(Self {
             db,
+            vault,
             clock,
             random,
             passwords,
@@ -111,8 +131,8 @@ impl Identity {
         self.endings.send_modify(|endings| endings.places += 1);
     }
 
-    /// Waits until a user may not do this there any more: shut out, or of other
-    /// powers. The operator on this machine always may.
+    /// Waits until a user may not do this there any more: shut out, of other
+    /// powers, or without the second factor that is asked of them. The operator on this machine always may.
     pub async fn until_refused(
         &self,
         places: Arc<dyn Places>,
@@ -145,6 +165,9 @@ impl Identity {
             return Ok(false);
         };
         let powers = grants::powers_of(&mut tx, &known).await?;
+        if second_factor::is_due(&mut tx, user, &powers).await? {
+            return Ok(false);
+        }
         drop(tx);
         let reach = Reach::new(powers.into(), places);
         Ok(reach.decide(permission, Some(environment.0)).await? == Decision::Allowed)
@@ -157,7 +180,8 @@ impl Identity {
         let Some(known) = known.filter(|known| known.disabled_at.is_none() && known.role == user.role) else {
             return Ok(false);
         };
-        if grants::powers_of(&mut tx, &known).await? != *user.powers {
+        let newly_due = !user.second_factor_due && second_factor::is_due(&mut tx, user.id, &user.powers).await?;
+        if newly_due || grants::powers_of(&mut tx, &known).await? != *user.powers {
             return Ok(false);
         }
         Ok(match &user.credential {
@@ -208,6 +232,7 @@ impl Authenticate for Identity {
 /// the audit list.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
+    let routes = second_factor::routes(routes);
     let routes = grants::routes(routes);
     let routes = sessions::routes(routes);
     let routes = tokens::routes(routes);

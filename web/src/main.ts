@@ -13,9 +13,14 @@ import { i18n, startLanguage } from './locales/i18n'
 
 applyTheme()
 
-const queries = createQueries(() => {
-  void router.leave()
-})
+const queries = createQueries(
+  () => {
+    void router.leave()
+  },
+  () => {
+    void router.setUpFactor()
+  },
+)
 const live = createLive(queries)
 const router = createConsoleRouter(queries, live)
 

@@ -10,7 +10,7 @@ declare module 'vue-router' {
   interface RouteMeta {
     /** The key of the page's title. */
     title: string
-    /** Shown without a session, in the plain frame. */
+    /** Shown without a session that may do more, in the plain frame. */
     plain?: boolean
   }
 }
@@ -19,6 +19,8 @@ const routes: RouteRecordRaw[] = [
   // Without a session
   { path: '/setup', name: 'setup', component: () => import('@/features/identity/pages/SetupPage.vue'), meta: { title: 'setup.title', plain: true } },
   { path: '/sign-in', name: 'sign-in', component: () => import('@/features/identity/pages/SignInPage.vue'), meta: { title: 'signIn.title', plain: true } },
+  // With a session that may do nothing else yet
+  { path: '/second-factor', name: 'second-factor', component: () => import('@/features/identity/pages/SecondFactorPage.vue'), meta: { title: 'secondFactor.heading', plain: true } },
   // Fleet
   { path: '/', alias: '/environments', name: 'environments', component: () => import('@/features/fleet/pages/DashboardPage.vue'), meta: { title: 'dashboard.title' } },
   { path: '/environments/add', name: 'add-environment', component: () => import('@/features/fleet/pages/AddEnvironmentPage.vue'), meta: { title: 'add.title' } },
@@ -51,6 +53,8 @@ export interface ConsoleRouter {
   router: Router
   /** Forgets who was signed in and asks again. */
   leave: () => Promise<void>
+  /** Has the user set up the second factor that is asked of them now. */
+  setUpFactor: () => Promise<void>
 }
 
 export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRouter {
@@ -73,19 +77,36 @@ export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRo
     if (!from.meta.plain) await router.push({ name: 'sign-in', query: { next: from.fullPath, ended: '1' } })
   }
 
-  return { router, leave }
+  async function setUpFactor() {
+    live.stop()
+    queries.clear()
+    const from = router.currentRoute.value
+    if (!from.meta.plain) await router.push({ name: 'second-factor', query: { next: from.fullPath } })
+  }
+
+  return { router, leave, setUpFactor }
 }
 
 async function inside(queries: QueryClient, to: RouteLocationNormalized) {
-  if ((await loadMe(queries)) !== null) return true
+  const me = await loadMe(queries)
+  const query = ['/', '/environments'].includes(to.fullPath) ? {} : { next: to.fullPath }
+  if (me !== null) return me.second_factor_due ? { name: 'second-factor', query } : true
   if (await loadSetup(queries)) return { name: 'setup' }
-  return { name: 'sign-in', query: ['/', '/environments'].includes(to.fullPath) ? {} : { next: to.fullPath } }
+  return { name: 'sign-in', query }
 }
 
 async function entrance(queries: QueryClient, to: RouteLocationNormalized) {
   const needed = await loadSetup(queries)
   if (needed) return to.name === 'setup' || { name: 'setup' }
+  if (to.name === 'second-factor') return settingUp(queries)
   return to.name === 'setup' ? { name: 'sign-in' } : true
+}
+
+/** Only those set a second factor up here who may do nothing else: others do it under their account. */
+async function settingUp(queries: QueryClient) {
+  const me = await loadMe(queries)
+  if (me === null) return { name: 'sign-in' }
+  return me.second_factor_due || { name: 'account' }
 }
 
 /** Where to go after signing in: a path of this console and nothing else. */

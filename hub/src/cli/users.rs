@@ -18,11 +18,17 @@ use crate::http::Role;
 const USERS: &str = "/api/v1/users";
 const SETUP_CODE: &str = "/api/v1/setup/code";
 const API_TOKENS: &str = "/api/v1/api-tokens";
-/// Most bytes of a password that are read.
+/// Most bytes of a password, or of the hash of one, that are read.
 const PASSWORD_MAX: u64 = 4096;
 
-const USER_COLUMNS: &[Column] =
-    &[("NAME", "name"), ("ROLE", "role"), ("CREATED", "created_at"), ("DISABLED", "disabled_at"), ("ID", "id")];
+const USER_COLUMNS: &[Column] = &[
+    ("NAME", "name"),
+    ("ROLE", "role"),
+    ("CREATED", "created_at"),
+    ("DISABLED", "disabled_at"),
+    ("SECOND FACTOR", "second_factor_since"),
+    ("ID", "id"),
+];
 const API_TOKEN_COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("NAME", "name"),
@@ -43,8 +49,12 @@ pub enum UserCommand {
         #[arg(long, default_value_t = Role::Viewer)]
         role: Role,
         /// Reads the password from standard input (its first line)
-        #[arg(long, required = true)]
+        #[arg(long, required_unless_present = "password_hash_stdin", conflicts_with = "password_hash_stdin")]
         password_stdin: bool,
+        /// Reads what another system stored of the password instead: argon2id
+        /// ($argon2id$…) or bcrypt ($2a$, $2b$ or $2y$)
+        #[arg(long)]
+        password_hash_stdin: bool,
     },
     /// Gives a user another role, from their next request on
     SetRole {
@@ -70,6 +80,11 @@ pub enum UserCommand {
     },
     /// Lets a disabled user in again
     Enable {
+        /// The user's name
+        name: String,
+    },
+    /// Takes a user's second factor away, such as after their phone was lost
+    ResetSecondFactor {
         /// The user's name
         name: String,
     },
@@ -120,9 +135,10 @@ pub enum ApiTokenPrint {
 /// Runs a `user` command.
 pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, role, password_stdin: _ } => {
-            let password = read_password()?;
-            let user = hub.post(USERS, json!({ "name": name, "role": role, "password": *password })).await?;
+        UserCommand::Add { name, role, password_stdin: _, password_hash_stdin } => {
+            let field = if password_hash_stdin { "password_hash" } else { "password" };
+            let secret = read_password()?;
+            let user = hub.post(USERS, json!({ "name": name, "role": role, field: *secret })).await?;
             format.object(&user);
         }
         UserCommand::SetRole { name, role } => {
@@ -138,6 +154,10 @@ pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> 
         }
         UserCommand::Disable { name } => format.object(&act(hub, &name, "disable").await?),
         UserCommand::Enable { name } => format.object(&act(hub, &name, "enable").await?),
+        UserCommand::ResetSecondFactor { name } => {
+            let id = hub.resolve("user", USERS, &name).await?;
+            format.object(&hub.delete(&format!("{USERS}/{id}/second-factor")).await?);
+        }
     }
     Ok(())
 }

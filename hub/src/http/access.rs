@@ -30,6 +30,9 @@ pub enum Access {
     LoopbackOrSignedIn,
     /// Anyone signed in.
     SignedIn,
+    /// Anyone signed in, also in a session whose user has yet to set up the
+    /// second factor that is asked of them. Nothing else is open to those.
+    FactorDue,
     /// Those who have a permission for the hub, or in all environments.
     Needs(Permission),
     /// Those who have a permission in the environment that `{id}` in the path
@@ -49,6 +52,7 @@ impl Access {
             Self::LocalSocket => "local socket",
             Self::LoopbackOrSignedIn => "loopback or signed in",
             Self::SignedIn => "signed in",
+            Self::FactorDue => "signed in, second factor due",
             Self::Needs(permission) | Self::At(permission) | Self::Somewhere(permission) => permission.as_str(),
         }
     }
@@ -62,7 +66,8 @@ impl Access {
             | Self::Agent
             | Self::LocalSocket
             | Self::LoopbackOrSignedIn
-            | Self::SignedIn => None,
+            | Self::SignedIn
+            | Self::FactorDue => None,
         }
     }
 

@@ -27,7 +27,7 @@ use super::access::Access;
 use super::cookie;
 use super::envelope::RequestId;
 use super::peer::{Peer, Scheme};
-use super::principal::{Decision, Permission, Powers, Principal, SignedInUser};
+use super::principal::{CredentialUsed, Decision, Permission, Powers, Principal, SignedInUser};
 use crate::error::ApiError;
 
 /// Query keys under which programs tend to send credentials. A URL ends up in
@@ -150,7 +150,7 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
         }
         Access::LocalSocket => Some(require_local_socket(peer)?),
         Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
-        Access::LoopbackOrSignedIn | Access::SignedIn => Some(recognise(&gate, &parts, peer).await?),
+        Access::LoopbackOrSignedIn | Access::SignedIn | Access::FactorDue => Some(recognise(&gate, &parts, peer).await?),
         Access::Needs(permission) => {
             let principal = recognise(&gate, &parts, peer).await?;
             require(&principal, permission)?;
@@ -242,12 +242,24 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
     if matches!(credential, Credential::Session(_)) && origin::needs_check(parts) {
         origin::check(parts, peer, MissingOrigin::Refused)?;
     }
-    let user = gate.authenticate.authenticate(&credential).await?;
-    user.map(Principal::User).ok_or_else(|| {
+    let user = gate.authenticate.authenticate(&credential).await?.ok_or_else(|| {
         ApiError::unauthorized(
             "The credential is not valid, has expired or was revoked. Sign in again or use another token.",
         )
-    })
+    })?;
+    refuse_without_factor(gate.access, &user)?;
+    Ok(Principal::User(user))
+}
+
+/// Of whom a second factor is asked that they do not have, may set it up in a
+/// browser and do nothing else.
+fn refuse_without_factor(access: Access, user: &SignedInUser) -> Result<(), ApiError> {
+    let sets_up = access == Access::FactorDue && matches!(user.credential, CredentialUsed::Session(_));
+    if !user.second_factor_due || sets_up {
+        return Ok(());
+    }
+    let message = "This hub asks for a second factor. Sign in with a browser and set it up first.";
+    Err(ApiError::forbidden("second_factor_setup_required", message))
 }
 
 fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, ApiError> {

@@ -71,6 +71,8 @@ pub struct SignedInUser {
     pub powers: Arc<Powers>,
     /// How they proved it.
     pub credential: CredentialUsed,
+    /// Whether they have yet to set up the second factor that is asked of them.
+    pub second_factor_due: bool,
 }
 
 /// Who a request acts for.

@@ -104,6 +104,18 @@ actions! {
     GrantDelete => "grant.delete",
     /// A password was replaced.
     PasswordReset => "user.reset_password",
+    /// A user's second factor was set up.
+    SecondFactorOn => "user.second_factor_on",
+    /// A user turned their second factor off.
+    SecondFactorOff => "user.second_factor_off",
+    /// A user's second factor was taken away by somebody else.
+    SecondFactorReset => "user.second_factor_reset",
+    /// A user got new recovery codes; those from before ended.
+    RecoveryCodesRenew => "user.recovery_codes",
+    /// A recovery code was used, which it can be once.
+    RecoveryCodeUse => "user.recovery_code_used",
+    /// Of whom a second factor is asked was changed.
+    SignInSettings => "hub.sign_in_settings",
     /// Someone signed in, or was refused.
     SignIn => "user.sign_in",
     /// Someone signed out.

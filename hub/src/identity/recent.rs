@@ -88,8 +88,9 @@ mod tests {
 
     fn user() -> SignedInUser {
         let credential = CredentialUsed::ApiToken("id".to_owned());
-        let powers = Powers::of(Role::Viewer).into();
-        SignedInUser { id: UserId(uuid::Uuid::nil()), name: "ada".to_owned(), role: Role::Viewer, powers, credential }
+        let (id, name, role) = (UserId(uuid::Uuid::nil()), "ada".to_owned(), Role::Viewer);
+        let powers = Powers::of(role).into();
+        SignedInUser { id, name, role, powers, credential, second_factor_due: false }
     }
 
     fn at(millis: i64) -> Timestamp {

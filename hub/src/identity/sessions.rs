@@ -6,7 +6,7 @@ pub mod throttle;
 
 use std::time::Duration;
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::AppendHeaders;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
@@ -18,9 +18,11 @@ use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete_expired, delete_of_user, find_running};
 use super::audit::{self, Action, Actor, Entry, Outcome};
+use super::users::second_factor::{self, Proof};
 use super::users::{self, User};
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
+use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
     Caller, CredentialUsed, List, Page, Permission, Powers, Principal, Scheme, SignedInUser, UserId, cookie,
@@ -54,6 +56,8 @@ pub struct SignIn {
     pub name: String,
     /// Their password.
     pub password: SecretString,
+    /// A code of their second factor, or a recovery code.
+    pub code: Option<SecretString>,
     /// What they sign in with.
     pub browser: Browser,
 }
@@ -77,23 +81,43 @@ impl Browser {
 }
 
 impl Identity {
-    /// Starts a session for whoever knows the password.
+    /// Starts a session for whoever knows the password, and has the second
+    /// factor where there is one.
     ///
     /// # Errors
     /// 401 when name and password do not belong together, 429 after too many
-    /// attempts. Both say nothing about whether the user exists.
+    /// attempts. Both say nothing about whether the user exists. 401 too where
+    /// the code of the second factor is missing or wrong.
     pub async fn sign_in(&self, request: SignIn, caller: &Caller) -> ApiResult<(User, SessionCookie)> {
         let now = self.now();
         self.throttle.begin(&request.name, caller.address, now).map_err(ApiError::too_many_requests)?;
         let known = users::find_for_sign_in(&mut self.db.read().await?, &request.name).await?;
         let (user, hash) = known.unzip();
-        let matches = self.passwords.verify(request.password, hash).await?;
-        let Some(user) = user.filter(|_| matches) else {
-            self.record_refusal(&request.name, caller, now).await?;
+        let matches = self.passwords.verify(request.password.clone(), hash.clone()).await?;
+        let Some((user, hash)) = user.zip(hash).filter(|_| matches) else {
+            self.record_refusal(&request.name, None, caller, now).await?;
             return Err(ApiError::unauthorized("The name and the password do not belong together."));
         };
+        let mut tx = self.db.write_vital().await?;
+        let proof = match self.prove_second_factor(&mut tx, user.id, request.code.as_ref()).await? {
+            Proof::Missing => {
+                drop(tx);
+                self.throttle.take_back(&request.name, caller.address, now);
+                return Err(second_factor::required());
+            }
+            Proof::Wrong => {
+                drop(tx);
+                self.record_refusal(&user.name, Some("wrong second factor"), caller, now).await?;
+                return Err(second_factor::wrong(StatusCode::UNAUTHORIZED));
+            }
+            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => proof,
+        };
+        let (cookie, actor) = self.start_session_within(&mut tx, &user, caller, request.browser).await?;
+        self.record_proof(&mut tx, proof, &actor, user.id).await?;
+        tx.commit().await?;
+        self.credentials_ended();
         self.throttle.forgive(&request.name, caller.address, now);
-        let cookie = self.start_session(&user, caller, request.browser).await?;
+        self.renew_dated_hash(user.id, &hash, request.password).await;
         Ok((user, cookie))
     }
 
@@ -103,6 +127,21 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn start_session(&self, user: &User, caller: &Caller, browser: Browser) -> ApiResult<SessionCookie> {
+        let mut tx = self.db.write_vital().await?;
+        let (cookie, _) = self.start_session_within(&mut tx, user, caller, browser).await?;
+        tx.commit().await?;
+        self.credentials_ended();
+        Ok(cookie)
+    }
+
+    /// The same in a transaction that proves it; also who acts from now on.
+    async fn start_session_within(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+        caller: &Caller,
+        browser: Browser,
+    ) -> ApiResult<(SessionCookie, Actor)> {
         let now = self.now();
         let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
         let secret = Zeroizing::new(base32().encode(bytes.as_slice()));
@@ -117,15 +156,12 @@ impl Identity {
             last_used_at: now,
         };
         let actor = as_user(caller, user, &session);
-        let mut tx = self.db.write_vital().await?;
         if let Some(secret) = browser.replaces {
-            store::delete_by_hash(&mut tx, &hash_secret(secret.as_bytes())).await?;
+            store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?;
         }
-        store::insert(&mut tx, &session, &hash_secret(secret.as_bytes())).await?;
-        audit::record(&mut tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
-        tx.commit().await?;
-        self.credentials_ended();
-        Ok(SessionCookie { secret: secret.as_str().into(), life: self.terms.life() })
+        store::insert(tx, &session, &hash_secret(secret.as_bytes())).await?;
+        audit::record(tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
+        Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))
     }
 
     /// Ends the caller's own session.
@@ -183,9 +219,11 @@ impl Identity {
             return Ok(None);
         };
         let powers = grants::powers_of(&mut tx, &found.user).await?;
+        let second_factor_due = second_factor::is_due(&mut tx, found.user.id, &powers).await?;
         drop(tx);
         self.note_session_use(found.session_id, found.last_used_at).await;
         let user = signed_in(&found.user, powers, CredentialUsed::Session(found.session_id));
+        let user = SignedInUser { second_factor_due, ..user };
         self.recent_sessions.keep(secret, &user, asked, now);
         Ok(Some(user))
     }
@@ -213,9 +251,10 @@ impl Identity {
         }
     }
 
-    async fn record_refusal(&self, name: &str, caller: &Caller, now: Timestamp) -> ApiResult<()> {
+    async fn record_refusal(&self, name: &str, why: Option<&str>, caller: &Caller, now: Timestamp) -> ApiResult<()> {
         let name: String = name.chars().take(64).collect();
         let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
+        let entry = why.into_iter().fold(entry, Entry::detail);
         let mut tx = self.db.write_vital().await?;
         audit::record(&mut tx, entry, now).await?;
         Ok(tx.commit().await?)
@@ -229,8 +268,10 @@ pub(super) fn may_see(caller: &Caller, user: UserId) -> bool {
     })
 }
 
+/// To whom nothing is said of a second factor.
 pub(super) fn signed_in(user: &User, powers: Powers, credential: CredentialUsed) -> SignedInUser {
-    SignedInUser { id: user.id, name: user.name.clone(), role: user.role, powers: powers.into(), credential }
+    let (id, name, role, powers) = (user.id, user.name.clone(), user.role, powers.into());
+    SignedInUser { id, name, role, powers, credential, second_factor_due: false }
 }
 
 fn as_user(caller: &Caller, user: &User, session: &Session) -> Actor {

@@ -20,6 +20,7 @@ pub use self::store::{ApiToken, ApiTokenFilter};
 pub(super) use self::store::{delete_ended_before, stands};
 use super::audit::{self, Action, Entry};
 use super::sessions::{may_see, signed_in};
+use super::users::second_factor;
 use super::users::{self, User};
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
@@ -129,6 +130,7 @@ impl Identity {
             return Ok(None);
         };
         let powers = grants::powers_of(&mut tx, &found.user).await?;
+        let second_factor_due = second_factor::is_due(&mut tx, found.user.id, &powers).await?;
         drop(tx);
         if !bool::from(hash_secret(&secret).as_slice().ct_eq(&found.secret_hash)) {
             return Ok(None);
@@ -137,6 +139,7 @@ impl Identity {
             self.note_use(id.as_str(), now).await;
         }
         let user = signed_in(&found.user, powers, CredentialUsed::ApiToken(id.to_string()));
+        let user = SignedInUser { second_factor_due, ..user };
         self.recent_tokens.keep(text, &user, asked, now);
         Ok(Some(user))
     }

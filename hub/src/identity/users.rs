@@ -2,12 +2,13 @@
 
 pub mod passwords;
 mod routes;
+pub mod second_factor;
 pub mod setup;
 mod store;
 
 use std::str::FromStr;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
@@ -115,10 +116,30 @@ impl Identity {
     pub async fn create_user(&self, new: NewUser, by: &Actor) -> ApiResult<User> {
         check_password(&new.password, &new.name)?;
         let hash = self.passwords.hash(new.password).await?;
+        self.insert_user(&new.name, new.role, &hash, by).await
+    }
+
+    /// Makes a user whose password is known elsewhere and here by its hash only,
+    /// which is made anew when they first sign in.
+    ///
+    /// # Errors
+    /// 400 for a hash that cannot be used, 409 for a name that is taken.
+    pub async fn create_user_with_hash(
+        &self,
+        name: &UserName,
+        role: Role,
+        hash: SecretString,
+        by: &Actor,
+    ) -> ApiResult<User> {
+        passwords::check_hash(&hash)?;
+        self.insert_user(name, role, hash.expose_secret(), by).await
+    }
+
+    async fn insert_user(&self, name: &UserName, role: Role, hash: &str, by: &Actor) -> ApiResult<User> {
         let now = self.now();
-        let user = User::new(&new.name, new.role, now);
+        let user = User::new(name, role, now);
         let mut tx = self.db.write().await?;
-        match store::insert(&mut tx, &user, &hash).await {
+        match store::insert(&mut tx, &user, hash).await {
             Err(DbError::Duplicate(_)) => return Err(ApiError::conflict("name_taken", "A user of this name exists.")),
             inserted => inserted?,
         }
@@ -168,6 +189,24 @@ impl Identity {
         }
         self.throttle.forgive(&own.name, caller.address, now);
         self.reset_password(own.id, new, &caller.into()).await
+    }
+
+    /// Hashes a password that was just proven anew, if its hash is not as one
+    /// would be made today. It failing is no reason to refuse anybody.
+    pub(super) async fn renew_dated_hash(&self, id: UserId, old: &str, password: SecretString) {
+        if !self.passwords.is_dated(old) {
+            return;
+        }
+        let renewed = async {
+            let fresh = self.passwords.hash(password).await?;
+            let mut tx = self.db.write().await?;
+            store::renew_password_hash(&mut tx, id, old, &fresh).await?;
+            tx.commit().await?;
+            ApiResult::Ok(())
+        };
+        if let Err(error) = renewed.await {
+            tracing::warn!(user.id = %id, error.code, "a dated password hash was not made anew");
+        }
     }
 
     /// Shuts a user out, from their next request on.

@@ -22,7 +22,9 @@ async fn every_route_has_its_reviewed_access() {
 #[tokio::test]
 async fn nobody_without_a_credential_learns_anything_from_a_guarded_route() {
     let hub = TestHub::with_users().await;
-    let is_guarded = |route: &RouteRecord| route.access == Access::SignedIn || route.access.permission().is_some();
+    let is_guarded = |route: &RouteRecord| {
+        matches!(route.access, Access::SignedIn | Access::FactorDue) || route.access.permission().is_some()
+    };
     for route in records(&hub.app).into_iter().filter(is_guarded) {
         let (method, path) = sample(&route);
         let request = Request::builder().method(method.as_str()).uri(&path).header("content-type", "text/plain");

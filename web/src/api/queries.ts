@@ -21,6 +21,8 @@ export const keys = {
   enrollmentTokens: ['enrollment-tokens'] as const,
   sessions: ['sessions'] as const,
   apiTokens: ['api-tokens'] as const,
+  secondFactor: ['second-factor'] as const,
+  signInSettings: ['sign-in-settings'] as const,
   enrollmentUses: (token: string) => ['enrollment-uses', token] as const,
   users: ['users'] as const,
   jobs: ['jobs'] as const,
@@ -34,10 +36,12 @@ export const REFRESH_POLLING_MS = 10_000
 
 const RETRIES = 1
 
-/** A client that calls `onSignedOut` when the hub no longer knows the session. */
-export function createQueries(onSignedOut: () => void): QueryClient {
+/** A client that calls `onSignedOut` when the hub no longer knows the session, and `onFactorDue` when it asks for a second factor first. */
+export function createQueries(onSignedOut: () => void, onFactorDue: () => void): QueryClient {
   const watch = (error: unknown) => {
-    if (error instanceof ApiFailure && error.status === 401 && error.code === 'unauthorized') onSignedOut()
+    if (!(error instanceof ApiFailure)) return
+    if (error.status === 401 && error.code === 'unauthorized') onSignedOut()
+    if (error.status === 403 && error.code === 'second_factor_setup_required') onFactorDue()
   }
   return new QueryClient({
     queryCache: new QueryCache({

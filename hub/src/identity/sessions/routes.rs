@@ -21,13 +21,13 @@ use crate::identity::audit::Actor;
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::Public, routes!(sign_in))
-        .add(Access::SignedIn, routes!(sign_out))
-        .add(Access::SignedIn, routes!(get_me))
+        .add(Access::FactorDue, routes!(sign_out))
+        .add(Access::FactorDue, routes!(get_me))
         .add(Access::SignedIn, routes!(list_sessions))
         .add(Access::SignedIn, routes!(revoke_session))
 }
 
-/// A name and its password.
+/// A name and its password, and a code where a second factor is on.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SignInRequest {
@@ -36,6 +36,9 @@ struct SignInRequest {
     /// The user's password.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
+    /// The six digits of the second factor, or a recovery code.
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
 }
 
 /// Who the caller is.
@@ -55,6 +58,8 @@ struct MeResponse {
     permissions_somewhere: Vec<Permission>,
     /// By what they were recognised.
     credential: Option<String>,
+    /// Whether they have yet to set up a second factor, and may do nothing else.
+    second_factor_due: bool,
 }
 
 /// Which sessions to list.
@@ -69,7 +74,8 @@ struct ListSessionsQuery {
 /// Signs a browser in. The answer sets a cookie.
 #[utoipa::path(post, path = "/api/v1/session", tag = "identity", request_body = SignInRequest, responses(
     (status = 200, description = "The user who is signed in now", body = User),
-    (status = 401, description = "The name and the password do not belong together"),
+    (status = 401, description = "The name and the password do not belong together; or they do, and a code is missing \
+        (`second_factor_required`) or wrong (`wrong_second_factor`)"),
     (status = 429, description = "Too many attempts"),
 ))]
 async fn sign_in(
@@ -79,7 +85,8 @@ async fn sign_in(
     Json(request): Json<SignInRequest>,
 ) -> ApiResult<Response> {
     let browser = Browser::of(&headers, caller.scheme);
-    let request = SignIn { name: request.name, password: request.password, browser };
+    let SignInRequest { name, password, code } = request;
+    let request = SignIn { name, password, code, browser };
     let (user, cookie) = app.identity.sign_in(request, &caller).await?;
     Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
 }
@@ -111,12 +118,21 @@ async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
             permissions: user.powers.everywhere().to_vec(),
             permissions_somewhere: user.powers.somewhere().to_vec(),
             credential: Some(user.credential.to_string()),
+            second_factor_due: user.second_factor_due,
         },
         Some(Principal::LocalRoot) | None => {
             let (name, role) = ("root".to_owned(), Role::Administrator);
             let permissions = role.permissions().to_vec();
-            let permissions_somewhere = permissions.clone();
-            MeResponse { kind: "local", id: None, name, role, permissions, permissions_somewhere, credential: None }
+            MeResponse {
+                kind: "local",
+                id: None,
+                name,
+                role,
+                permissions_somewhere: permissions.clone(),
+                permissions,
+                credential: None,
+                second_factor_due: false,
+            }
         }
     };
     Ok(Json(me))

@@ -79,6 +79,22 @@ impl Throttle {
         }
     }
 
+    /// Takes back what [`begin`](Self::begin) counted at `now` and nothing else:
+    /// the attempt was right as far as it went, and is to be made again with
+    /// what is missing. What was counted before it stays.
+    pub fn take_back(&self, account: &str, address: Option<IpAddr>, now: Timestamp) {
+        let mut entries = self.lock();
+        for key in keys(account, address) {
+            if let Some(entry) = entries.get_mut(&key) {
+                entry.failures = entry.failures.saturating_sub(1);
+                // Where another attempt came since, the wait is that one's.
+                if entry.last == now {
+                    entry.blocked_until = now;
+                }
+            }
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Entry>> {
         self.entries.lock().expect("no code panics while it holds the throttle")
     }
@@ -200,5 +216,41 @@ mod tests {
             throttle.begin(&format!("user {i}"), None, now()).unwrap();
         }
         assert_eq!(throttle.lock().len(), ENTRIES_MAX);
+    }
+
+    #[test]
+    fn half_a_sign_in_neither_costs_anything_nor_forgives_wrong_codes() {
+        let throttle = Throttle::default();
+        let mut at = now();
+        for _ in 0..20 {
+            throttle.begin("ada", HOME, at).unwrap();
+            throttle.take_back("ada", HOME, at);
+        }
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            // The password, and then a wrong code.
+            throttle.begin("ada", HOME, at).unwrap();
+            throttle.take_back("ada", HOME, at);
+            throttle.begin("ada", HOME, at).unwrap();
+            let wait = throttle.begin("ada", HOME, at).err().unwrap_or_default();
+            if wait.is_zero() {
+                throttle.take_back("ada", HOME, at);
+            }
+            waits.push(wait.as_secs());
+            at = at + wait;
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 5, 10, 20, 40]);
+    }
+
+    #[test]
+    fn what_is_taken_back_late_leaves_the_wait_of_a_later_attempt() {
+        let throttle = Throttle::default();
+        for _ in 0..4 {
+            throttle.begin("ada", None, now()).unwrap();
+        }
+        let later = now() + Duration::from_millis(1);
+        throttle.begin("ada", None, later).unwrap();
+        throttle.take_back("ada", None, now());
+        assert!(throttle.begin("ada", None, later).is_err());
     }
 }

@@ -60,7 +60,7 @@ struct CreatedSetupCodeResponse {
     ttl_seconds: u64,
 }
 
-/// A new user.
+/// A new user, with either a password or the hash of one.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CreateUserRequest {
@@ -69,8 +69,12 @@ struct CreateUserRequest {
     /// What they may do.
     role: Role,
     /// At least 12 characters.
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
+    /// What another system stored of their password: argon2id as a PHC string,
+    /// or bcrypt. It is made anew when they first sign in.
+    #[schema(value_type = Option<String>, format = Password)]
+    password_hash: Option<SecretString>,
 }
 
 /// What changes of a user.
@@ -195,8 +199,15 @@ async fn create_user(
     caller: Caller,
     Json(request): Json<CreateUserRequest>,
 ) -> ApiResult<Response> {
-    let new = NewUser { name: request.name.parse()?, role: request.role, password: request.password };
-    let user = app.identity.create_user(new, &Actor::from(&caller)).await?;
+    let (name, role, by) = (request.name.parse()?, request.role, Actor::from(&caller));
+    let user = match (request.password, request.password_hash) {
+        (Some(password), None) => app.identity.create_user(NewUser { name, role, password }, &by).await?,
+        (None, Some(hash)) => app.identity.create_user_with_hash(&name, role, hash, &by).await?,
+        (Some(_), Some(_)) | (None, None) => {
+            let message = "Give either `password` or `password_hash`.";
+            return Err(ApiError::bad_request("password_or_hash", message));
+        }
+    };
     Ok((StatusCode::CREATED, Json(user)).into_response())
 }
 

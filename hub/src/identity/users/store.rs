@@ -25,12 +25,23 @@ pub struct User {
     pub updated_at: Timestamp,
     /// Since when they may not sign in.
     pub disabled_at: Option<Timestamp>,
+    /// Since when they sign in with a second factor too.
+    #[sqlx(default)]
+    pub second_factor_since: Option<Timestamp>,
 }
 
 impl User {
     pub(super) fn new(name: &UserName, role: Role, now: Timestamp) -> Self {
         let name = name.as_str().to_owned();
-        Self { id: UserId::generate(), name, role, created_at: now, updated_at: now, disabled_at: None }
+        Self {
+            id: UserId::generate(),
+            name,
+            role,
+            created_at: now,
+            updated_at: now,
+            disabled_at: None,
+            second_factor_since: None,
+        }
     }
 }
 
@@ -69,12 +80,16 @@ pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(),
 }
 
 pub async fn find(tx: &mut Tx, id: UserId) -> Result<Option<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users WHERE id = $1";
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+               FROM users WHERE id = $1";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_optional(c).await)?)
 }
 
 pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users WHERE LOWER(name) = LOWER($1)";
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+               FROM users WHERE LOWER(name) = LOWER($1)";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_optional(c).await)?)
 }
 
@@ -84,7 +99,9 @@ pub async fn get_password_hash(tx: &mut Tx, id: UserId) -> Result<String, DbErro
 }
 
 pub async fn list(tx: &mut Tx, filter: &UserFilter, page: Page) -> Result<Vec<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at FROM users
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+               FROM users
                WHERE ($1 IS NULL OR LOWER(name) = LOWER($1)) AND ($2 IS NULL OR role = $2)
                ORDER BY LOWER(name) LIMIT $3 OFFSET $4";
     let users = on_tx!(tx, |c| {
@@ -115,6 +132,16 @@ pub async fn set_password(tx: &mut Tx, id: UserId, hash: &str, now: Timestamp) -
     let sql = "UPDATE users SET password_hash = $2, updated_at = $3 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(hash).bind(now).execute(c).await.map(drop))?;
     Ok(())
+}
+
+/// Puts a fresh hash of the same password in the place of `old`. A password
+/// that was changed meanwhile stays.
+pub async fn renew_password_hash(tx: &mut Tx, id: UserId, old: &str, fresh: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
+    let done = on_tx!(tx, |c| {
+        sqlx::query(sql).bind(id.0).bind(old).bind(fresh).execute(c).await.map(|done| done.rows_affected())
+    });
+    Ok(done? == 1)
 }
 
 pub async fn set_role(tx: &mut Tx, id: UserId, role: Role, now: Timestamp) -> Result<(), DbError> {
@@ -174,6 +201,16 @@ mod tests {
             assert_eq!(count(&mut tx, &viewers).await.unwrap(), 2);
             let by_name = UserFilter { name: Some("ADA".into()), ..UserFilter::default() };
             assert_eq!(names(list(&mut tx, &by_name, ALL).await.unwrap()), ["Ada"]);
+        }
+
+        async fn a_hash_is_renewed_only_while_it_is_still_the_old_one(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = user("ada", Role::Viewer);
+            insert(&mut tx, &ada, "old").await.unwrap();
+            assert!(renew_password_hash(&mut tx, ada.id, "old", "fresh").await.unwrap());
+            set_password(&mut tx, ada.id, "changed", now()).await.unwrap();
+            assert!(!renew_password_hash(&mut tx, ada.id, "fresh", "late").await.unwrap());
+            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "changed");
         }
 
         async fn a_password_a_role_and_a_lock_are_updated_with_their_time(db) {

@@ -144,6 +144,17 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO second_factors (user_id, secret_sealed, last_step, begun_at, confirmed_at)
+                   SELECT id, $1, 59260320, $2, $2 FROM users";
+        sqlx::query(sql).bind(&[0_u8, 2, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO recovery_codes (user_id, code_hash, used_at) SELECT id, $1, $2 FROM users";
+        sqlx::query(sql).bind(&[0_u8, 3, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)

@@ -39,7 +39,7 @@ export async function loadSetup(queries: QueryClient): Promise<boolean> {
   }
 }
 
-const NOBODY: Me = { kind: 'user', id: null, name: '', role: 'viewer', permissions: [], credential: null }
+const NOBODY: Me = { kind: 'user', id: null, name: '', role: 'viewer', permissions: [], credential: null, second_factor_due: false }
 
 export function useMe(): ComputedRef<Me> {
   const { data } = useQuery(askMe)
