@@ -17,8 +17,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
 use crate::fleet::installer::Installer;
 use crate::fleet::{self, Fleet};
+use crate::identity::audit::{self, Audit, CutOff};
 use crate::identity::{self, Identity};
-use crate::identity::audit::CutOff;
 use crate::identity::users::passwords::HashCost;
 use crate::jobs::{Jobs, Limits};
 use crate::lifecycle::Lifecycle;
@@ -55,6 +55,8 @@ pub struct App {
     pub vault: Arc<Vault>,
     /// Users and their credentials.
     pub identity: Arc<Identity>,
+    /// What was done, and by whom.
+    pub audit: Audit,
     /// Environments and agents.
     pub fleet: Arc<Fleet>,
     /// Every live session.
@@ -195,6 +197,10 @@ impl App {
         } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
+        // Before anything is done that is recorded.
+        let mut tx = db.write_vital().await?;
+        audit::unlock(&mut tx, &vault, &random, clock.now()).await.context("Failed to open the audit log")?;
+        tx.commit().await?;
         let foundation = identity::Foundation {
             db: db.clone(),
             vault: vault.clone(),
@@ -239,6 +245,7 @@ impl App {
             random,
             vault,
             identity,
+            audit: Audit::new(retention.audit),
             fleet,
             sessions,
             engines,

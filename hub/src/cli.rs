@@ -68,6 +68,9 @@ enum Command {
     /// What users and teams may do in some environments only
     #[command(subcommand)]
     Grant(users::access::GrantCommand),
+    /// What was done, and by whom
+    #[command(subcommand)]
+    Audit(operate::audit::AuditCommand),
     /// Backups of the hub itself: its database and its keys in one encrypted file
     #[command(subcommand)]
     Backup(Box<operate::backup::BackupCommand>),
@@ -108,6 +111,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Role(command) => users::access::run_role(&client()?, command, output).await,
         Command::Team(command) => users::access::run_team(&client()?, command, output).await,
         Command::Grant(command) => users::access::run_grant(&client()?, command, output).await,
+        Command::Audit(command) => operate::audit::run(&client()?, command, output).await,
         Command::Backup(command) => operate::backup::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Health => operate::health(&client()?).await,
@@ -153,6 +157,9 @@ mod tests {
             "--data-dir D grant add --user NAME --role operator --group NAME",
             "--data-dir D grant add --team NAME --role NAME --everywhere",
             "--data-dir D setup-code",
+            "--data-dir D audit list --action user. --outcome denied --limit 20 --output json",
+            "--data-dir D audit export --format csv --from 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z",
+            "--data-dir D audit verify --expect 12:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
             "--data-dir D backup create FILE --passphrase-file P",
             "--data-dir D backup verify FILE",
             "--data-dir D backup restore FILE",

@@ -19,7 +19,9 @@ pub use self::listen::ListenOptions;
 pub use self::logging::{LogFormat, LoggingOptions};
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
-pub use self::retention::{EventsOptions, MetricsOptions, RecordingsOptions, Retention, RetentionOptions};
+pub use self::retention::{
+    AuditOptions, EventsOptions, MetricsOptions, RecordingsOptions, Retention, RetentionOptions,
+};
 pub use self::sessions::SessionOptions;
 pub use self::storage::{DataDir, StorageOptions};
 

@@ -7,6 +7,7 @@
 mod announcements;
 pub mod dialect;
 mod error;
+mod finish;
 pub mod guard;
 pub mod tables;
 mod timestamp;
@@ -33,8 +34,9 @@ use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::sync::broadcast;
 
 pub use self::announcements::Announcement;
-use self::announcements::{Announcements, Announcer};
 pub use self::error::DbError;
+use self::finish::{Finish, Finisher};
+pub use self::finish::{Last, RowKey};
 use self::guard::Guard;
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
 
@@ -64,15 +66,15 @@ pub enum Db {
         readers: SqlitePool,
         /// Watches the disk under the file.
         guard: Arc<Guard>,
-        /// Tells what was committed.
-        announcer: Announcer,
+        /// What its transactions do last.
+        finisher: Finisher,
     },
     /// A PostgreSQL server.
     Postgres {
         /// The connections.
         pool: PgPool,
-        /// Tells what was committed.
-        announcer: Announcer,
+        /// What its transactions do last.
+        finisher: Finisher,
     },
 }
 
@@ -90,7 +92,7 @@ pub enum Tx {
 pub struct SqliteTx {
     inner: Transaction<'static, Sqlite>,
     guard: Arc<Guard>,
-    announcements: Announcements,
+    finish: Finish,
 }
 
 impl Deref for SqliteTx {
@@ -111,7 +113,7 @@ impl DerefMut for SqliteTx {
 #[derive(Debug)]
 pub struct PostgresTx {
     inner: Transaction<'static, Postgres>,
-    announcements: Announcements,
+    finish: Finish,
 }
 
 impl Deref for PostgresTx {
@@ -162,7 +164,7 @@ impl Db {
             DatabaseUrl::Sqlite(path) => open_sqlite(path).await,
             DatabaseUrl::Postgres(options) => {
                 let pool = pool_options(POSTGRES_CONNECTIONS).connect_with((**options).clone()).await?;
-                Ok(Self::Postgres { pool, announcer: Announcer::new() })
+                Ok(Self::Postgres { pool, finisher: Finisher::new() })
             }
         }
     }
@@ -244,13 +246,13 @@ impl Db {
     /// As [`write`](Self::write), but a full disk is tried all the same.
     pub async fn write_vital(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { writer, guard, announcer, .. } => {
+            Self::Sqlite { writer, guard, finisher, .. } => {
                 let begun = writer.begin_with("BEGIN IMMEDIATE").await;
                 let inner = begun.map_err(|error| noted(guard, error))?;
-                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), announcements: announcer.begin() }))
+                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), finish: finisher.begin() }))
             }
-            Self::Postgres { pool, announcer } => {
-                Ok(Tx::Postgres(PostgresTx { inner: pool.begin().await?, announcements: announcer.begin() }))
+            Self::Postgres { pool, finisher } => {
+                Ok(Tx::Postgres(PostgresTx { inner: pool.begin().await?, finish: finisher.begin() }))
             }
         }
     }
@@ -270,14 +272,14 @@ impl Db {
     /// When no connection is free in time, or none can be made.
     pub async fn read(&self) -> Result<Tx, DbError> {
         match self {
-            Self::Sqlite { readers, guard, announcer, .. } => {
+            Self::Sqlite { readers, guard, finisher, .. } => {
                 let inner = readers.begin().await?;
-                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), announcements: announcer.begin() }))
+                Ok(Tx::Sqlite(SqliteTx { inner, guard: guard.clone(), finish: finisher.begin() }))
             }
-            Self::Postgres { pool, announcer } => {
+            Self::Postgres { pool, finisher } => {
                 let snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
                 let inner = pool.begin_with(snapshot).await?;
-                Ok(Tx::Postgres(PostgresTx { inner, announcements: announcer.begin() }))
+                Ok(Tx::Postgres(PostgresTx { inner, finish: finisher.begin() }))
             }
         }
     }
@@ -285,7 +287,14 @@ impl Db {
     /// Hears from now on what transactions [announce](Tx::announce).
     pub fn announcements(&self) -> broadcast::Receiver<Announcement> {
         match self {
-            Self::Sqlite { announcer, .. } | Self::Postgres { announcer, .. } => announcer.listen(),
+            Self::Sqlite { finisher, .. } | Self::Postgres { finisher, .. } => finisher.announcer.listen(),
+        }
+    }
+
+    /// The key that shows that rows were written by this hub.
+    pub const fn row_key(&self) -> &RowKey {
+        match self {
+            Self::Sqlite { finisher, .. } | Self::Postgres { finisher, .. } => &finisher.row_key,
         }
     }
 
@@ -337,12 +346,12 @@ async fn open_sqlite(path: &Path) -> Result<Db, DbError> {
     });
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool_options(SQLITE_READERS).connect_with(options.pragma("query_only", "ON")).await?;
-    Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)), announcer: Announcer::new() })
+    Ok(Db::Sqlite { writer, readers, guard: Arc::new(Guard::of(path)), finisher: Finisher::new() })
 }
 
 /// The error, after the guard has heard of it.
-fn noted(guard: &Guard, error: sqlx::Error) -> DbError {
-    let error = DbError::from(error);
+fn noted(guard: &Guard, error: impl Into<DbError>) -> DbError {
+    let error = error.into();
     if error.is_full() {
         guard.note_full();
     }
@@ -365,10 +374,19 @@ fn pool_options<DB: sqlx::Database>(connections: u32) -> PoolOptions<DB> {
 impl Tx {
     /// Has those who listen told of this once it is committed.
     pub fn announce(&mut self, announcement: Announcement) {
+        self.finish().announcements.add(announcement);
+    }
+
+    /// Has this done right before the commit, after all that the transaction
+    /// does otherwise.
+    pub fn do_last(&mut self, work: Box<dyn Last>) {
+        self.finish().last.push(work);
+    }
+
+    /// The key that shows that rows were written by this hub.
+    pub const fn row_key(&self) -> &RowKey {
         match self {
-            Self::Sqlite(SqliteTx { announcements, .. }) | Self::Postgres(PostgresTx { announcements, .. }) => {
-                announcements.add(announcement);
-            }
+            Self::Sqlite(SqliteTx { finish, .. }) | Self::Postgres(PostgresTx { finish, .. }) => &finish.row_key,
         }
     }
 
@@ -376,18 +394,34 @@ impl Tx {
     ///
     /// # Errors
     /// When the database refuses; nothing was done then.
-    pub async fn commit(self) -> Result<(), DbError> {
+    pub async fn commit(mut self) -> Result<(), DbError> {
+        for work in std::mem::take(&mut self.finish().last) {
+            work.run(&mut self).await.map_err(|error| self.noted(error))?;
+        }
         let announcements = match self {
-            Self::Sqlite(SqliteTx { inner, guard, announcements }) => {
+            Self::Sqlite(SqliteTx { inner, guard, finish }) => {
                 inner.commit().await.map_err(|error| noted(&guard, error))?;
-                announcements
+                finish.announcements
             }
-            Self::Postgres(PostgresTx { inner, announcements }) => {
+            Self::Postgres(PostgresTx { inner, finish }) => {
                 inner.commit().await?;
-                announcements
+                finish.announcements
             }
         };
         announcements.send();
         Ok(())
+    }
+
+    const fn finish(&mut self) -> &mut Finish {
+        match self {
+            Self::Sqlite(SqliteTx { finish, .. }) | Self::Postgres(PostgresTx { finish, .. }) => finish,
+        }
+    }
+
+    fn noted(&self, error: DbError) -> DbError {
+        match self {
+            Self::Sqlite(SqliteTx { guard, .. }) => noted(guard, error),
+            Self::Postgres(_) => error,
+        }
     }
 }

@@ -139,9 +139,11 @@ impl From<DbError> for ApiError {
                 let error = Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", message).caused_by(error);
                 error.after(DATABASE_RETRY)
             }
-            DbError::Damaged(_) | DbError::Duplicate(_) | DbError::Reference(_) | DbError::Statement(_) => {
-                Self::internal(error)
-            }
+            DbError::Damaged(_)
+            | DbError::Duplicate(_)
+            | DbError::Reference(_)
+            | DbError::Keyless
+            | DbError::Statement(_) => Self::internal(error),
         }
     }
 }

@@ -18,7 +18,7 @@ pub use self::authentication::{
     ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, Places, Reach, Visible,
 };
 pub use self::envelope::{RequestId, frame};
-pub use self::extract::{InvalidTitle, Json, Path, Query, Title};
+pub use self::extract::{InvalidTitle, Json, Keys, Path, Query, Split, Title};
 pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Listing, Page};
 pub use self::peer::{LastingTls, Peer, Scheme};
 pub use self::principal::{

@@ -36,8 +36,6 @@ use crate::http::{
 };
 use crate::vault::Vault;
 
-/// How long a record of what was done is kept.
-const AUDIT_LIFE: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 /// How long an API token is listed after it ended.
 const ENDED_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -102,8 +100,8 @@ impl Identity {
         })
     }
 
-    /// Deletes what is over: sessions, API tokens that ended long ago, old
-    /// records. How many rows went.
+    /// Deletes what is over: sessions, and API tokens that ended long ago. How
+    /// many rows went.
     ///
     /// # Errors
     /// When the database fails.
@@ -112,9 +110,8 @@ impl Identity {
         let mut tx = self.db.write_vital().await?;
         let sessions = sessions::delete_expired(&mut tx, self.running()).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
-        let records = audit::delete_before(&mut tx, now - AUDIT_LIFE).await?;
         tx.commit().await?;
-        Ok(sessions + tokens + records)
+        Ok(sessions + tokens)
     }
 
     /// To be called once a credential was ended, or a user shut out or given

@@ -107,17 +107,18 @@ impl Vault {
     /// [`VaultError::WrongMasterKey`] when it is not.
     pub async fn check(db: &Db, master: MasterKey, cost: KeyCost) -> Result<(), VaultError> {
         let mut tx = db.read().await?;
-        Self::check_within(&mut tx, master, cost).await
+        Self::unlock_within(&mut tx, master, cost).await.map(drop)
     }
 
-    /// The same in a transaction that is not committed yet.
+    /// The vault of a database that was used before, in a transaction that is
+    /// not committed yet. Writes nothing.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn check_within(tx: &mut Tx, master: MasterKey, cost: KeyCost) -> Result<(), VaultError> {
+    pub async fn unlock_within(tx: &mut Tx, master: MasterKey, cost: KeyCost) -> Result<Self, VaultError> {
         let salt = settings::find(tx, SALT_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
         let canary = settings::find(tx, CANARY_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
-        Self::derived(master, salt, cost).await.recognise(&canary).map(drop)
+        Self::derived(master, salt, cost).await.recognise(&canary)
     }
 
     async fn derived(master: MasterKey, salt: Vec<u8>, cost: KeyCost) -> Self {

@@ -40,6 +40,8 @@ const routes: RouteRecordRaw[] = [
   { path: '/jobs/:id', name: 'job', component: () => import('@/features/jobs/pages/JobPage.vue'), props: true, meta: { title: 'jobs.one' } },
   // Activity
   { path: '/activity', name: 'activity', component: () => import('@/features/activity/pages/ActivityPage.vue'), meta: { title: 'activity.title' } },
+  // Audit
+  { path: '/audit', name: 'audit', component: () => import('@/features/audit/pages/AuditPage.vue'), meta: { title: 'audit.title' } },
   // Recordings
   { path: '/recordings', name: 'recordings', component: () => import('@/features/recordings/pages/RecordingsPage.vue'), meta: { title: 'recordings.title' } },
   { path: '/recordings/:id', name: 'recording', component: () => import('@/features/recordings/pages/RecordingPage.vue'), props: true, meta: { title: 'recordings.one' } },

@@ -135,9 +135,24 @@ impl HubClient {
         &self,
         path: &str,
         body: Value,
+        take: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        self.receive(self.request(Method::POST, path, Some(body))?, take).await
+    }
+
+    /// Reads a file; `take` gets its parts.
+    ///
+    /// # Errors
+    /// As [`download`](Self::download).
+    pub async fn fetch(&self, path: &str, take: impl FnMut(&[u8]) -> std::io::Result<()>) -> Result<(), Failure> {
+        self.receive(self.request(Method::GET, path, None)?, take).await
+    }
+
+    async fn receive(
+        &self,
+        request: Request<Full<Bytes>>,
         mut take: impl FnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), Failure> {
-        let request = self.request(Method::POST, path, Some(body))?;
         let silent = |_| Failure::Unreachable(anyhow!("the hub sent nothing for {} s", PART_DEADLINE.as_secs()));
         let response = tokio::time::timeout(PART_DEADLINE, self.client.request(request)).await.map_err(silent)?;
         let response = response.map_err(|error| Failure::Unreachable(self.way.explain(&error)))?;

@@ -1,6 +1,7 @@
 //! `health`, `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
-//! whether the hub runs or not; [`backup`] too.
+//! whether the hub runs or not; [`backup`] too. [`audit`] asks a hub that runs.
 
+pub mod audit;
 pub mod backup;
 
 use std::io::ErrorKind;

@@ -1,5 +1,6 @@
 //! How much is kept of what comes by itself.
 
+mod audit;
 mod events;
 mod metrics;
 mod recordings;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+pub use self::audit::AuditOptions;
 pub use self::events::EventsOptions;
 pub use self::metrics::MetricsOptions;
 pub use self::recordings::RecordingsOptions;
@@ -15,6 +17,9 @@ pub use self::recordings::RecordingsOptions;
 /// How much is kept, as it is typed.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct RetentionOptions {
+    /// Of what was done, and by whom.
+    #[command(flatten)]
+    pub audit: AuditOptions,
     /// Of what happens on the engines.
     #[command(flatten)]
     pub events: EventsOptions,
@@ -29,6 +34,8 @@ pub struct RetentionOptions {
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
+    /// Of what was done, and by whom.
+    pub audit: AuditOptions,
     /// Of what happens on the engines.
     pub events: EventsOptions,
     /// How long what is measured is kept, from the closest to the farthest.
@@ -43,7 +50,7 @@ impl RetentionOptions {
     /// # Errors
     /// When they contradict each other.
     pub fn check(self) -> anyhow::Result<Retention> {
-        let Self { events, metrics, recordings } = self;
-        Ok(Retention { events, metric_lives: metrics.lives()?, recordings })
+        let Self { audit, events, metrics, recordings } = self;
+        Ok(Retention { audit, events, metric_lives: metrics.lives()?, recordings })
     }
 }

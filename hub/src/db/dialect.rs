@@ -31,6 +31,25 @@ pub async fn lock_exclusive(tx: &mut Tx, what: Exclusive) -> Result<(), DbError>
     Ok(())
 }
 
+/// What a `SELECT` ends with so that no other transaction can hold its rows
+/// until this one ends. SQLite has one writer and needs nothing.
+pub const fn for_update(tx: &Tx) -> &'static str {
+    match tx {
+        Tx::Sqlite(_) => "",
+        Tx::Postgres(_) => " FOR UPDATE",
+    }
+}
+
+/// Two statements that write as one that is sent, so that a server elsewhere is
+/// asked once. They share their parameters, and neither sees what the other
+/// does.
+pub fn at_once(tx: &Tx, one: &str, other: &str) -> String {
+    match tx {
+        Tx::Sqlite(_) => format!("{one}; {other}"),
+        Tx::Postgres(_) => format!("WITH one AS ({one}) {other}"),
+    }
+}
+
 /// Marks where [`back_to_savepoint`] goes back to. SQLite goes on after a
 /// failed statement by itself.
 ///

@@ -24,6 +24,9 @@ pub enum DbError {
     /// The row that is referred to does not exist, or is still referred to.
     #[error("a referred row is missing or in use")]
     Reference(#[source] sqlx::Error),
+    /// A row was to be authenticated before the vault was open.
+    #[error("the key that rows are authenticated with is not known yet")]
+    Keyless,
     /// Anything else: a wrong statement, or a value that cannot be read.
     #[error("the database refused a statement")]
     Statement(#[source] sqlx::Error),

@@ -76,6 +76,7 @@ impl TestDb {
     async fn open(url: DatabaseUrl, directory: Option<TempDir>) -> Self {
         let db = Db::open(&url).await.unwrap();
         db.migrate().await.unwrap();
+        db.row_key().set(&[7; 32]);
         Self { db, url, _directory: directory }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -71,6 +71,42 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
             .map(|axum::extract::Query(value)| Self(value))
             .map_err(|rejection| ApiError::bad_request("invalid_query", rejection.body_text()))
     }
+}
+
+/// The keys of a part of a query.
+pub trait Keys {
+    /// Their names.
+    const KEYS: &'static [&'static str];
+}
+
+/// The query string in two parts: what `A` names, and the rest. What neither
+/// knows is refused, if the second refuses unknown fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Split<A, B>(pub A, pub B);
+
+impl<A: DeserializeOwned + Keys, B: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Split<A, B> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut named = url::form_urlencoded::Serializer::new(String::new());
+        let mut rest = url::form_urlencoded::Serializer::new(String::new());
+        for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            let part = if A::KEYS.contains(&&*key) { &mut named } else { &mut rest };
+            part.append_pair(&key, &value);
+        }
+        Ok(Self(parse_query(&named.finish())?, parse_query(&rest.finish())?))
+    }
+}
+
+/// What a query string says.
+pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiError> {
+    let too_long = |_| ApiError::bad_request("invalid_query", "The query is too long.");
+    let uri: Uri = format!("/?{query}").parse().map_err(too_long)?;
+    let parsed = axum::extract::Query::try_from_uri(&uri);
+    parsed
+        .map(|axum::extract::Query(value)| value)
+        .map_err(|rejection| ApiError::bad_request("invalid_query", rejection.body_text()))
 }
 
 /// The parameters in the path.

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use axum::extract::FromRequestParts;
-use axum::http::Uri;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::extract::parse_query;
 use crate::error::ApiError;
 
 /// Items on a page when the caller does not say.
@@ -75,7 +75,7 @@ impl<F: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Listing<F> {
                 }
             }
         }
-        Ok(Self { page: Page::new(limit, offset)?, filter: filter(&rest.finish())? })
+        Ok(Self { page: Page::new(limit, offset)?, filter: parse_query(&rest.finish())? })
     }
 }
 
@@ -85,12 +85,6 @@ fn set(place: &mut Option<u32>, key: &str, value: Cow<'_, str>) -> Result<(), Ap
         None => Ok(()),
         Some(_) => Err(invalid(format!("{key} is given twice."))),
     }
-}
-
-fn filter<F: DeserializeOwned>(query: &str) -> Result<F, ApiError> {
-    let uri: Uri = format!("/?{query}").parse().map_err(|_| invalid("The query is too long.".to_owned()))?;
-    let filter = axum::extract::Query::try_from_uri(&uri);
-    filter.map(|axum::extract::Query(filter)| filter).map_err(|rejection| invalid(rejection.body_text()))
 }
 
 fn invalid(message: String) -> ApiError {

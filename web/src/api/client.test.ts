@@ -8,5 +8,6 @@ test('what the hub knows by itself is there sooner than what an engine has to sa
   expect(of('GET', '/api/v1/environments?search=containers')).toBe(15_000)
   expect(of('GET', '/api/v1/environments/e')).toBe(15_000)
   expect(of('GET', '/api/v1/environments/e/containers?limit=50')).toBe(45_000)
+  expect(of('GET', '/api/v1/audit/verify?expect=1:ab')).toBe(180_000)
   expect(of('POST', '/api/v1/environments/e/containers/c/stop')).toBe(45_000)
 })

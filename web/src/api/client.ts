@@ -14,6 +14,9 @@ const SURVEY = /\/prune\/preview$/
 /** A recording may have 16 MiB. */
 const CAST = /^\/api\/v1\/recordings\/[^/]+\/cast$/
 const CAST_DEADLINE_MS = 3 * 60_000
+/** The whole audit log is walked. */
+const VERIFY = '/api/v1/audit/verify'
+const VERIFY_DEADLINE_MS = 3 * 60_000
 /** What only the engine knows. */
 const OF_ENGINE = /^\/api\/v1\/environments\/[^/]+\/containers/
 
@@ -32,6 +35,7 @@ export function deadlineOf({ method, url }: Pick<Request, 'method' | 'url'>): nu
   const { pathname } = new URL(url)
   if (SURVEY.test(pathname)) return SURVEY_DEADLINE_MS
   if (CAST.test(pathname)) return CAST_DEADLINE_MS
+  if (pathname === VERIFY) return VERIFY_DEADLINE_MS
   return method === 'GET' && !OF_ENGINE.test(pathname) ? READ_DEADLINE_MS : DEADLINE_MS
 }
 

@@ -14,6 +14,7 @@ export const keys = {
   allContainers: ['all-containers'] as const,
   resources: ['resources'] as const,
   activity: ['activity'] as const,
+  audit: ['audit'] as const,
   groups: ['groups'] as const,
   recordings: ['recordings'] as const,
   metrics: (environment: string) => ['metrics', environment] as const,

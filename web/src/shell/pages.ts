@@ -1,5 +1,5 @@
 /** The pages that a user can go to from anywhere: those for what they may do. */
-import { Box, CirclePlay, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, Network, Users } from '@lucide/vue'
+import { Box, CirclePlay, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, Network, ScrollText, Users } from '@lucide/vue'
 import { computed, type Component, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
@@ -25,6 +25,7 @@ export function usePages(): ComputedRef<Page[]> {
       { to: '/activity', label: t('activity.title'), icon: History, needs: 'activity.view' },
       { to: '/jobs', label: t('jobs.title'), icon: ListChecks, needs: 'jobs.view' },
       { to: '/recordings', label: t('recordings.title'), icon: CirclePlay, needs: 'recordings.view' },
+      { to: '/audit', label: t('audit.title'), icon: ScrollText, needs: 'audit.view' },
       { to: '/enrollment-tokens', label: t('tokens.title'), icon: KeyRound, needs: 'enrollment.manage' },
       { to: '/users', label: t('users.title'), icon: Users, needs: 'users.manage' },
       { to: '/account', label: t('account.title'), icon: CircleUser },

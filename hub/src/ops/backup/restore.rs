@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::{Archive, Contents, Item};
 use super::swap::{self, Places};
-use crate::clock::Timestamp;
+use crate::clock::{Random, Timestamp};
 use crate::db::{DatabaseUrl, Db, DbError, Tx, dialect, tables};
 use crate::identity::audit::{self, Action, Actor, AuditRecord, Entry};
 use crate::vault::{KeyCost, Vault};
@@ -286,7 +286,9 @@ async fn load(tx: &mut Tx, archive: &Archive, contents: &Contents) -> anyhow::Re
 async fn settle(tx: &mut Tx, contents: &Contents, restored: &Restored, target: &Target<'_>) -> anyhow::Result<()> {
     let now = target.now;
     let key = contents.master_key.clone();
-    Vault::check_within(tx, key, target.cost).await.context("the backup's master key does not open its secrets")?;
+    let vault = Vault::unlock_within(tx, key, target.cost).await;
+    let vault = vault.context("the backup's master key does not open its secrets")?;
+    audit::unlock(tx, &vault, &Random::default(), now).await.context("the backup's audit log does not open")?;
     identity::sessions::delete_all(tx).await?;
     fleet::enrollment::revoke_open(tx, "the hub was restored from a backup", now).await?;
     settings::put(tx, RESTORED, &serde_json::to_vec(restored)?, now).await?;

@@ -50,9 +50,10 @@ const ACTIONS = new Set([
   ...['create', 'destroy', 'connect', 'disconnect', 'prune'].map((name) => `network_${name}`),
   ...['add', 'remove', 'engine_call', 'record_terminals'].map((name) => `environment_${name}`),
   ...['approve', 'rename', 'revoke'].map((name) => `agent_${name}`),
-  ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used'].map((name) => `user_${name}`),
+  ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'setup_code', 'role', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used'].map((name) => `user_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
   ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings'],
+  ...['begin', 'head_changed', 'prune', 'export'].map((name) => `audit_${name}`),
 ])
 
 /** The facts that are told, in this order. */
@@ -70,7 +71,7 @@ export function useActivityTexts() {
   }
 
   /** Who did it, or who tells of it. */
-  function whoOf({ actor_kind: kind, actor_name: name }: Activity): string {
+  function whoOf({ actor_kind: kind, actor_name: name }: Pick<Activity, 'actor_kind' | 'actor_name'>): string {
     if (name) return name
     const known = ACTORS.find((actor) => actor === kind)
     return known ? t(`activity.actor.${known}`) : kind
