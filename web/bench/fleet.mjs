@@ -45,7 +45,7 @@ export async function simulate(page, count) {
 function answer(url, fleet) {
   switch (url.pathname) {
     case '/api/v1/me':
-      return { kind: 'user', id: '00000000-0000-4000-8000-000000000001', name: 'ada', role: 'administrator', credential: 'session:1' }
+      return { kind: 'user', id: '00000000-0000-4000-8000-000000000001', name: 'ada', role: 'administrator', permissions: ['environments.view'], permissions_somewhere: ['environments.view'], credential: 'session:1' }
     case '/api/v1/setup':
       return { needed: false }
     case '/api/v1/environments':

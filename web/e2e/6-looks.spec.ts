@@ -1,7 +1,7 @@
 import { edge, signedIn } from './surroundings'
 import { expect, expectAccessible, expectToFit, picture, test } from './walk'
 
-const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/containers', '/enrollment-tokens', '/users', '/account', '/nowhere']
+const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/containers', '/enrollment-tokens', '/users', '/access', '/account', '/nowhere']
 const PHONE = { width: 390, height: 844 }
 const DESK = { width: 1440, height: 900 }
 /** Any two of size, colours and language meet in one of them. */
@@ -17,7 +17,7 @@ for (const { viewport, colorScheme, language } of LOOKS) {
 
   test.describe(look, () => {
     test.use({ viewport, colorScheme, storageState: signedIn })
-    // Ten pages in one go.
+    // All pages in one go.
     test.describe.configure({ timeout: 300_000 })
 
     test(`every page is accessible and fits at ${look}`, async ({ page }) => {

@@ -47,6 +47,7 @@ const routes: RouteRecordRaw[] = [
   { path: '/recordings/:id', name: 'recording', component: () => import('@/features/recordings/pages/RecordingPage.vue'), props: true, meta: { title: 'recordings.one' } },
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
+  { path: '/access', name: 'access', component: () => import('@/features/access/pages/AccessPage.vue'), meta: { title: 'access.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },
   { path: '/:rest(.*)*', name: 'not-found', component: () => import('@/shell/NotFoundPage.vue'), meta: { title: 'notFound.title' } },
 ]

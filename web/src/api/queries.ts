@@ -26,6 +26,7 @@ export const keys = {
   signInSettings: ['sign-in-settings'] as const,
   enrollmentUses: (token: string) => ['enrollment-uses', token] as const,
   users: ['users'] as const,
+  access: ['access'] as const,
   jobs: ['jobs'] as const,
   job: (id: string) => ['jobs', id] as const,
 }

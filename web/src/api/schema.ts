@@ -916,6 +916,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists grants. */
+        get: operations["list_grants"];
+        put?: never;
+        /** Grants a role to a user or a team. */
+        post: operations["create_grant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a grant back. */
+        delete: operations["delete_grant"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/groups": {
         parameters: {
             query?: never;
@@ -1184,6 +1219,42 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/roles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists roles that can be granted, those that come with the hub first. */
+        get: operations["list_roles"];
+        put?: never;
+        /** Makes a role. */
+        post: operations["create_role"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/roles/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a role that no grant names. */
+        delete: operations["delete_role"];
+        options?: never;
+        head?: never;
+        /** Changes a role. It holds from the next request on. */
+        patch: operations["update_role"];
+        trace?: never;
+    };
     "/api/v1/session": {
         parameters: {
             query?: never;
@@ -1289,6 +1360,77 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/teams": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists teams by name. */
+        get: operations["list_teams"];
+        put?: never;
+        /** Makes a team. */
+        post: operations["create_team"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/teams/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes a team, and its grants with it. */
+        delete: operations["delete_team"];
+        options?: never;
+        head?: never;
+        /** Gives a team another name. */
+        patch: operations["rename_team"];
+        trace?: never;
+    };
+    "/api/v1/teams/{id}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists who is in a team, by name. */
+        get: operations["list_team_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/teams/{id}/members/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Puts a user into a team. */
+        put: operations["add_team_member"];
+        post?: never;
+        /** Takes a user out of a team. */
+        delete: operations["remove_team_member"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1527,6 +1669,30 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description A set of permissions that can be granted. */
+        AccessRole: {
+            /** @description Whether it comes with the hub, and cannot be changed. */
+            built_in: boolean;
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description How many grants name it.
+             */
+            grants: number;
+            /** @description Its id: a UUID, or the name of one that comes with the hub. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description What it allows. */
+            permissions: components["schemas"]["Permission"][];
+        };
+        /** @description What is to be changed of a role; what is not named stays. */
+        AccessRolePatch: {
+            /** @description What it is called from now on. */
+            name?: string | null;
+            /** @description What it allows from now on. */
+            permissions?: components["schemas"]["Permission"][] | null;
+        };
         /** @description One thing that happened. */
         Activity: {
             /**
@@ -2368,6 +2534,11 @@ export interface components {
              */
             total: number;
         };
+        /** @description An environment, and what the caller may do in it. */
+        EnvironmentDetails: components["schemas"]["Environment"] & {
+            /** @description What the caller may do in it. */
+            permissions: components["schemas"]["Permission"][];
+        };
         /** @description The group of an environment. */
         EnvironmentGroup: {
             /**
@@ -2565,6 +2736,34 @@ export interface components {
              */
             ids: string[];
         };
+        /** @description A role that a user or a team has somewhere. */
+        Grant: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description The role. */
+            role_id: string;
+            /** @description Its name. */
+            role_name: string;
+            /** @description Where it holds. */
+            scope: components["schemas"]["Scope"];
+            /** @description The name of the group or the environment where it holds. */
+            scope_name?: string | null;
+            /**
+             * Format: uuid
+             * @description The team that has it.
+             */
+            team_id?: string | null;
+            /** @description Its name. */
+            team_name?: string | null;
+            user_id?: components["schemas"]["UserId"] | null;
+            /** @description Their name. */
+            user_name?: string | null;
+        };
         /** @description A group of environments. */
         Group: {
             /** @description When it was made. */
@@ -2756,6 +2955,31 @@ export interface components {
             at: components["schemas"]["Timestamp"];
             /** @description The name of what it happened to. */
             target_name?: string | null;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_AccessRole: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Whether it comes with the hub, and cannot be changed. */
+                built_in: boolean;
+                created_at?: components["schemas"]["Timestamp"] | null;
+                /**
+                 * Format: int64
+                 * @description How many grants name it.
+                 */
+                grants: number;
+                /** @description Its id: a UUID, or the name of one that comes with the hub. */
+                id: string;
+                /** @description Its name. */
+                name: string;
+                /** @description What it allows. */
+                permissions: components["schemas"]["Permission"][];
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
         };
         /** @description A page of a list and the length of the whole list. */
         List_Agent: {
@@ -3022,6 +3246,42 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Grant: {
+            /** @description The items of this page. */
+            items: {
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description The role. */
+                role_id: string;
+                /** @description Its name. */
+                role_name: string;
+                /** @description Where it holds. */
+                scope: components["schemas"]["Scope"];
+                /** @description The name of the group or the environment where it holds. */
+                scope_name?: string | null;
+                /**
+                 * Format: uuid
+                 * @description The team that has it.
+                 */
+                team_id?: string | null;
+                /** @description Its name. */
+                team_name?: string | null;
+                user_id?: components["schemas"]["UserId"] | null;
+                /** @description Their name. */
+                user_name?: string | null;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_Group: {
             /** @description The items of this page. */
             items: {
@@ -3219,6 +3479,53 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Team: {
+            /** @description The items of this page. */
+            items: {
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description How many grants it has.
+                 */
+                grants: number;
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /**
+                 * Format: int64
+                 * @description How many users are in it.
+                 */
+                members: number;
+                /** @description Its name. */
+                name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_TeamMember: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Since when they are in it. */
+                joined_at: components["schemas"]["Timestamp"];
+                /** @description The user. */
+                user_id: components["schemas"]["UserId"];
+                /** @description Their name. */
+                user_name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_Terminal: {
             /** @description The items of this page. */
             items: {
@@ -3380,8 +3687,10 @@ export interface components {
             kind: string;
             /** @description Their name. */
             name: string;
-            /** @description What they may do. */
+            /** @description What they may do everywhere. */
             permissions: components["schemas"]["Permission"][];
+            /** @description What they may do in at least one environment, or everywhere. */
+            permissions_somewhere: components["schemas"]["Permission"][];
             /** @description Their role. */
             role: components["schemas"]["Role"];
         };
@@ -3477,6 +3786,13 @@ export interface components {
             /** @description The network's name. */
             name: string;
         };
+        /** @description A role that is made. */
+        NewAccessRole: {
+            /** @description What it is called. */
+            name: string;
+            /** @description What it allows. */
+            permissions: components["schemas"]["Permission"][];
+        };
         /** @description A container to be made. */
         NewContainer: {
             /** @description What it is to be. */
@@ -3511,6 +3827,19 @@ export interface components {
         NewFolder: {
             /** @description Its path; those above it are made too. */
             path: string;
+        };
+        /** @description A grant that is made: to a user or to a team. */
+        NewGrant: {
+            /** @description The id of the role. */
+            role: string;
+            /** @description Where it is to hold. */
+            scope: components["schemas"]["Scope"];
+            /**
+             * Format: uuid
+             * @description The team that is to have it.
+             */
+            team_id?: string | null;
+            user_id?: components["schemas"]["UserId"] | null;
         };
         /** @description The name of a group that is made, or its new one. */
         NewGroup: {
@@ -3553,6 +3882,11 @@ export interface components {
             key?: string | null;
             /** @description Its name. */
             name: components["schemas"]["EnvironmentName"];
+        };
+        /** @description The name of a team that is made, or its new one. */
+        NewTeam: {
+            /** @description What it is called. */
+            name: string;
         };
         /** @description A terminal to be opened. */
         NewTerminal: {
@@ -4030,7 +4364,33 @@ export interface components {
          * @description What a user may do.
          * @enum {string}
          */
-        Role: "administrator" | "operator" | "viewer";
+        Role: "administrator" | "operator" | "viewer" | "restricted";
+        /** @description Where a grant holds. */
+        Scope: {
+            /** @enum {string} */
+            kind: "everywhere";
+        } | {
+            /**
+             * Format: uuid
+             * @description The group.
+             */
+            group_id: string;
+            /** @enum {string} */
+            kind: "group";
+        } | {
+            /** @enum {string} */
+            kind: "label";
+            /** @description `key` or `key=value`. */
+            label: string;
+        } | {
+            /**
+             * Format: uuid
+             * @description The environment.
+             */
+            environment_id: string;
+            /** @enum {string} */
+            kind: "environment";
+        };
         /**
          * @description By whom a folder was looked at.
          * @enum {string}
@@ -4130,6 +4490,37 @@ export interface components {
             /** @description `sqlite` or `postgres`. */
             engine: string;
             restored?: components["schemas"]["Restored"] | null;
+        };
+        /** @description Users who are granted the same. */
+        Team: {
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many grants it has.
+             */
+            grants: number;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description How many users are in it.
+             */
+            members: number;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description A user who is in a team. */
+        TeamMember: {
+            /** @description Since when they are in it. */
+            joined_at: components["schemas"]["Timestamp"];
+            /** @description The user. */
+            user_id: components["schemas"]["UserId"];
+            /** @description Their name. */
+            user_name: string;
         };
         /** @description A terminal that was opened. */
         Terminal: {
@@ -4977,7 +5368,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Environment"];
+                    "application/json": components["schemas"]["EnvironmentDetails"];
                 };
             };
             /** @description There is none */
@@ -7302,6 +7693,97 @@ export interface operations {
             };
         };
     };
+    list_grants: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this user, not those of their teams. */
+                user?: string;
+                /** @description Only those of this team. */
+                team?: string;
+                /** @description Only those of this role. */
+                role?: string;
+                /** @description Only those that hold in this environment. */
+                environment?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of grants */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Grant"];
+                };
+            };
+        };
+    };
+    create_grant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewGrant"];
+            };
+        };
+        responses: {
+            /** @description The grant */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grant"];
+                };
+            };
+            /** @description They have it already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_grant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_groups: {
         parameters: {
             query?: {
@@ -7892,6 +8374,136 @@ export interface operations {
             };
         };
     };
+    list_roles: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of roles */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_AccessRole"];
+                };
+            };
+        };
+    };
+    create_role: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAccessRole"];
+            };
+        };
+        responses: {
+            /** @description The role */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessRole"];
+                };
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_role: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Grants name it */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_role: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccessRolePatch"];
+            };
+        };
+        responses: {
+            /** @description The role */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessRole"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     sign_in: {
         parameters: {
             query?: never;
@@ -8118,6 +8730,219 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["StorageResponse"];
                 };
+            };
+        };
+    };
+    list_teams: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of teams */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Team"];
+                };
+            };
+        };
+    };
+    create_team: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTeam"];
+            };
+        };
+        responses: {
+            /** @description The team */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Team"];
+                };
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_team: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_team: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTeam"];
+            };
+        };
+        responses: {
+            /** @description The team */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Team"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_team_members: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of members */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_TeamMember"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    add_team_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are in it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    remove_team_member: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description They are not in it any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

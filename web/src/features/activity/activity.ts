@@ -51,13 +51,19 @@ const ACTIONS = new Set([
   ...['add', 'remove', 'engine_call', 'record_terminals'].map((name) => `environment_${name}`),
   ...['approve', 'rename', 'revoke'].map((name) => `agent_${name}`),
   ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'setup_code', 'role', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used'].map((name) => `user_${name}`),
+  ...['create', 'change', 'delete'].map((name) => `role_${name}`),
+  ...['create', 'rename', 'delete', 'join', 'leave'].map((name) => `team_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
   ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings'],
+  ...['grant_create', 'grant_delete'],
   ...['begin', 'head_changed', 'prune', 'export'].map((name) => `audit_${name}`),
 ])
 
 /** The facts that are told, in this order. */
 const FACTS = ['exit_code', 'signal', 'health', 'old_name', 'name', 'error', 'detail', 'image'] as const
+/** Of grants and teams these are told first. */
+const ACCESS_FACTS = ['user', 'team', 'role', 'place'] as const
+const OF_ACCESS = /^(grant|team)\./
 
 export function useActivityTexts() {
   const { t, locale } = useI18n()
@@ -77,8 +83,9 @@ export function useActivityTexts() {
     return known ? t(`activity.actor.${known}`) : kind
   }
 
-  function factsOf({ facts }: Activity): string[] {
-    return FACTS.flatMap((name) => {
+  function factsOf({ action, facts }: Activity): string[] {
+    const told = OF_ACCESS.test(action) ? [...ACCESS_FACTS, ...FACTS] : FACTS
+    return told.flatMap((name) => {
       const value = facts[name]
       return value === undefined ? [] : [t(`activity.fact.${name}`, { value })]
     })

@@ -10,6 +10,19 @@ export function asked(value: unknown): string {
   return typeof value === 'string' ? value : ''
 }
 
+/** Those whose text has every word that is looked for, whatever its case and accents. */
+export function matchingText<T>(things: readonly T[], wanted: string, textOf: (thing: T) => string): T[] {
+  const words = bare(wanted).split(/\s+/).filter(Boolean)
+  return things.filter((thing) => {
+    const text = bare(textOf(thing))
+    return words.every((word) => text.includes(word))
+  })
+}
+
+function bare(text: string): string {
+  return text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
+}
+
 /** The part of a list that a page shows. */
 export interface Part {
   limit: number

@@ -5,7 +5,8 @@ import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { keys } from '@/api/queries'
-import { useMay } from '@/features/identity/composables/session'
+import { useMay, useMayEverywhere } from '@/features/identity/composables/session'
+import { matchingText } from '@/shared/lib/lists'
 
 import { usePages } from '../pages'
 
@@ -72,7 +73,8 @@ export function useFoundContainers(search: Ref<string>) {
 export function usePageChoices(): ComputedRef<Choice[]> {
   const { t } = useI18n()
   const pages = usePages()
-  const mayAdd = useMay('environments.manage')
+  const mayRead = useMay('containers.logs')
+  const mayAdd = useMayEverywhere('environments.manage')
   return computed(() => {
     const further = mayAdd.value
       ? [
@@ -81,16 +83,12 @@ export function usePageChoices(): ComputedRef<Choice[]> {
           { to: '/environments/add/tcp', label: t('tcp.title') },
         ]
       : []
-    return [...pages.value, { to: '/logs', label: t('logs.title') }, ...further].map(({ to, label }) => ({ kind: 'page', path: to, label }))
+    const logs = mayRead.value ? [{ to: '/logs', label: t('logs.title') }] : []
+    return [...pages.value, ...logs, ...further].map(({ to, label }) => ({ kind: 'page', path: to, label }))
   })
 }
 
-/** Those whose name has every word of a text, whatever its case and accents. */
+/** Those whose name has every word of a text. */
 export function matching(choices: Choice[], text: string): Choice[] {
-  const words = bare(text).split(/\s+/).filter(Boolean)
-  return choices.filter(({ label }) => words.every((word) => bare(label).includes(word)))
-}
-
-function bare(text: string): string {
-  return text.normalize('NFD').replace(/\p{M}/gu, '').toLowerCase()
+  return matchingText(choices, text, ({ label }) => label)
 }

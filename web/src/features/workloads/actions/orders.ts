@@ -1,12 +1,12 @@
 /** What can be done with containers, one or many, and how each of it ends. */
-import { computed, ref, shallowRef, type ComputedRef } from 'vue'
+import { computed, ref, shallowRef, type ComputedRef, type Ref } from 'vue'
 import { useI18n } from 'vue-i18n'
 
 import { api, take } from '@/api/client'
 import { failureFrom } from '@/api/failure'
 import { keys } from '@/api/queries'
 import type { Container, Permission } from '@/api/types'
-import { useMe } from '@/features/identity/composables/session'
+import { useAllowed } from '@/features/identity/composables/session'
 import { useFailures } from '@/shared/lib/failures'
 import { useInvalidate } from '@/shared/lib/liveUpdates'
 import { complain, tell } from '@/shared/lib/toasts'
@@ -28,9 +28,8 @@ const NEEDED: Record<ContainerAction, Permission> = {
 }
 
 /** What the user may do with containers. */
-export function useAllowedActions(): ComputedRef<ContainerAction[]> {
-  const me = useMe()
-  return computed(() => ACTIONS.filter((action) => me.value.permissions.includes(NEEDED[action])))
+export function useAllowedActions(allowed: Ref<Permission[]> = useAllowed()): ComputedRef<ContainerAction[]> {
+  return computed(() => ACTIONS.filter((action) => allowed.value.includes(NEEDED[action])))
 }
 
 /** How containers are removed. */
