@@ -15,7 +15,8 @@ pub mod websocket;
 
 pub use self::access::{Access, RouteRecord, Routes};
 pub use self::authentication::{
-    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, Places, Reach, Visible,
+    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, NotPermitted, Places, Reach, Visible,
+    WhoCalls,
 };
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{InvalidTitle, Json, Keys, Path, Query, Split, Title};

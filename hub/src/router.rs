@@ -32,6 +32,7 @@ pub fn build(app: AppState) -> Router {
         .layer(DefaultBodyLimit::max(JSON_BODY_MAX))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(app.clone(), ops::metrics::observe))
+        .layer(from_fn_with_state(app.clone(), identity::audit::note_denials))
         .layer(from_fn(frame))
         .with_state(app)
 }

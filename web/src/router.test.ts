@@ -11,6 +11,9 @@ afterEach(() => {
   vi.unstubAllGlobals()
 })
 
+/** The pages themselves are loaded, with all that they are made of. */
+const LOADING_MS = 30_000
+
 /** Where somebody arrives who asks for a page. */
 async function arrival(path: string, me: Partial<Me>): Promise<string> {
   vi.stubGlobal('fetch', () => Promise.reject(new Error('no hub')))
@@ -27,7 +30,7 @@ test('whose second factor is due sets it up before anything else', async () => {
   expect(await arrival('/', { second_factor_due: true })).toBe('/second-factor')
   expect(await arrival('/second-factor', { second_factor_due: false })).toBe('/account')
   expect(await arrival('/account', { second_factor_due: false })).toBe('/account')
-})
+}, LOADING_MS)
 
 test('after signing in, only a path of this console is followed', () => {
   expect(nextPath('/environments/1?x=2')).toBe('/environments/1?x=2')

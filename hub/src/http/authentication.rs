@@ -1,5 +1,6 @@
 //! Who calls: the gate in front of every route.
 
+mod denial;
 mod lease;
 mod origin;
 mod reach;
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+pub use self::denial::{NotPermitted, WhoCalls};
 use self::lease::Held;
 pub use self::lease::{ASK_AGAIN, LOOK_AGAIN, Lease};
 use self::origin::MissingOrigin;
@@ -150,7 +152,9 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
         }
         Access::LocalSocket => Some(require_local_socket(peer)?),
         Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
-        Access::LoopbackOrSignedIn | Access::SignedIn | Access::FactorDue => Some(recognise(&gate, &parts, peer).await?),
+        Access::LoopbackOrSignedIn | Access::SignedIn | Access::FactorDue => {
+            Some(recognise(&gate, &parts, peer).await?)
+        }
         Access::Needs(permission) => {
             let principal = recognise(&gate, &parts, peer).await?;
             require(&principal, permission)?;
@@ -171,7 +175,9 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
                 Decision::Allowed => {}
                 Decision::Forbidden if reach.is_placed() => return Err(forbidden_here(permission)),
                 Decision::Forbidden => return Err(not_permitted(&principal, permission)),
-                Decision::Hidden => return Err(ApiError::not_found("environment")),
+                Decision::Hidden => {
+                    return Err(ApiError::not_found("environment").caused_by(NotPermitted(permission)));
+                }
             }
             held = environment.map_or(Held::Credential, |environment| Held::At(permission, environment));
             Some(principal)
@@ -248,7 +254,9 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
         )
     })?;
     refuse_without_factor(gate.access, &user)?;
-    Ok(Principal::User(user))
+    let principal = Principal::User(user);
+    WhoCalls::note(parts, &principal, peer);
+    Ok(principal)
 }
 
 /// Of whom a second factor is asked that they do not have, may set it up in a
@@ -296,5 +304,5 @@ fn not_permitted(principal: &Principal, permission: Permission) -> ApiError {
         "This needs the permission {permission}, which the role {} does not have. Ask an administrator.",
         principal.role()
     );
-    ApiError::forbidden("not_permitted", message)
+    ApiError::forbidden("not_permitted", message).caused_by(NotPermitted(permission))
 }

@@ -355,6 +355,7 @@ async fn what_is_done_and_what_is_refused_is_recorded_without_secrets() {
     assert_eq!(
         lines,
         [
+            "system  audit.begin done",
             "local root user.create done",
             "local root user.create done",
             "local root user.create done",

@@ -162,6 +162,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gives all records that match as a file, newest first. It is recorded that
+         *     they were given.
+         */
+        get: operations["export_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Walks the chain of the records and tells whether all of it fits. */
+        get: operations["verify_audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/backups": {
         parameters: {
             query?: never;
@@ -311,7 +348,9 @@ export interface paths {
         head?: never;
         /**
          * Gives an environment other labels, puts it into another group, or has its
-         *     terminals recorded. What is not named stays as it is.
+         *     terminals recorded. What is not named stays as it is. Since labels and groups
+         *     say who may do what in it, they are changed by those alone who may manage all
+         *     environments.
          */
         patch: operations["change_environment"];
         trace?: never;
@@ -923,10 +962,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists grants. */
+        /** Lists what was granted to whom and where, the newest first. */
         get: operations["list_grants"];
         put?: never;
-        /** Grants a role to a user or a team. */
+        /**
+         * Grants a role to a user or a team: everywhere, in a group of environments,
+         *     in those with a label, or in one.
+         */
         post: operations["create_grant"];
         delete?: never;
         options?: never;
@@ -944,7 +986,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Takes a grant back. */
+        /** Takes a grant back. What is open by it ends at once. */
         delete: operations["delete_grant"];
         options?: never;
         head?: never;
@@ -1127,6 +1169,65 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how one's own second factor stands. */
+        get: operations["get_second_factor"];
+        put?: never;
+        /**
+         * Makes a secret for an authenticator app. It counts for nothing until a code
+         *     confirms it, within 15 minutes.
+         */
+        post: operations["begin_second_factor"];
+        /** Turns one's own second factor off. */
+        delete: operations["end_second_factor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/second-factor/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turns the second factor on with a first code of the app, and answers the
+         *     recovery codes.
+         */
+        post: operations["confirm_second_factor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/second-factor/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes new recovery codes; those from before end. */
+        post: operations["renew_recovery_codes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/networks": {
         parameters: {
             query?: never;
@@ -1226,7 +1327,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists roles that can be granted, those that come with the hub first. */
+        /** Lists the roles that can be granted: those that come with the hub first. */
         get: operations["list_roles"];
         put?: never;
         /** Makes a role. */
@@ -1247,12 +1348,15 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Removes a role that no grant names. */
+        /** Deletes a role that is not granted to anybody. */
         delete: operations["delete_role"];
         options?: never;
         head?: never;
-        /** Changes a role. It holds from the next request on. */
-        patch: operations["update_role"];
+        /**
+         * Gives a role another name, or lets it allow something else: from the next
+         *     request on, for all who have it.
+         */
+        patch: operations["change_role_permissions"];
         trace?: never;
     };
     "/api/v1/session": {
@@ -1302,6 +1406,27 @@ export interface paths {
         post?: never;
         /** Ends a session: one's own, or any for those who manage users. */
         delete: operations["revoke_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/sign-in": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how people sign in. */
+        get: operations["get_sign_in_settings"];
+        /**
+         * Says of whom a second factor is asked. Those who have none may do nothing but
+         *     set it up, from their next request on.
+         */
+        put: operations["set_sign_in_settings"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1372,10 +1497,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists teams by name. */
+        /** Lists teams, by name. */
         get: operations["list_teams"];
         put?: never;
-        /** Makes a team. */
+        /** Makes a team without members. */
         post: operations["create_team"];
         delete?: never;
         options?: never;
@@ -1393,7 +1518,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Removes a team, and its grants with it. */
+        /** Deletes a team with all that was granted to it. */
         delete: operations["delete_team"];
         options?: never;
         head?: never;
@@ -1408,7 +1533,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists who is in a team, by name. */
+        /** Lists the users in a team, by name. */
         get: operations["list_team_members"];
         put?: never;
         post?: never;
@@ -1429,7 +1554,7 @@ export interface paths {
         /** Puts a user into a team. */
         put: operations["add_team_member"];
         post?: never;
-        /** Takes a user out of a team. */
+        /** Takes a user out of a team. What they had by it ends at once. */
         delete: operations["remove_team_member"];
         options?: never;
         head?: never;
@@ -1560,6 +1685,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/users/{id}/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Takes a user's second factor away, such as after their phone was lost. */
+        delete: operations["reset_second_factor"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/volumes": {
         parameters: {
             query?: never;
@@ -1669,24 +1811,24 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A set of permissions that can be granted. */
+        /** @description A role that can be granted. */
         AccessRole: {
-            /** @description Whether it comes with the hub, and cannot be changed. */
+            /** @description Whether it comes with the hub and stays as it is. */
             built_in: boolean;
             created_at?: components["schemas"]["Timestamp"] | null;
             /**
              * Format: int64
-             * @description How many grants name it.
+             * @description How many grants give it.
              */
             grants: number;
-            /** @description Its id: a UUID, or the name of one that comes with the hub. */
+            /** @description Its id; of a role that comes with the hub, its name. */
             id: string;
             /** @description Its name. */
             name: string;
             /** @description What it allows. */
             permissions: components["schemas"]["Permission"][];
         };
-        /** @description What is to be changed of a role; what is not named stays. */
+        /** @description What changes of a role; what is not named stays. */
         AccessRolePatch: {
             /** @description What it is called from now on. */
             name?: string | null;
@@ -1871,6 +2013,8 @@ export interface components {
              * @description The environment it happened in.
              */
             environment_id?: string | null;
+            /** @description Its hash in the chain, in hexadecimal digits. */
+            hash?: string | null;
             /**
              * Format: uuid
              * @description The record.
@@ -1880,10 +2024,30 @@ export interface components {
             outcome: string;
             /** @description The request, as it stands in the log. */
             request_id?: string | null;
+            /**
+             * Format: int64
+             * @description Its number in the chain; none where it is older than the chain.
+             */
+            seq?: number | null;
             /** @description What it was done to. */
             target_id?: string | null;
             /** @description The kind of what it was done to. */
             target_kind?: string | null;
+        };
+        /** @description Who begins. */
+        BeginSecondFactorRequest: {
+            /**
+             * Format: password
+             * @description The present password.
+             */
+            password: string;
+        };
+        /** @description What an authenticator app needs, shown this once. */
+        BegunSecondFactorResponse: {
+            /** @description The secret in base32, for typing. */
+            secret: string;
+            /** @description The same as an `otpauth` address, for a QR code. */
+            uri: string;
         };
         /** @description One's own password, old and new. */
         ChangePasswordRequest: {
@@ -1903,6 +2067,14 @@ export interface components {
             /** @description What they may do from now on. */
             role: components["schemas"]["Role"];
         };
+        /** @description A code of the app, or a recovery code where there are any. */
+        CodeRequest: {
+            /**
+             * Format: password
+             * @description The code.
+             */
+            code: string;
+        };
         /** @description What image to make of a container. */
         CommitRequest: {
             /** @description Who made it. */
@@ -1920,6 +2092,11 @@ export interface components {
              */
             reference: string;
         };
+        /**
+         * @description How a place that was noted elsewhere compares.
+         * @enum {string}
+         */
+        Comparison: "met" | "not_met" | "deleted";
         /** @description One part of the hub. */
         ComponentResponse: {
             /** @description Which part. */
@@ -2344,7 +2521,7 @@ export interface components {
             /** @description 12 characters or more. Without it the backup cannot be restored. */
             passphrase: string;
         };
-        /** @description A new user. */
+        /** @description A new user, with either a password or the hash of one. */
         CreateUserRequest: {
             /** @description Their name. */
             name: string;
@@ -2352,7 +2529,13 @@ export interface components {
              * Format: password
              * @description At least 12 characters.
              */
-            password: string;
+            password?: string | null;
+            /**
+             * Format: password
+             * @description What another system stored of their password: argon2id as a PHC string,
+             *     or bcrypt. It is made anew when they first sign in.
+             */
+            password_hash?: string | null;
             /** @description What they may do. */
             role: components["schemas"]["Role"];
         };
@@ -2384,6 +2567,19 @@ export interface components {
         DockerRun: {
             /** @description The line, as it would be typed; it may go over several lines. */
             command: string;
+        };
+        /** @description Who turns it off. */
+        EndSecondFactorRequest: {
+            /**
+             * Format: password
+             * @description A code of the app, or a recovery code.
+             */
+            code: string;
+            /**
+             * Format: password
+             * @description The present password.
+             */
+            password: string;
         };
         /** @description How a terminal ended. */
         Ending: {
@@ -2631,6 +2827,21 @@ export interface components {
             /** @description For people: what happened, and what to do. */
             message: string;
         };
+        /** @description Where the chain does not fit. */
+        Fault: {
+            /** @description How. */
+            kind: components["schemas"]["FaultKind"];
+            /**
+             * Format: int64
+             * @description The number of the record.
+             */
+            seq: number;
+        };
+        /**
+         * @description How something does not fit.
+         * @enum {string}
+         */
+        FaultKind: "changed" | "missing" | "out_of_order" | "head_changed" | "unchained";
         /** @description One file that is not as in the image. */
         FileChange: {
             /** @description What was done with it. */
@@ -2736,7 +2947,7 @@ export interface components {
              */
             ids: string[];
         };
-        /** @description A role that a user or a team has somewhere. */
+        /** @description What somebody was granted, and where. */
         Grant: {
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
@@ -2745,22 +2956,26 @@ export interface components {
              * @description Its id.
              */
             id: string;
-            /** @description The role. */
+            /** @description The role that it gives; of one that comes with the hub, its name. */
             role_id: string;
-            /** @description Its name. */
+            /** @description What that is called. */
             role_name: string;
-            /** @description Where it holds. */
+            /** @description Where it counts. */
             scope: components["schemas"]["Scope"];
-            /** @description The name of the group or the environment where it holds. */
+            /** @description What the group or the environment is called, where it is one. */
             scope_name?: string | null;
             /**
              * Format: uuid
-             * @description The team that has it.
+             * @description The team that has it; null where a user does.
              */
             team_id?: string | null;
             /** @description Its name. */
             team_name?: string | null;
-            user_id?: components["schemas"]["UserId"] | null;
+            /**
+             * Format: uuid
+             * @description The user who has it; null where a team does.
+             */
+            user_id?: string | null;
             /** @description Their name. */
             user_name?: string | null;
         };
@@ -2960,15 +3175,15 @@ export interface components {
         List_AccessRole: {
             /** @description The items of this page. */
             items: {
-                /** @description Whether it comes with the hub, and cannot be changed. */
+                /** @description Whether it comes with the hub and stays as it is. */
                 built_in: boolean;
                 created_at?: components["schemas"]["Timestamp"] | null;
                 /**
                  * Format: int64
-                 * @description How many grants name it.
+                 * @description How many grants give it.
                  */
                 grants: number;
-                /** @description Its id: a UUID, or the name of one that comes with the hub. */
+                /** @description Its id; of a role that comes with the hub, its name. */
                 id: string;
                 /** @description Its name. */
                 name: string;
@@ -3256,22 +3471,26 @@ export interface components {
                  * @description Its id.
                  */
                 id: string;
-                /** @description The role. */
+                /** @description The role that it gives; of one that comes with the hub, its name. */
                 role_id: string;
-                /** @description Its name. */
+                /** @description What that is called. */
                 role_name: string;
-                /** @description Where it holds. */
+                /** @description Where it counts. */
                 scope: components["schemas"]["Scope"];
-                /** @description The name of the group or the environment where it holds. */
+                /** @description What the group or the environment is called, where it is one. */
                 scope_name?: string | null;
                 /**
                  * Format: uuid
-                 * @description The team that has it.
+                 * @description The team that has it; null where a user does.
                  */
                 team_id?: string | null;
                 /** @description Its name. */
                 team_name?: string | null;
-                user_id?: components["schemas"]["UserId"] | null;
+                /**
+                 * Format: uuid
+                 * @description The user who has it; null where a team does.
+                 */
+                user_id?: string | null;
                 /** @description Their name. */
                 user_name?: string | null;
             }[];
@@ -3514,8 +3733,11 @@ export interface components {
             items: {
                 /** @description Since when they are in it. */
                 joined_at: components["schemas"]["Timestamp"];
-                /** @description The user. */
-                user_id: components["schemas"]["UserId"];
+                /**
+                 * Format: uuid
+                 * @description The user.
+                 */
+                user_id: string;
                 /** @description Their name. */
                 user_name: string;
             }[];
@@ -3575,6 +3797,7 @@ export interface components {
                 name: string;
                 /** @description What they may do. */
                 role: components["schemas"]["Role"];
+                second_factor_since?: components["schemas"]["Timestamp"] | null;
                 /** @description When they or their password changed last. */
                 updated_at: components["schemas"]["Timestamp"];
             }[];
@@ -3689,10 +3912,12 @@ export interface components {
             name: string;
             /** @description What they may do everywhere. */
             permissions: components["schemas"]["Permission"][];
-            /** @description What they may do in at least one environment, or everywhere. */
+            /** @description What they may do in some environment at least. */
             permissions_somewhere: components["schemas"]["Permission"][];
             /** @description Their role. */
             role: components["schemas"]["Role"];
+            /** @description Whether they have yet to set up a second factor, and may do nothing else. */
+            second_factor_due: boolean;
         };
         /** @description A token as it is shown, once. */
         MintedToken: {
@@ -3788,9 +4013,12 @@ export interface components {
         };
         /** @description A role that is made. */
         NewAccessRole: {
-            /** @description What it is called. */
+            /**
+             * @description What it is called: 1 to 63 characters on one line, unique without regard
+             *     to case.
+             */
             name: string;
-            /** @description What it allows. */
+            /** @description What it allows. Whoever may do something in an environment sees it. */
             permissions: components["schemas"]["Permission"][];
         };
         /** @description A container to be made. */
@@ -3830,20 +4058,27 @@ export interface components {
         };
         /** @description A grant that is made: to a user or to a team. */
         NewGrant: {
-            /** @description The id of the role. */
+            /** @description `administrator`, `operator`, `viewer`, or the id of another role. */
             role: string;
-            /** @description Where it is to hold. */
+            /** @description Where it counts. */
             scope: components["schemas"]["Scope"];
             /**
              * Format: uuid
-             * @description The team that is to have it.
+             * @description The team that gets it.
              */
             team_id?: string | null;
-            user_id?: components["schemas"]["UserId"] | null;
+            /**
+             * Format: uuid
+             * @description The user who gets it.
+             */
+            user_id?: string | null;
         };
         /** @description The name of a group that is made, or its new one. */
         NewGroup: {
-            /** @description What it is called. */
+            /**
+             * @description What it is called: 1 to 63 characters on one line, unique without regard
+             *     to case.
+             */
             name: string;
         };
         /** @description Who may do what with something. */
@@ -3885,7 +4120,10 @@ export interface components {
         };
         /** @description The name of a team that is made, or its new one. */
         NewTeam: {
-            /** @description What it is called. */
+            /**
+             * @description What it is called: 1 to 63 characters on one line, unique without regard
+             *     to case.
+             */
             name: string;
         };
         /** @description A terminal to be opened. */
@@ -4196,6 +4434,11 @@ export interface components {
          * @enum {string}
          */
         RecordingState: "running" | "complete" | "broken_off";
+        /** @description Recovery codes, shown this once. Each signs in once in the place of a code. */
+        RecoveryCodesResponse: {
+            /** @description The codes. */
+            recovery_codes: string[];
+        };
         /** @description Something that the reader of a line should know. */
         Remark: {
             /** @description What is to be known. */
@@ -4361,11 +4604,12 @@ export interface components {
             reason: string;
         };
         /**
-         * @description What a user may do.
+         * @description What a user may do in all environments. What they were granted beside it
+         *     comes on top.
          * @enum {string}
          */
         Role: "administrator" | "operator" | "viewer" | "restricted";
-        /** @description Where a grant holds. */
+        /** @description Where permissions count. */
         Scope: {
             /** @enum {string} */
             kind: "everywhere";
@@ -4390,6 +4634,22 @@ export interface components {
             environment_id: string;
             /** @enum {string} */
             kind: "environment";
+        };
+        /**
+         * @description Of whom a second factor is asked.
+         * @enum {string}
+         */
+        SecondFactorPolicy: "optional" | "administrators" | "everyone";
+        /** @description How one's own second factor stands. */
+        SecondFactorResponse: {
+            /** @description Whether the hub asks for it. */
+            is_asked_for: boolean;
+            /**
+             * Format: int64
+             * @description Recovery codes that are left.
+             */
+            recovery_codes: number;
+            since?: components["schemas"]["Timestamp"] | null;
         };
         /**
          * @description By whom a folder was looked at.
@@ -4463,8 +4723,13 @@ export interface components {
             /** @description What it was made with, what its image brings left out. */
             spec: components["schemas"]["ContainerSpec"];
         };
-        /** @description A name and its password. */
+        /** @description A name and its password, and a code where a second factor is on. */
         SignInRequest: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code.
+             */
+            code?: string | null;
             /** @description The user's name. */
             name: string;
             /**
@@ -4472,6 +4737,11 @@ export interface components {
              * @description The user's password.
              */
             password: string;
+        };
+        /** @description How people sign in. */
+        SignInSettings: {
+            /** @description Of whom a second factor is asked. */
+            second_factor: components["schemas"]["SecondFactorPolicy"];
         };
         /**
          * @description Who tells of it.
@@ -4491,7 +4761,7 @@ export interface components {
             engine: string;
             restored?: components["schemas"]["Restored"] | null;
         };
-        /** @description Users who are granted the same. */
+        /** @description Users to whom something is granted together. */
         Team: {
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
@@ -4513,12 +4783,15 @@ export interface components {
             /** @description Its name. */
             name: string;
         };
-        /** @description A user who is in a team. */
+        /** @description A user in a team. */
         TeamMember: {
             /** @description Since when they are in it. */
             joined_at: components["schemas"]["Timestamp"];
-            /** @description The user. */
-            user_id: components["schemas"]["UserId"];
+            /**
+             * Format: uuid
+             * @description The user.
+             */
+            user_id: string;
             /** @description Their name. */
             user_name: string;
         };
@@ -4600,6 +4873,7 @@ export interface components {
             name: string;
             /** @description What they may do. */
             role: components["schemas"]["Role"];
+            second_factor_since?: components["schemas"]["Timestamp"] | null;
             /** @description When they or their password changed last. */
             updated_at: components["schemas"]["Timestamp"];
         };
@@ -4608,6 +4882,43 @@ export interface components {
          * @description One user of the hub.
          */
         UserId: string;
+        /** @description What was found of the chain. */
+        Verification: {
+            /**
+             * Format: int64
+             * @description Records that fit.
+             */
+            checked: number;
+            /**
+             * Format: int64
+             * @description Records up to this one were deleted since their time was over.
+             */
+            deleted_to: number;
+            expected?: components["schemas"]["Comparison"] | null;
+            fault?: components["schemas"]["Fault"] | null;
+            /**
+             * Format: int64
+             * @description The number of the first record that is left.
+             */
+            first_seq?: number | null;
+            /**
+             * @description The head's hash in hexadecimal digits; note it elsewhere, with its
+             *     number, to expect it later.
+             */
+            head_hash: string;
+            /** @description Whether all of it fits, and what was expected is there. */
+            intact: boolean;
+            /**
+             * Format: int64
+             * @description The number of the newest record, by the chain's head.
+             */
+            last_seq: number;
+            /**
+             * Format: int64
+             * @description Records from before the chain, of which only the number is checked.
+             */
+            unchained: number;
+        };
         /** @description A volume. */
         Volume: components["schemas"]["Whereabouts"] & {
             created_at?: components["schemas"]["Timestamp"] | null;
@@ -5020,12 +5331,30 @@ export interface operations {
                 limit?: number;
                 /** @description Only records older than this one: `next` of the page before. */
                 cursor?: string;
-                /** @description Only this action, such as `user.sign_in`. */
+                /**
+                 * @description Only this action, such as `user.sign_in`; with a dot at its end, such as
+                 *     `user.`, all that begin with it.
+                 */
                 action?: string;
                 /** @description Only what was done to this target. */
                 target_id?: string;
-                /** @description Only what this actor did. */
+                /** @description Only what this actor did, by id. */
                 actor_id?: string;
+                /** @description Only what an actor of this name did. */
+                actor?: string;
+                /** @description Only what ended so. */
+                outcome?: "done" | "denied" | "begun" | "failed";
+                /** @description Only what happened in this environment. */
+                environment_id?: string;
+                /** @description Not before this moment. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Before this moment. */
+                until?: components["schemas"]["Timestamp"];
+                /**
+                 * @description Only what has this text in the actor's name, the target, the action or
+                 *     the details.
+                 */
+                q?: string;
             };
             header?: never;
             path?: never;
@@ -5041,6 +5370,104 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AuditList"];
                 };
+            };
+            /** @description A filter or the limit is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    export_audit: {
+        parameters: {
+            query: {
+                /** @description As a table or as JSON, one record a line. */
+                format: "csv" | "json";
+                /**
+                 * @description Only this action, such as `user.sign_in`; with a dot at its end, such as
+                 *     `user.`, all that begin with it.
+                 */
+                action?: string;
+                /** @description Only what was done to this target. */
+                target_id?: string;
+                /** @description Only what this actor did, by id. */
+                actor_id?: string;
+                /** @description Only what an actor of this name did. */
+                actor?: string;
+                /** @description Only what ended so. */
+                outcome?: "done" | "denied" | "begun" | "failed";
+                /** @description Only what happened in this environment. */
+                environment_id?: string;
+                /** @description Not before this moment. */
+                from?: components["schemas"]["Timestamp"];
+                /** @description Before this moment. */
+                until?: components["schemas"]["Timestamp"];
+                /**
+                 * @description Only what has this text in the actor's name, the target, the action or
+                 *     the details.
+                 */
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The records, one a line; an answer that breaks off is not all of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description A filter or the format is none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many exports are made at once */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    verify_audit: {
+        parameters: {
+            query?: {
+                /** @description A record's number and hash that were noted elsewhere: `SEQ:HASH`. */
+                expect?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Verification"];
+                };
+            };
+            /** @description What is expected is no record's number and hash */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -5430,6 +5857,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Environment"];
                 };
+            };
+            /** @description Labels and groups need the permission environments.manage everywhere */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is none */
             404: {
@@ -6604,8 +7038,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description With its secrets, for administrators. It is recorded that they were
-                 *     shown.
+                 * @description With its secrets, for those who may read them there. It is recorded that
+                 *     they were shown.
                  */
                 reveal?: boolean;
             };
@@ -7106,8 +7540,8 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description With its secrets, for administrators. It is recorded that they were
-                 *     shown.
+                 * @description With its secrets, for those who may read them there. It is recorded that
+                 *     they were shown.
                  */
                 reveal?: boolean;
             };
@@ -7704,9 +8138,12 @@ export interface operations {
                 user?: string;
                 /** @description Only those of this team. */
                 team?: string;
-                /** @description Only those of this role. */
+                /** @description Only those that give this role. */
                 role?: string;
-                /** @description Only those that hold in this environment. */
+                /**
+                 * @description Only those for this environment by name, not those for its group or
+                 *     labels.
+                 */
                 environment?: string;
             };
             header?: never;
@@ -7748,7 +8185,21 @@ export interface operations {
                     "application/json": components["schemas"]["Grant"];
                 };
             };
-            /** @description They have it already */
+            /** @description It is for nobody, for two, or for no label */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such user, team, role, group or environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The very same is granted already */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8181,6 +8632,211 @@ export interface operations {
             };
         };
     };
+    get_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecondFactorResponse"];
+                };
+            };
+            /** @description An API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    begin_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BeginSecondFactorRequest"];
+            };
+        };
+        responses: {
+            /** @description What the app needs */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BegunSecondFactorResponse"];
+                };
+            };
+            /** @description The password is wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is a second factor */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    end_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndSecondFactorRequest"];
+            };
+        };
+        responses: {
+            /** @description It is off */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Password or code are wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    confirm_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            /** @description It is on */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodesResponse"];
+                };
+            };
+            /** @description The code is wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description None was begun, or too long ago */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    renew_recovery_codes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CodeRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodesResponse"];
+                };
+            };
+            /** @description The code is wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no second factor */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_networks: {
         parameters: {
             query?: {
@@ -8381,6 +9037,8 @@ export interface operations {
                 limit?: number;
                 /** @description Items to skip. */
                 offset?: number;
+                /** @description Only the one of this name. */
+                name?: string;
             };
             header?: never;
             path?: never;
@@ -8421,7 +9079,14 @@ export interface operations {
                     "application/json": components["schemas"]["AccessRole"];
                 };
             };
-            /** @description The name is taken */
+            /** @description It allows nothing */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken, or there are as many as there may be */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8448,14 +9113,14 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description There is none */
+            /** @description There is none that can be deleted */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
-            /** @description Grants name it */
+            /** @description It is granted to somebody */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8464,7 +9129,7 @@ export interface operations {
             };
         };
     };
-    update_role: {
+    change_role_permissions: {
         parameters: {
             query?: never;
             header?: never;
@@ -8488,7 +9153,7 @@ export interface operations {
                     "application/json": components["schemas"]["AccessRole"];
                 };
             };
-            /** @description There is none */
+            /** @description There is none that can be changed */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8526,7 +9191,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description The name and the password do not belong together */
+            /** @description The name and the password do not belong together; or they do, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`) */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -8618,6 +9283,50 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    get_sign_in_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInSettings"];
+                };
+            };
+        };
+    };
+    set_sign_in_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInSettings"];
+            };
+        };
+        responses: {
+            /** @description The settings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInSettings"];
+                };
             };
         };
     };
@@ -8740,6 +9449,8 @@ export interface operations {
                 limit?: number;
                 /** @description Items to skip. */
                 offset?: number;
+                /** @description Only the one of this name. */
+                name?: string;
             };
             header?: never;
             path?: never;
@@ -8780,7 +9491,7 @@ export interface operations {
                     "application/json": components["schemas"]["Team"];
                 };
             };
-            /** @description The name is taken */
+            /** @description The name is taken, or there are as many as there may be */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -8872,7 +9583,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One page of members */
+            /** @description One page of its members */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -8881,7 +9592,7 @@ export interface operations {
                     "application/json": components["schemas"]["List_TeamMember"];
                 };
             };
-            /** @description There is none */
+            /** @description There is no such team */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8896,7 +9607,7 @@ export interface operations {
             header?: never;
             path: {
                 id: string;
-                user: string;
+                user: components["schemas"]["UserId"];
             };
             cookie?: never;
         };
@@ -8909,8 +9620,15 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description There is none */
+            /** @description There is no such team or user */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There are as many in it as there may be */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8924,7 +9642,7 @@ export interface operations {
             header?: never;
             path: {
                 id: string;
-                user: string;
+                user: components["schemas"]["UserId"];
             };
             cookie?: never;
         };
@@ -8937,7 +9655,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description There is none */
+            /** @description They are not in it */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -9215,6 +9933,42 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["User"];
                 };
+            };
+            /** @description There is no such user */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    reset_second_factor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user, who has none now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description It is one's own */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such user */
             404: {

@@ -187,7 +187,8 @@ async fn list(hub: &HubClient, filters: &[(&str, String)], limit: usize) -> Resu
 
 /// A long chain takes its time, longer than other requests may.
 async fn verify(hub: &HubClient, expected: Option<&Expected>) -> Result<Value, Failure> {
-    let expect: Vec<_> = expected.map(|expected| ("expect", format!("{}:{}", expected.seq, expected.hash))).into_iter().collect();
+    let expect: Vec<_> =
+        expected.map(|expected| ("expect", format!("{}:{}", expected.seq, expected.hash))).into_iter().collect();
     let mut answer = Vec::new();
     let keep = |part: &[u8]| {
         answer.extend_from_slice(part);

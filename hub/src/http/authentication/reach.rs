@@ -11,6 +11,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+use super::NotPermitted;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Decision, Permission, Permissions, Place, Powers};
 
@@ -112,7 +113,7 @@ impl Reach {
         match self.decide(permission, environment.map(|environment| environment.0)).await? {
             Decision::Allowed => Ok(()),
             Decision::Forbidden => Err(forbidden_here(permission)),
-            Decision::Hidden => Err(ApiError::not_found(thing)),
+            Decision::Hidden => Err(ApiError::not_found(thing).caused_by(NotPermitted(permission))),
         }
     }
 
@@ -169,7 +170,7 @@ impl Reach {
 /// What those are told who may do other things in an environment.
 pub(super) fn forbidden_here(permission: Permission) -> ApiError {
     let message = format!("This needs the permission {permission}, which you do not have here. Ask an administrator.");
-    ApiError::forbidden("not_permitted", message)
+    ApiError::forbidden("not_permitted", message).caused_by(NotPermitted(permission))
 }
 
 impl std::fmt::Debug for Reach {

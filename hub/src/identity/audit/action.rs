@@ -181,6 +181,8 @@ actions! {
     HubRestore => "hub.restore",
     /// A Docker client asked an engine for something that may change its host.
     EngineCall => "environment.engine_call",
+    /// Someone was refused what they may not do.
+    PermissionDenied => "permission.denied",
     /// The chain of the records began.
     AuditBegin => "audit.begin",
     /// The chain's end was not as the hub left it: somebody else wrote to it.

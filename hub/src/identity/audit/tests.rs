@@ -96,7 +96,8 @@ async fn the_list_is_filtered_over_the_api_and_refuses_what_is_no_filter() {
     assert_eq!(actions("outcome=denied").await, [""; 0]);
     assert_eq!(actions("until=2026-05-04T00:00:00Z").await, [""; 0], "the clock stands at that moment");
     assert_eq!(actions("from=2026-05-04T00:00:00Z&limit=1").await, ["user.sign_in"]);
-    for query in ["outcome=maybe", "from=yesterday", "q=%00", "action=User.", "unknown=1", "limit=0", "limit=1&limit=1"] {
+    for query in ["outcome=maybe", "from=yesterday", "q=%00", "action=User.", "unknown=1", "limit=0", "limit=1&limit=1"]
+    {
         let answer = hub.get(&admin, &format!("/api/v1/audit?{query}")).await;
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{query}");
     }
@@ -113,7 +114,10 @@ async fn an_export_has_all_that_matches_in_both_forms_and_is_recorded() {
     }
     tx.commit().await.unwrap();
     let json = hub.send(&admin, Request::get("/api/v1/audit/export?format=json&action=agent."), Body::empty()).await;
-    assert_eq!((json.status, &json.headers["content-type"]), (StatusCode::OK, &"application/x-ndjson".parse().unwrap()));
+    assert_eq!(
+        (json.status, &json.headers["content-type"]),
+        (StatusCode::OK, &"application/x-ndjson".parse().unwrap())
+    );
     let lines: Vec<Value> =
         json.body.as_str().unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let numbers: Vec<String> = lines.iter().map(|line| line["target_id"].as_str().unwrap().to_owned()).collect();
@@ -126,7 +130,10 @@ async fn an_export_has_all_that_matches_in_both_forms_and_is_recorded() {
     let text = csv.body.as_str().unwrap();
     let (head, row) = text.strip_suffix("\r\n").unwrap().split_once("\r\n").unwrap();
     assert_eq!(head.split(',').next(), Some("seq"));
-    assert!(row.contains(",agent.rename,done,agent,1202,,,,\"{\"\"detail\"\":\"\"=1+1, \\\"\"quoted\\\"\"\"\"}\","), "{row}");
+    assert!(
+        row.contains(",agent.rename,done,agent,1202,,,,\"{\"\"detail\"\":\"\"=1+1, \\\"\"quoted\\\"\"\"\"}\","),
+        "{row}"
+    );
 
     let records = hub.get(&admin, "/api/v1/audit?action=audit.export").await.body["items"].take();
     assert_eq!(records.as_array().unwrap().len(), 2);

@@ -10,12 +10,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Random, Timestamp};
 use crate::db::tables::{self, Value};
 use crate::db::testing::TestDb;
 use crate::db::{DatabaseUrl, Db};
 use crate::on_tx;
 use crate::testing::{Answer, Client, TestHub};
+use crate::vault::Vault;
 
 const PASSPHRASE: &str = "five gentle otters swim";
 
@@ -235,11 +236,19 @@ async fn restored_between(from: Engine, to: Engine) {
             "sessions" => assert_eq!(after[table], Vec::<String>::new(), "cookie sessions do not come back"),
             "enrollment_tokens" => assert!(after[table].iter().all(|row| row.contains("restored from a backup"))),
             "settings" => assert!(rows.iter().all(|row| after[table].contains(row))),
+            // The restore is recorded, too.
+            "audit_head" => assert_eq!((rows.len(), after[table].len()), (1, 1)),
             // The backup itself is recorded before it begins.
             "audit" => assert!(rows.iter().all(|row| after[table].contains(row))),
             _ => assert_eq!(after[table], *rows, "{table}"),
         }
     }
+    let vault = Vault::unlock(&db, MasterKey::read(&key).unwrap(), KeyCost::Cheap, restored_at()).await.unwrap();
+    let mut tx = db.write().await.unwrap();
+    audit::unlock(&mut tx, &vault, &Random::default(), restored_at()).await.unwrap();
+    let found = audit::verify(&mut tx, None).await.unwrap();
+    assert!(found.intact && found.checked > 5, "{from:?} to {to:?}: {found:?}");
+    drop(tx);
     let key_of_hub = std::fs::read_to_string(hub.folder.path().join("master.key")).unwrap();
     assert_eq!(std::fs::read_to_string(key).unwrap().trim(), key_of_hub.trim());
     db.migrate().await.unwrap();

@@ -23,8 +23,8 @@ use super::model::{Selection, Source, Why};
 use super::source::{Ending, Event, LogReader};
 use crate::app::{App, AppState};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Lease, Permission, Reach};
 use crate::http::websocket::Place;
+use crate::http::{Lease, Permission, Reach};
 
 /// Largest message that a browser may send, in bytes.
 pub const MESSAGE_MAX: usize = 16 * 1024;

@@ -40,11 +40,7 @@ async fn list_recordings(
     (status = 200, description = "The recording", body = Recording),
     (status = 404, description = "There is no such recording"),
 ))]
-async fn get_recording(
-    State(app): State<AppState>,
-    reach: Reach,
-    Path(id): Path<Uuid>,
-) -> ApiResult<Json<Recording>> {
+async fn get_recording(State(app): State<AppState>, reach: Reach, Path(id): Path<Uuid>) -> ApiResult<Json<Recording>> {
     recording_for(&app, &reach, Permission::RecordingsView, id).await.map(Json)
 }
 

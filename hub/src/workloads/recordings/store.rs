@@ -152,7 +152,8 @@ pub async fn list(
     page: Page,
 ) -> Result<Vec<Recording>, DbError> {
     let (shown, ids) = among("environment_id", visible.ids(), 6);
-    let sql = format!("SELECT {COLUMNS} FROM recordings WHERE {MATCHES} AND {shown} ORDER BY id DESC LIMIT $4 OFFSET $5");
+    let sql =
+        format!("SELECT {COLUMNS} FROM recordings WHERE {MATCHES} AND {shown} ORDER BY id DESC LIMIT $4 OFFSET $5");
     let sql = sqlx::AssertSqlSafe(sql);
     let rows: Vec<Row> = on_tx!(tx, |c| {
         let query = sqlx::query_as(sql).bind(filter.environment).bind(&filter.container).bind(&filter.user);

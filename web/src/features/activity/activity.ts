@@ -54,7 +54,7 @@ const ACTIONS = new Set([
   ...['create', 'change', 'delete'].map((name) => `role_${name}`),
   ...['create', 'rename', 'delete', 'join', 'leave'].map((name) => `team_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
-  ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings'],
+  ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'permission_denied'],
   ...['grant_create', 'grant_delete'],
   ...['begin', 'head_changed', 'prune', 'export'].map((name) => `audit_${name}`),
 ])

@@ -45,8 +45,8 @@ export function outcomeOf({ outcome }: Pick<AuditRecord, 'outcome'>): KnownOutco
 }
 
 /** What it was done to: its name where the record has it. */
-export function targetOf({ target_id: id, details }: Pick<AuditRecord, 'target_id' | 'details'>): string {
-  const name = details.target_name
+export function targetOf({ target_id: id, details }: Pick<AuditRecord, 'target_id'> & { details: object }): string {
+  const { target_name: name } = details as Record<string, unknown>
   return typeof name === 'string' && name ? name : (id ?? '')
 }
 

@@ -84,7 +84,8 @@ async fn has_older(tx: &mut Tx, end: Timestamp) -> Result<bool, DbError> {
 async fn list_oldest(tx: &mut Tx) -> Result<Vec<(i64, Timestamp, ChainHash)>, DbError> {
     let sql = "SELECT seq, at, COALESCE(hash, $1) FROM audit WHERE seq IS NOT NULL ORDER BY seq LIMIT $2";
     let records = on_tx!(tx, |c| {
-        sqlx::query_as(sql).bind(ChainHash::default()).bind(DELETED_AT_ONCE).fetch_all(c).await
+        let query = sqlx::query_as(sql).bind(ChainHash::default());
+        query.bind(DELETED_AT_ONCE).fetch_all(c).await
     })?;
     Ok(records)
 }

@@ -213,7 +213,7 @@ mod tests {
         for q in ["a\0b", "\u{1b}[2J", &"x".repeat(257)] {
             assert_eq!(check(text(q)).unwrap_err(), "invalid_filter");
         }
-        let moment = |second| Timestamp::from_micros(second * 1_000_000).ok();
+        let moment = |second: i64| Timestamp::from_micros(second * 1_000_000).ok();
         let span = AuditWanted { from: moment(2), until: moment(2), ..AuditWanted::default() };
         assert_eq!(check(span).unwrap_err(), "invalid_filter");
     }

@@ -236,7 +236,11 @@ mod tests {
             assert!(!is_current(&argon2id(params)), "{params}");
         }
         assert!(!is_current(&argon2id("m=64,t=1,p=1").replacen("v=19", "v=16", 1)));
-        let short = argon2id("m=64,t=1,p=1").replacen("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY", "MDEyMzQ1Njc4OWFiY2RlZg", 1);
+        let short = argon2id("m=64,t=1,p=1").replacen(
+            "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY",
+            "MDEyMzQ1Njc4OWFiY2RlZg",
+            1,
+        );
         assert!(!is_current(&short));
         assert!(!is_current(BCRYPT[0].0));
     }

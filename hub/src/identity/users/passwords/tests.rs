@@ -42,8 +42,7 @@ fn repetition_and_the_own_name_are_refused() {
 
 #[test]
 fn unrelated_words_and_random_characters_are_good() {
-    for password in
-        ["correct staple river 9", "lamp-orchard-seven-quilt", "x9#Lq2!vT8@w", "margaret likes grey herons"]
+    for password in ["correct staple river 9", "lamp-orchard-seven-quilt", "x9#Lq2!vT8@w", "margaret likes grey herons"]
     {
         assert_eq!(strength(password), Ok(()), "{password}");
     }
@@ -160,4 +159,18 @@ async fn a_stored_hash_that_asks_for_too_much_is_not_tried() {
     let passwords = Passwords::new(HashCost::Cheap, Random::default());
     let bomb = made_with(8, 1, PASSWORD).replacen("m=8", "m=4194304", 1);
     assert!(passwords.verify(PASSWORD.into(), Some(bomb)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_hash_that_cannot_be_made_anew_keeps_nobody_out() {
+    let hub = TestHub::empty().await;
+    let dated = bcrypt_of(PASSWORD);
+    add_with_hash(&hub, "bea", &dated).await;
+    let mut tx = hub.app.db.write().await.unwrap();
+    let sql = "CREATE TRIGGER stuck BEFORE UPDATE OF password_hash ON users BEGIN SELECT RAISE(ABORT, 'stuck'); END";
+    on_tx!(&mut tx, |c| sqlx::query(sql).execute(c).await.map(drop)).unwrap();
+    tx.commit().await.unwrap();
+    let browser = hub.signed_in("bea").await;
+    assert_eq!(hub.get(&browser, "/api/v1/me").await.body["name"], "bea");
+    assert_eq!(stored_hash(&hub, "bea").await, dated);
 }

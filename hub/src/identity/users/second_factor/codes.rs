@@ -119,7 +119,9 @@ mod tests {
 
     #[test]
     fn what_is_no_code_is_none() {
-        for typed in ["", "12345", "1234567", "12345a", "abcd-efgh", "０１２３４５", "uuuu-uuuu-uuuu-uuuu", &"1".repeat(65)] {
+        for typed in
+            ["", "12345", "1234567", "12345a", "abcd-efgh", "０１２３４５", "uuuu-uuuu-uuuu-uuuu", &"1".repeat(65)]
+        {
             assert!(parse(typed).is_none(), "{typed}");
         }
     }

@@ -196,7 +196,11 @@ async fn setting_up_takes_the_password_a_browser_and_a_first_code_in_time() {
     for code in [code_at(&first, hub.clock.now()), "none".to_owned(), String::new()] {
         assert_eq!(outcome(&confirm(&code).await), refusal(403, "wrong_second_factor"), "{code}");
     }
-    assert_eq!(hub.sign_in(&Client::browser(), "viewer", PASSWORD).await.status, StatusCode::OK, "it does not count yet");
+    assert_eq!(
+        hub.sign_in(&Client::browser(), "viewer", PASSWORD).await.status,
+        StatusCode::OK,
+        "it does not count yet"
+    );
     hub.clock.advance(super::CONFIRM_WITHIN);
     let late = confirm(&code_at(&second, hub.clock.now())).await;
     assert_eq!(outcome(&late), refusal(409, "second_factor_not_begun"));

@@ -16,6 +16,7 @@ const me: Me = {
   permissions: ['jobs.view'],
   permissions_somewhere: ['jobs.view', 'containers.view', 'containers.exec'],
   credential: 'session:1',
+  second_factor_due: false,
 }
 
 /** What a page and a part of it, or one that is of no environment, may do. */
