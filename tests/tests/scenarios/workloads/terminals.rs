@@ -1,6 +1,7 @@
 //! Terminals on real engines: what is typed and printed, what is found again,
 //! and how they end.
 
+mod grants;
 mod recordings;
 mod roles;
 
