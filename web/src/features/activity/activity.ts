@@ -44,17 +44,18 @@ export function useActivity(filter: Ref<ActivityFilter>) {
 
 /** The actions that have words of their own. */
 const ACTIONS = new Set([
-  ...['create', 'start', 'restart', 'stop', 'die', 'kill', 'oom', 'pause', 'unpause', 'rename', 'update', 'destroy', 'remove', 'health_status', 'commit', 'export', 'reveal'].map((name) => `container_${name}`),
+  ...['create', 'start', 'restart', 'stop', 'die', 'kill', 'oom', 'pause', 'unpause', 'rename', 'update', 'destroy', 'remove', 'health_status', 'commit', 'export', 'reveal', 'recover', 'file_download', 'file_write', 'folder_create', 'file_rename', 'file_permit', 'file_delete'].map((name) => `container_${name}`),
   ...['create', 'pull', 'push', 'tag', 'untag', 'delete', 'import', 'load', 'save', 'prune'].map((name) => `image_${name}`),
   ...['create', 'destroy', 'prune'].map((name) => `volume_${name}`),
   ...['create', 'destroy', 'connect', 'disconnect', 'prune'].map((name) => `network_${name}`),
-  ...['add', 'remove', 'engine_call', 'record_terminals'].map((name) => `environment_${name}`),
-  ...['approve', 'rename', 'revoke'].map((name) => `agent_${name}`),
+  ...['add', 'remove', 'engine_call', 'record_terminals', 'label', 'group'].map((name) => `environment_${name}`),
+  ...['approve', 'rename', 'revoke', 'duplicate', 'quarantine', 'ticket_forgiven', 'ahead', 'certificate_recover'].map((name) => `agent_${name}`),
+  ...['create', 'rename', 'delete'].map((name) => `group_${name}`),
   ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'setup_code', 'role', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used'].map((name) => `user_${name}`),
   ...['create', 'change', 'delete'].map((name) => `role_${name}`),
   ...['create', 'rename', 'delete', 'join', 'leave'].map((name) => `team_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
-  ...['daemon_reload', 'enrollment_token_use', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'permission_denied'],
+  ...['daemon_reload', 'enrollment_token_use', 'enrollment_token_use_again', 'job_cancel', 'job_cut_off', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'permission_denied'],
   ...['grant_create', 'grant_delete'],
   ...['begin', 'head_changed', 'prune', 'export'].map((name) => `audit_${name}`),
 ])
