@@ -160,7 +160,8 @@ impl Identity {
             store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?;
         }
         store::insert(tx, &session, &hash_secret(secret.as_bytes())).await?;
-        audit::record(tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()), now).await?;
+        audit::record(tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name)), now)
+            .await?;
         Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))
     }
 

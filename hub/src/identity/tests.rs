@@ -230,7 +230,7 @@ async fn another_role_holds_from_the_next_request_on_for_every_credential() {
     let done = hub.get(&Client::local(), "/api/v1/audit?action=user.role").await.body;
     assert_eq!(
         done["items"][0]["details"],
-        json!({ "before": "administrator", "detail": "viewer", "role": "operator" }),
+        json!({ "before": "administrator", "target_name": "viewer", "role": "operator" }),
         "{done}"
     );
 }

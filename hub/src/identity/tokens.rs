@@ -77,7 +77,7 @@ impl Identity {
             revoked_at: None,
         };
         store::insert(&mut tx, &token, &hash_secret(bytes.as_slice())).await?;
-        let entry = Entry::new(&caller.into(), Action::ApiTokenCreate, id.as_str()).detail(&token.name);
+        let entry = Entry::new(&caller.into(), Action::ApiTokenCreate, id.as_str()).called(Some(&token.name));
         audit::record(&mut tx, entry.fact("user", token.user_name.as_str().into()), now).await?;
         tx.commit().await?;
         Ok((token, render(&id, bytes.as_slice())))
@@ -97,7 +97,7 @@ impl Identity {
             return Ok(token);
         }
         store::revoke(&mut tx, id, now).await?;
-        let entry = Entry::new(&caller.into(), Action::ApiTokenRevoke, id).detail(&token.name);
+        let entry = Entry::new(&caller.into(), Action::ApiTokenRevoke, id).called(Some(&token.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.credentials_ended();

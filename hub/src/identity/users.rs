@@ -102,7 +102,12 @@ impl Identity {
         }
         let user = User::new(&new.name, Role::Administrator, now);
         store::insert(&mut tx, &user, &hash).await?;
-        audit::record(&mut tx, Entry::new(&caller.into(), Action::SetupComplete, &user.id.to_string()), now).await?;
+        audit::record(
+            &mut tx,
+            Entry::new(&caller.into(), Action::SetupComplete, &user.id.to_string()).called(Some(&user.name)),
+            now,
+        )
+        .await?;
         tx.commit().await?;
         self.setup.close();
         self.throttle.forgive("setup", caller.address, now);
@@ -143,7 +148,7 @@ impl Identity {
             Err(DbError::Duplicate(_)) => return Err(ApiError::conflict("name_taken", "A user of this name exists.")),
             inserted => inserted?,
         }
-        let entry = Entry::new(by, Action::UserCreate, &user.id.to_string()).detail(&user.name);
+        let entry = Entry::new(by, Action::UserCreate, &user.id.to_string()).called(Some(&user.name));
         audit::record(&mut tx, entry.fact("role", user.role.as_str().into()), now).await?;
         tx.commit().await?;
         self.setup.close();
@@ -163,7 +168,8 @@ impl Identity {
         let mut tx = self.db.write().await?;
         store::set_password(&mut tx, id, &hash, now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
-        audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).detail(&user.name), now).await?;
+        audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).called(Some(&user.name)), now)
+            .await?;
         tx.commit().await?;
         self.credentials_ended();
         self.get_user(id).await
@@ -224,7 +230,8 @@ impl Identity {
         keep_an_administrator(&mut tx, &user).await?;
         store::set_disabled(&mut tx, id, Some(now), now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
-        audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).detail(&user.name), now).await?;
+        audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).called(Some(&user.name)), now)
+            .await?;
         tx.commit().await?;
         self.credentials_ended();
         self.get_user(id).await
@@ -245,7 +252,7 @@ impl Identity {
         }
         keep_an_administrator(&mut tx, &user).await?;
         store::set_role(&mut tx, id, role, now).await?;
-        let entry = Entry::new(by, Action::UserRole, &id.to_string()).detail(&user.name);
+        let entry = Entry::new(by, Action::UserRole, &id.to_string()).called(Some(&user.name));
         let entry = entry.fact("before", user.role.as_str().into()).fact("role", role.as_str().into());
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
@@ -262,7 +269,8 @@ impl Identity {
         let mut tx = self.db.write().await?;
         let user = found(store::find(&mut tx, id).await?)?;
         store::set_disabled(&mut tx, id, None, now).await?;
-        audit::record(&mut tx, Entry::new(by, Action::UserEnable, &id.to_string()).detail(&user.name), now).await?;
+        audit::record(&mut tx, Entry::new(by, Action::UserEnable, &id.to_string()).called(Some(&user.name)), now)
+            .await?;
         tx.commit().await?;
         self.get_user(id).await
     }

@@ -58,7 +58,12 @@ impl Fleet {
         };
         store::set_state(&mut tx, id, AgentState::Active).await?;
         store::accept_refused_ticket(&mut tx, id, row.highest_ticket()).await?;
-        audit::record(&mut tx, Entry::new(by, Action::AgentApprove, &id.to_string()), self.base.clock.now()).await?;
+        audit::record(
+            &mut tx,
+            Entry::new(by, Action::AgentApprove, &id.to_string()).called(Some(&row.name)),
+            self.base.clock.now(),
+        )
+        .await?;
         tx.commit().await?;
         if let Some(session) = self.base.sessions.seated(row.environment()) {
             session.approve();
@@ -79,7 +84,8 @@ impl Fleet {
             return Err(RenameError::NameTaken);
         }
         environments::rename(&mut tx, row.environment(), name).await?;
-        let entry = Entry::new(by, Action::AgentRename, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::AgentRename, &id.to_string()).called(Some(name.as_str()));
+        let entry = entry.fact("old_name", serde_json::json!(row.name));
         audit::record(&mut tx, entry, self.base.clock.now()).await?;
         tx.commit().await?;
         self.tell_of(&row);
@@ -112,6 +118,7 @@ impl Fleet {
         if revoked {
             enrollment::revoke_replacements(&mut tx, id, now).await?;
             let entry = Entry::new(by, Action::AgentRevoke, &id.to_string()).detail(reason);
+            let entry = entry.called(row.as_ref().map(|row| row.name.as_str()));
             audit::record(&mut tx, entry, now).await?;
         }
         tx.commit().await?;

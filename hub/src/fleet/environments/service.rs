@@ -179,7 +179,7 @@ impl Fleet {
         if store::name_taken(&mut tx, &name).await? {
             return Err(AddError::NameTaken);
         }
-        let entry = Entry::new(by, Action::EnvironmentAdd, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::EnvironmentAdd, &id.to_string()).called(Some(name.as_str()));
         let new = NewEnvironment { id, name, kind, target, insecure, labels: Labels::default(), created_at: now };
         store::insert(&mut tx, &self.base.vault, &new).await?;
         audit::record(&mut tx, entry, now).await?;
@@ -204,7 +204,8 @@ impl Fleet {
         let labels = patch.labels.filter(|labels| *labels != Labels::stored(row.labels.0.clone()));
         if let Some(labels) = &labels {
             store::set_labels(&mut tx, id, labels).await?;
-            let entry = Entry::new(by, Action::EnvironmentLabel, &id.to_string()).environment(id);
+            let entry =
+                Entry::new(by, Action::EnvironmentLabel, &id.to_string()).environment(id).called(Some(&row.name));
             let entry = entry.fact("labels", serde_json::json!(labels));
             audit::record(&mut tx, entry, self.base.clock.now()).await?;
         }
@@ -220,14 +221,16 @@ impl Fleet {
                 None => None,
             };
             store::set_group(&mut tx, id, group).await?;
-            let entry = Entry::new(by, Action::EnvironmentGroup, &id.to_string()).environment(id);
+            let entry =
+                Entry::new(by, Action::EnvironmentGroup, &id.to_string()).environment(id).called(Some(&row.name));
             let entry = entry.fact("group", serde_json::json!(name));
             audit::record(&mut tx, entry, self.base.clock.now()).await?;
         }
         let recording = patch.record_terminals.filter(|is_on| *is_on != row.record_terminals);
         if let Some(is_on) = recording {
             store::set_recording(&mut tx, id, is_on).await?;
-            let entry = Entry::new(by, Action::EnvironmentRecord, &id.to_string()).environment(id);
+            let entry =
+                Entry::new(by, Action::EnvironmentRecord, &id.to_string()).environment(id).called(Some(&row.name));
             let entry = entry.fact("record_terminals", serde_json::json!(is_on));
             audit::record(&mut tx, entry, self.base.clock.now()).await?;
         }
@@ -245,9 +248,10 @@ impl Fleet {
     /// When the database fails.
     pub async fn remove_environment(&self, id: EnvironmentId, by: &Actor) -> Result<bool, DbError> {
         let mut tx = self.base.db.write().await?;
+        let name = store::find(&mut tx, id).await?.map(|row| row.name);
         let removed = store::delete(&mut tx, id).await?;
         if removed {
-            let entry = Entry::new(by, Action::EnvironmentRemove, &id.to_string());
+            let entry = Entry::new(by, Action::EnvironmentRemove, &id.to_string()).called(name.as_deref());
             audit::record(&mut tx, entry, self.base.clock.now()).await?;
         }
         tx.commit().await?;

@@ -65,7 +65,7 @@ impl Fleet {
             return Err(GroupError::TooMany);
         }
         store::insert(&mut tx, id, name, now).await?;
-        let entry = Entry::new(by, Action::GroupCreate, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::GroupCreate, &id.to_string()).called(Some(name.as_str()));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.tell(News::Groups);
@@ -81,7 +81,7 @@ impl Fleet {
         if !store::rename(&mut tx, id, name).await? {
             return Err(GroupError::Unknown);
         }
-        let entry = Entry::new(by, Action::GroupRename, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::GroupRename, &id.to_string()).called(Some(name.as_str()));
         audit::record(&mut tx, entry, self.base.clock.now()).await?;
         tx.commit().await?;
         self.tell(News::Groups);
@@ -95,7 +95,7 @@ impl Fleet {
     pub async fn delete_group(&self, id: GroupId, by: &Actor) -> Result<(), GroupError> {
         let mut tx = self.base.db.write().await?;
         let name = store::delete(&mut tx, id).await?.ok_or(GroupError::Unknown)?;
-        let entry = Entry::new(by, Action::GroupDelete, &id.to_string()).detail(&name);
+        let entry = Entry::new(by, Action::GroupDelete, &id.to_string()).called(Some(&name));
         audit::record(&mut tx, entry, self.base.clock.now()).await?;
         tx.commit().await?;
         self.tell(News::Groups);

@@ -60,7 +60,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         below(store::list_roles(&mut tx).await?.len(), ROLES_MAX, "roles")?;
         store::insert_role(&mut tx, id, &new.name, permissions, now).await.map_err(name_taken)?;
-        let entry = Entry::new(by, Action::RoleCreate, &id.to_string()).detail(new.name.as_str());
+        let entry = Entry::new(by, Action::RoleCreate, &id.to_string()).called(Some(new.name.as_str()));
         audit::record(&mut tx, entry.fact("permissions", json!(permissions.to_vec())), now).await?;
         let role = found(store::find_role(&mut tx, id).await?, "role")?;
         tx.commit().await?;
@@ -75,7 +75,7 @@ impl Identity {
         let now = self.now();
         let mut tx = self.db.write().await?;
         let before = found(store::find_role(&mut tx, id).await?, "role")?;
-        let mut entry = Entry::new(by, Action::RoleChange, &id.to_string()).detail(&before.name);
+        let mut entry = Entry::new(by, Action::RoleChange, &id.to_string()).called(Some(&before.name));
         if let Some(name) = &patch.name {
             refuse_built_in_name(name)?;
             store::rename_role(&mut tx, id, name).await.map_err(name_taken)?;
@@ -108,7 +108,7 @@ impl Identity {
             Err(DbError::Reference(_)) => return Err(in_use()),
             deleted => deleted?,
         }
-        let entry = Entry::new(by, Action::RoleDelete, &id.to_string()).detail(&role.name);
+        let entry = Entry::new(by, Action::RoleDelete, &id.to_string()).called(Some(&role.name));
         audit::record(&mut tx, entry, self.now()).await?;
         Ok(tx.commit().await?)
     }
@@ -130,7 +130,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         below(store::list_teams(&mut tx).await?.len(), TEAMS_MAX, "teams")?;
         store::insert_team(&mut tx, id, name, now).await.map_err(name_taken)?;
-        let entry = Entry::new(by, Action::TeamCreate, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::TeamCreate, &id.to_string()).called(Some(name.as_str()));
         audit::record(&mut tx, entry, now).await?;
         let team = found(store::find_team(&mut tx, id).await?, "team")?;
         tx.commit().await?;
@@ -145,7 +145,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         found(store::find_team(&mut tx, id).await?, "team")?;
         store::rename_team(&mut tx, id, name).await.map_err(name_taken)?;
-        let entry = Entry::new(by, Action::TeamRename, &id.to_string()).detail(name.as_str());
+        let entry = Entry::new(by, Action::TeamRename, &id.to_string()).called(Some(name.as_str()));
         audit::record(&mut tx, entry, self.now()).await?;
         let team = found(store::find_team(&mut tx, id).await?, "team")?;
         tx.commit().await?;
@@ -160,7 +160,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         let team = found(store::find_team(&mut tx, id).await?, "team")?;
         store::delete_team(&mut tx, id).await?;
-        let entry = Entry::new(by, Action::TeamDelete, &id.to_string()).detail(&team.name);
+        let entry = Entry::new(by, Action::TeamDelete, &id.to_string()).called(Some(&team.name));
         audit::record(&mut tx, entry.fact("grants", json!(team.grants)), self.now()).await?;
         tx.commit().await?;
         self.credentials_ended();
@@ -188,7 +188,7 @@ impl Identity {
         let user = found(users::find(&mut tx, user).await?, "user")?;
         below(usize::try_from(known.members).unwrap_or(MEMBERS_MAX), MEMBERS_MAX, "members of a team")?;
         if store::insert_member(&mut tx, team, user.id, now).await? {
-            let entry = Entry::new(by, Action::TeamJoin, &team.to_string()).detail(&known.name);
+            let entry = Entry::new(by, Action::TeamJoin, &team.to_string()).called(Some(&known.name));
             audit::record(&mut tx, entry.fact("user", json!(user.name)), now).await?;
         }
         tx.commit().await?;
@@ -207,7 +207,7 @@ impl Identity {
         if !store::delete_member(&mut tx, team, user).await? {
             return Err(ApiError::not_found("member"));
         }
-        let entry = Entry::new(by, Action::TeamLeave, &team.to_string()).detail(&known.name);
+        let entry = Entry::new(by, Action::TeamLeave, &team.to_string()).called(Some(&known.name));
         audit::record(&mut tx, entry.fact("user", json!(named.name)), self.now()).await?;
         tx.commit().await?;
         self.credentials_ended();

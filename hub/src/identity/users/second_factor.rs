@@ -155,7 +155,7 @@ impl Identity {
             return Err(wrong(StatusCode::FORBIDDEN));
         }
         let codes = self.renew_recovery_codes_within(&mut tx, own.id).await?;
-        let entry = Entry::new(&caller.into(), Action::SecondFactorOn, &own.id.to_string()).detail(&own.name);
+        let entry = Entry::new(&caller.into(), Action::SecondFactorOn, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.throttle.forgive(&own.name, caller.address, now);
@@ -180,7 +180,7 @@ impl Identity {
         let mut tx = self.db.write_vital().await?;
         self.prove_own(&mut tx, own, code, caller, now).await?;
         store::delete(&mut tx, own.id).await?;
-        let entry = Entry::new(&caller.into(), Action::SecondFactorOff, &own.id.to_string()).detail(&own.name);
+        let entry = Entry::new(&caller.into(), Action::SecondFactorOff, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.throttle.forgive(&own.name, caller.address, now);
@@ -203,7 +203,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         self.prove_own(&mut tx, own, code, caller, now).await?;
         let codes = self.renew_recovery_codes_within(&mut tx, own.id).await?;
-        let entry = Entry::new(&caller.into(), Action::RecoveryCodesRenew, &own.id.to_string()).detail(&own.name);
+        let entry = Entry::new(&caller.into(), Action::RecoveryCodesRenew, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
         self.throttle.forgive(&own.name, caller.address, now);
@@ -223,7 +223,7 @@ impl Identity {
         let mut tx = self.db.write_vital().await?;
         let user = found(super::find(&mut tx, id).await?)?;
         if store::delete(&mut tx, id).await? {
-            let entry = Entry::new(&caller.into(), Action::SecondFactorReset, &id.to_string()).detail(&user.name);
+            let entry = Entry::new(&caller.into(), Action::SecondFactorReset, &id.to_string()).called(Some(&user.name));
             audit::record(&mut tx, entry, self.now()).await?;
             tx.commit().await?;
             self.credentials_ended();

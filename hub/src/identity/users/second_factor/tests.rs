@@ -246,7 +246,7 @@ async fn a_lost_phone_is_taken_away_by_those_who_manage_users_but_not_by_its_own
     assert_eq!(hub.sign_in(&Client::browser(), "viewer", PASSWORD).await.status, StatusCode::OK);
     let records = hub.get(&admin, "/api/v1/audit?action=user.second_factor_reset").await.body["items"].clone();
     assert_eq!(records.as_array().unwrap().len(), 1, "{records}");
-    assert_eq!((&records[0]["actor_name"], &records[0]["details"]["detail"]), (&json!("admin"), &json!("viewer")));
+    assert_eq!((&records[0]["actor_name"], &records[0]["details"]["target_name"]), (&json!("admin"), &json!("viewer")));
 
     set_up(&hub, &admin).await;
     let own = hub.get(&admin, "/api/v1/me").await.body["id"].as_str().unwrap().to_owned();
