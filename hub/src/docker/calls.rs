@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bollard::Docker;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -31,6 +31,9 @@ const DOCUMENT_MAX: usize = 4 * 1024 * 1024;
 const REFUSAL_MAX: usize = 64 * 1024;
 /// Most characters of an engine's own words that are passed on.
 const WORDS_MAX: usize = 500;
+
+/// Where an engine looks for what a registry wants to see.
+const REGISTRY_AUTH: HeaderName = HeaderName::from_static("x-registry-auth");
 
 /// How an engine says why it refused.
 #[derive(Deserialize)]
@@ -142,13 +145,21 @@ impl Engines {
     }
 
     /// Posts nothing to `target` on the engine, and gives what it answers line
-    /// by line, for as long as it works.
+    /// by line, for as long as it works. `login` is for a registry that it asks.
     ///
     /// # Errors
     /// [`EngineError`].
-    pub async fn post_and_follow(&self, session: &Session, target: &str) -> Result<JsonLines, EngineError> {
+    pub async fn post_and_follow(
+        &self,
+        session: &Session,
+        target: &str,
+        login: Option<HeaderValue>,
+    ) -> Result<JsonLines, EngineError> {
         let request = Request::post(target).header(header::HOST, "docker").body(Body::empty());
-        let request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+        let mut request = request.map_err(|error| EngineError::Cut(error.to_string()))?;
+        if let Some(login) = login {
+            request.headers_mut().insert(REGISTRY_AUTH, login);
+        }
         let answer = self.send(session, Priority::Normal, request).await?;
         if answer.status().is_success() { Ok(JsonLines::new(answer)) } else { Err(refusal(answer).await) }
     }

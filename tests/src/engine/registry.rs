@@ -13,6 +13,10 @@ use crate::wait;
 /// Where it listens: each engine has a network of its own.
 const ADDRESS: &str = "127.0.0.1:5000";
 
+/// Whom a guarded registry lets in: bcrypt of the password, as the registry's
+/// own `htpasswd` form has it.
+const GUARD: &str = "puller:$2b$04$Vx/eyn20WTO8ytqZ8mWseuM9hljM0RWx7ic61r33tQK/NdyYFwsnu\n";
+
 /// A registry that one engine can reach. Engines take loopback registries
 /// without TLS. Dropping it ends it and removes its images.
 #[derive(Debug)]
@@ -28,14 +32,33 @@ impl Registry {
     /// # Panics
     /// When it does not start.
     pub fn start(engine: &TestEngine) -> Self {
+        Self::launch(engine, false)
+    }
+
+    /// The same of one that gives nothing away to whoever is not
+    /// [`PULLER`](Self::PULLER).
+    pub fn start_guarded(engine: &TestEngine) -> Self {
+        Self::launch(engine, true)
+    }
+
+    /// The user name and the password that a guarded registry wants to see.
+    pub const PULLER: (&str, &str) = ("puller", "let me pull");
+
+    fn launch(engine: &TestEngine, guarded: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-registry-").tempdir().expect("a temporary folder");
         let configuration = folder.path().join("registry.yml");
-        std::fs::write(&configuration, configuration_text(folder.path())).expect("the folder is ours");
+        let mut text = configuration_text(folder.path());
+        if guarded {
+            let guard = folder.path().join("htpasswd");
+            std::fs::write(&guard, GUARD).expect("the folder is ours");
+            text += &format!("auth:\n  htpasswd:\n    realm: registry\n    path: {}\n", guard.display());
+        }
+        std::fs::write(&configuration, text).expect("the folder is ours");
         let mut command = Command::new(places::installed("docker-registry"));
         command.arg("serve").arg(&configuration);
         let process = Process::start("docker-registry", &engine.wrap(&command), &folder.path().join("log"));
         let mut probe = Command::new("busybox");
-        probe.args(["wget", "-q", "-O", "-", &format!("http://{ADDRESS}/v2/")]);
+        probe.args(["nc", "-z"]).args(ADDRESS.split(':'));
         let mut probe = engine.wrap(&probe);
         wait::until_true("the registry", Duration::from_secs(10), || {
             run(&mut probe, Duration::from_secs(5)).status.success()

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
 
+use super::login::RegistryLogin;
 use super::reference::{ImageReference, Platform};
 use crate::app::App;
 use crate::docker::{EngineError, Engines};
@@ -24,6 +26,21 @@ const PULL: JobKind = JobKind("image.pull");
 const PULL_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 /// An engine must have answered a question within this.
 const ASK_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Which image to pull.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PullRequest {
+    /// Its name: `[registry/]repository[:tag][@digest]`.
+    #[schema(value_type = String, max_length = 512, example = "nginx:1.27")]
+    pub reference: ImageReference,
+    /// The platform that is wanted, such as `linux/arm64`. Without it, the
+    /// host's own.
+    #[schema(value_type = Option<String>)]
+    pub platform: Option<Platform>,
+    /// What its registry wants to see, if anything.
+    pub login: Option<RegistryLogin>,
+}
 
 /// One line of an engine's progress.
 #[derive(Debug, Default, Deserialize)]
@@ -67,21 +84,20 @@ impl App {
     pub(super) async fn start_pull(
         self: &Arc<Self>,
         environment: EnvironmentId,
-        reference: ImageReference,
-        platform: Option<Platform>,
+        request: PullRequest,
         caller: &Caller,
     ) -> ApiResult<Job> {
         self.session(environment).await?;
-        let entry = Entry::new(&Actor::from(caller), Action::ImagePull, &reference.to_string());
-        let entry = entry.environment(environment);
-        let entry = match &platform {
+        let name = request.reference.to_string();
+        let entry = Entry::new(&Actor::from(caller), Action::ImagePull, &name).environment(environment);
+        let entry = match &request.platform {
             Some(platform) => entry.fact("platform", json!(platform.as_str())),
             None => entry,
         };
         let new = NewJob {
             kind: PULL,
             environment: Some(environment),
-            subject: reference.to_string(),
+            subject: name.clone(),
             asked_by: AskedBy::from(caller),
             deadline: PULL_DEADLINE,
             witness: Box::new(entry),
@@ -91,8 +107,8 @@ impl App {
             let session = app.session(environment).await?;
             job.steps(1);
             job.step("pull");
-            let id = pull(&app.engines, &session, &reference, platform.as_ref(), &job).await?;
-            Ok(json!({ "image": reference.to_string(), "image_id": id }))
+            let id = pull(&app.engines, &session, &request, &job).await?;
+            Ok(json!({ "image": name, "image_id": id }))
         };
         Ok(self.jobs.start(new, work).await?)
     }
@@ -106,25 +122,19 @@ impl App {
 pub async fn pull(
     engines: &Engines,
     session: &Session,
-    reference: &ImageReference,
-    platform: Option<&Platform>,
+    request: &PullRequest,
     job: &JobHandle,
 ) -> Result<Option<String>, JobError> {
-    job.unless_told_to_end(follow(engines, session, reference, platform, job)).await??;
-    let target = format!("/images/{reference}/json");
+    job.unless_told_to_end(follow(engines, session, request, job)).await??;
+    let target = format!("/images/{}/json", request.reference);
     let image: Value = engines.read(session, &target, ASK_DEADLINE).await?;
     Ok(image["Id"].as_str().map(str::to_owned))
 }
 
-async fn follow(
-    engines: &Engines,
-    session: &Session,
-    reference: &ImageReference,
-    platform: Option<&Platform>,
-    job: &JobHandle,
-) -> Result<(), JobError> {
-    let target = target(reference, platform);
-    let mut lines = engines.post_and_follow(session, &target).await.map_err(explain)?;
+async fn follow(engines: &Engines, session: &Session, request: &PullRequest, job: &JobHandle) -> Result<(), JobError> {
+    let login = request.login.as_ref().map(|login| login.header(&request.reference));
+    let target = target(&request.reference, request.platform.as_ref());
+    let mut lines = engines.post_and_follow(session, &target, login).await.map_err(explain)?;
     let mut layers = Layers::default();
     while let Some(told) = lines.next::<Told>().await? {
         if let Some(error) = told.error {

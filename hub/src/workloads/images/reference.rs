@@ -7,6 +7,8 @@ use std::str::FromStr;
 const REFERENCE_MAX: usize = 512;
 /// Longest tag, in bytes.
 const TAG_MAX: usize = 128;
+/// The registry that is meant where none is said.
+const HUB: &str = "docker.io";
 /// The tag that is meant where none is said.
 const LATEST: &str = "latest";
 
@@ -29,6 +31,12 @@ impl ImageReference {
     /// The repository, with its registry where that is said.
     pub fn repository(&self) -> &str {
         &self.repository
+    }
+
+    /// The registry, with its port where that is said.
+    pub fn registry(&self) -> &str {
+        let first = self.repository.split_once('/').map(|(first, _)| first);
+        first.filter(|first| is_registry(first)).unwrap_or(HUB)
     }
 
     /// Whether it names an image by what is in it.
@@ -88,9 +96,14 @@ fn is_repository(text: &str) -> bool {
     let mut parts = text.split('/');
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
-    let is_registry = !rest.is_empty() && (first.contains(['.', ':']) || first == "localhost");
-    let first_is_good = if is_registry { is_registry_name(first) } else { is_path_part(first) };
+    let first_is_good =
+        if !rest.is_empty() && is_registry(first) { is_registry_name(first) } else { is_path_part(first) };
     first_is_good && rest.into_iter().all(is_path_part)
+}
+
+/// Whether what stands before the first slash is meant as a registry.
+fn is_registry(first: &str) -> bool {
+    first.contains(['.', ':']) || first == "localhost"
 }
 
 fn is_registry_name(text: &str) -> bool {

@@ -2,14 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::prune::{PruneOptions, PrunePreview, PruneRequest};
-use super::reference::{ImageReference, Platform};
+use super::pull::PullRequest;
 use crate::app::AppState;
 use crate::error::ApiResult;
 use crate::http::{Access, Caller, Json, Path, Permission, Query, Routes};
@@ -23,34 +21,21 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::At(Permission::EnginePrune), routes!(prune_environment))
 }
 
-/// Which image to pull.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct PullRequest {
-    /// Its name: `[registry/]repository[:tag][@digest]`.
-    #[schema(value_type = String, max_length = 512, example = "nginx:1.27")]
-    reference: ImageReference,
-    /// The platform that is wanted, such as `linux/arm64`. Without it, the
-    /// host's own.
-    #[schema(value_type = Option<String>)]
-    platform: Option<Platform>,
-}
-
 /// Pulls an image from its registry, as a job.
 #[utoipa::path(post, path = "/api/v1/environments/{id}/images/pull", tag = "workloads", params(("id" = Uuid, Path)),
     request_body = PullRequest, responses(
     (status = 202, description = "The job that pulls it", body = Job),
     (status = 404, description = "There is no such environment"),
-    (status = 422, description = "The name or the platform is none"),
+    (status = 422, description = "The name, the platform or the registry's login is none"),
     (status = 503, description = "The environment is offline, or too many jobs wait"),
 ))]
 async fn pull_image(
     State(app): State<AppState>,
     caller: Caller,
     Path(id): Path<Uuid>,
-    Json(PullRequest { reference, platform }): Json<PullRequest>,
+    Json(request): Json<PullRequest>,
 ) -> ApiResult<(StatusCode, Json<Job>)> {
-    let job = app.start_pull(EnvironmentId(id), reference, platform, &caller).await?;
+    let job = app.start_pull(EnvironmentId(id), request, &caller).await?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 

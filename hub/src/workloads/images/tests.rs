@@ -77,6 +77,18 @@ async fn a_pull_tells_of_its_layers_and_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_login_that_is_none_is_refused_before_there_is_a_job() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    for wrong in [json!({ "username": "ada" }), json!({ "username": "a\r\nb", "password": "p" }), json!("ada:p")] {
+        let body = json!({ "reference": "nginx", "login": wrong });
+        let refused = world.hub.post(&admin, &format!("{}/images/pull", world.base), body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+    }
+    assert_eq!(world.engine.asked("POST /images/create"), 0);
+}
+
+#[tokio::test]
 async fn a_pull_that_fails_says_what_can_be_done() {
     let world = World::start().await;
     let error = |words: &str| json!({ "error": words, "errorDetail": { "message": words } }).to_string();

@@ -25,6 +25,16 @@ fn images_are_pulled_as_jobs_through_an_agent_26_1() {
 }
 
 #[test]
+fn a_guarded_registry_gives_its_images_to_whoever_signs_in_on_the_hubs_own_engine_26_1() {
+    a_guarded_registry_gives_its_images(&world(EngineVersion::V26_1, Way::Local));
+}
+
+#[test]
+fn a_guarded_registry_gives_its_images_to_whoever_signs_in_through_an_agent_20_10() {
+    a_guarded_registry_gives_its_images(&world(EngineVersion::V20_10, Way::WebSocket));
+}
+
+#[test]
 fn only_what_was_shown_is_cleaned_up_on_the_hubs_own_engine_26_1() {
     only_what_was_shown_is_cleaned_up(&world(EngineVersion::V26_1, Way::Local));
 }
@@ -100,6 +110,37 @@ fn images_are_pulled(world: &World) {
 
     for wrong in ["", "../x", "a b", "UPPER"] {
         assert_eq!(place.post("images/pull", &json!({ "reference": wrong })).0, 422, "{wrong}");
+    }
+}
+
+fn a_guarded_registry_gives_its_images(world: &World) {
+    let registry = Registry::start_guarded(&world.engine);
+    let (user, password) = Registry::PULLER;
+    let name = registry.name_of("busybox:1");
+    let docker = &world.engine;
+    docker.docker(["login", "--username", user, "--password", password, &name]).succeeded();
+    docker.docker(["tag", BUSYBOX, &name]).succeeded();
+    docker.docker(["push", &name]).succeeded();
+    docker.docker(["image", "rm", &name, BUSYBOX]).succeeded();
+    docker.docker(["logout", &name]).succeeded();
+
+    let place = Place::of(world);
+    let login = |password: &str| json!({ "username": user, "password": password });
+    let make = |login: Value| {
+        let spec = json!({ "image": name, "command": ["true"], "networks": [{ "name": "none" }] });
+        place.ended(&place.start("containers", &json!({ "spec": spec, "login": login })))
+    };
+    for refused in [make(Value::Null), make(login("wrong"))] {
+        assert_eq!(refused["failure"]["code"], "registry_denied", "{refused}");
+    }
+    let made = make(login(password));
+    assert_eq!(made["state"], "succeeded", "{made}");
+    let job = place.start("images/pull", &json!({ "reference": name, "login": login(password) }));
+    assert_eq!(place.ended(&job)["state"], "succeeded");
+    // The engine was told; nothing that the hub keeps knows it.
+    for path in ["/api/v1/jobs", "/api/v1/audit?limit=200"] {
+        let kept = world.hub.read(path).to_string();
+        assert!(kept.contains(&name) && !kept.contains(password), "{path}: {kept}");
     }
 }
 

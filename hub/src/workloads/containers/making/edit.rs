@@ -17,6 +17,7 @@ use crate::identity::audit::{Action, Actor, Entry};
 use crate::workloads::containers::details::Allowed;
 use crate::workloads::containers::masking::{self, MASK};
 use crate::workloads::containers::spec::ContainerSpec;
+use crate::workloads::images::RegistryLogin;
 
 /// How a container was made.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -39,6 +40,8 @@ pub struct ContainerEdit {
     /// as they are, and so do values that come back masked.
     #[schema(value_type = Object)]
     pub changes: Map<String, Value>,
+    /// What the registry of its image wants to see, should it be pulled.
+    pub login: Option<RegistryLogin>,
 }
 
 impl App {

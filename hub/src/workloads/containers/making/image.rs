@@ -4,7 +4,7 @@ use super::engine::Maker;
 use crate::error::{ApiError, ApiResult, sentence};
 use crate::jobs::{JobError, JobHandle};
 use crate::workloads::containers::spec::{ContainerSpec, PullPolicy};
-use crate::workloads::images::{self, ImageReference, Platform};
+use crate::workloads::images::{self, ImageReference, Platform, PullRequest, RegistryLogin};
 
 /// What begins an image that is meant by its id.
 const BY_ID: &str = "sha256:";
@@ -29,11 +29,17 @@ pub fn check(spec: &ContainerSpec) -> ApiResult<()> {
     reference.map(drop).map_err(|error| wrong(&error, "image"))
 }
 
-/// Sees that the image is there, and pulls it where it must be.
+/// Sees that the image is there, and pulls it where it must be, with `login`
+/// for its registry.
 ///
 /// # Errors
 /// Where it cannot be pulled, or must not.
-pub async fn provide(maker: &Maker, spec: &ContainerSpec, job: &JobHandle) -> Result<(), JobError> {
+pub async fn provide(
+    maker: &Maker,
+    spec: &ContainerSpec,
+    login: Option<&RegistryLogin>,
+    job: &JobHandle,
+) -> Result<(), JobError> {
     let is_there = !job.unless_told_to_end(maker.image(&spec.image)).await??.is_null();
     match spec.pull {
         PullPolicy::Never | PullPolicy::Missing if is_there => return Ok(()),
@@ -47,7 +53,8 @@ pub async fn provide(maker: &Maker, spec: &ContainerSpec, job: &JobHandle) -> Re
     let reference: ImageReference = spec.image.parse().map_err(ApiError::internal)?;
     let platform = platform(spec).map_err(ApiError::internal)?;
     let (engines, session) = maker.parts();
-    images::pull(engines, session, &reference, platform.as_ref(), job).await?;
+    let request = PullRequest { reference, platform, login: login.cloned() };
+    images::pull(engines, session, &request, job).await?;
     Ok(())
 }
 

@@ -27,6 +27,7 @@ use crate::http::Caller;
 use crate::identity::audit::{Action, Actor, Entry};
 use crate::jobs::{AskedBy, Job, JobError, JobHandle, JobKind, NewJob};
 use crate::workloads::containers::spec::{self, ContainerSpec, PullPolicy};
+use crate::workloads::images::RegistryLogin;
 
 /// The kind of these jobs.
 const RECREATE: JobKind = JobKind("container.recreate");
@@ -120,7 +121,7 @@ impl App {
         let maker = Maker::of(&self, environment).await?;
         let mut plan = job.unless_told_to_end(plan(&maker, id, &edit)).await??;
         job.steps(if plan.base.runs { 4 } else { 3 });
-        let body = prepare(&maker, &mut plan, &job).await?;
+        let body = prepare(&maker, &mut plan, edit.login.as_ref(), &job).await?;
         job.step("create");
         let name = plan.wanted.name.clone().unwrap_or_else(|| plan.base.name.clone());
         let passing = names::next(&plan.base.name, &plan.base.id);
@@ -219,7 +220,12 @@ fn dependents(base: &Base, listed: &Value) -> Vec<String> {
 }
 
 /// Sees that the image is there, and gives the body of the new container.
-async fn prepare(maker: &Maker, plan: &mut Plan, job: &JobHandle) -> Result<Value, JobError> {
+async fn prepare(
+    maker: &Maker,
+    plan: &mut Plan,
+    login: Option<&RegistryLogin>,
+    job: &JobHandle,
+) -> Result<Value, JobError> {
     let mut body = plan.base.body.clone();
     let is_same_image = plan.wanted.image == plan.base.spec.image && plan.wanted.pull != PullPolicy::Always;
     if is_same_image {
@@ -230,7 +236,7 @@ async fn prepare(maker: &Maker, plan: &mut Plan, job: &JobHandle) -> Result<Valu
             body["Image"] = json!(plan.base.image_id);
         }
     } else {
-        image::provide(maker, &plan.wanted, job).await?;
+        image::provide(maker, &plan.wanted, login, job).await?;
     }
     spec::write(&mut body, &plan.base.spec, &plan.wanted);
     Ok(body)

@@ -2,14 +2,12 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use super::conflicts::{Conflicts, Wanted};
-use super::create::Then;
+use super::create::NewContainer;
 use super::edit::{ContainerEdit, ShownSpec};
 use super::update::{LiveChange, LiveChanged};
 use crate::app::AppState;
@@ -18,7 +16,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Path, Permission, Query, Reach, Routes};
 use crate::jobs::Job;
 use crate::workloads::containers::details::Looking;
-use crate::workloads::containers::spec::{ContainerSpec, DockerRun, ParsedRun};
+use crate::workloads::containers::spec::{DockerRun, ParsedRun};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -29,21 +27,6 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::At(Permission::ContainersDeploy), routes!(recreate_container))
         .add(Access::At(Permission::ContainersDeploy), routes!(update_container))
         .add(Access::SignedIn, routes!(parse_docker_run))
-}
-
-/// A container to be made.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewContainer {
-    /// What it is to be.
-    spec: ContainerSpec,
-    /// Whether it is started, which it is unless told not to.
-    #[serde(default = "started")]
-    start: bool,
-}
-
-const fn started() -> bool {
-    true
 }
 
 /// Makes a container, as a job: its image is pulled where the policy says so,
@@ -60,10 +43,9 @@ async fn create_container(
     State(app): State<AppState>,
     caller: Caller,
     Path(id): Path<Uuid>,
-    Json(NewContainer { spec, start }): Json<NewContainer>,
+    Json(new): Json<NewContainer>,
 ) -> ApiResult<(StatusCode, Json<Job>)> {
-    let then = if start { Then::Start } else { Then::Leave };
-    let job = app.start_create(EnvironmentId(id), spec, then, &caller).await?;
+    let job = app.start_create(EnvironmentId(id), new, &caller).await?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
 
