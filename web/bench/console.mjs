@@ -1,6 +1,6 @@
-// What the built console costs: the size of its first pages, and the longest
-// task of the page while somebody scrolls and filters a list of 1,000
-// environments of a simulated fleet. Nothing passes or fails here; the figures
+// What the built console costs: the size of its first pages, the longest task
+// of the page while somebody scrolls and filters a list of 1,000 environments
+// of a simulated fleet, and the charts of a host's last 30 days. Nothing passes or fails here; the figures
 // are for people to read. See docs/BENCHMARKS.md.
 import { existsSync, readFileSync } from 'node:fs'
 
@@ -11,6 +11,8 @@ import { ORIGIN, simulate } from './fleet.mjs'
 const ENVIRONMENTS = 1_000
 const LONG_TASK_MS = 50
 const FIRST_PAGE_KB = 200
+const CHARTS_MS = 100
+const CHART_ROUNDS = 7
 const SIZES = [
   { width: 1440, height: 900 },
   { width: 390, height: 844 },
@@ -25,6 +27,7 @@ line('figure', 'measured', 'required', '')
 for (const viewport of SIZES) {
   for (const view of ['tiles', 'table']) await measure(viewport, view)
 }
+for (const viewport of SIZES) await measureCharts(viewport)
 await browser.close()
 
 async function measure(viewport, view) {
@@ -58,18 +61,48 @@ async function measure(viewport, view) {
   await context.close()
 }
 
+/** All charts of a host, from the click on `30 d` until everything is drawn: what the page does meanwhile, added up. */
+async function measureCharts(viewport) {
+  const context = await browser.newContext({ viewport, locale: 'en-US' })
+  const page = await context.newPage()
+  await simulate(page, 1)
+  await page.goto(ORIGIN)
+  await page.getByRole('link', { name: 'fra-web-0000' }).first().click()
+  const month = page.getByRole('button', { name: '30 d', exact: true })
+  const day = page.getByRole('button', { name: '24 h', exact: true })
+  const sums = []
+  for (let round = 0; round < CHART_ROUNDS; round++) {
+    await day.click()
+    await settled(page)
+    const tasks = await tasksDuring(page, async () => {
+      await month.click()
+      await settled(page)
+    })
+    sums.push(tasks.reduce((sum, { dur }) => sum + dur / 1_000, 0))
+  }
+  sums.sort((one, other) => one - other)
+  const charts = await page.locator('figure canvas').count()
+  limit(`${charts} charts of 30 days drawn, ${viewport.width} px: all tasks together, median [ms]`, sums[Math.floor(sums.length / 2)], CHARTS_MS)
+  await context.close()
+}
+
 /** Runs `act` and prints the longest task of the page's main thread meanwhile. */
 async function task(page, figure, act) {
   await page.evaluate(() => (globalThis.longTasks = [])).catch(() => null)
-  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline'] })
-  await act()
-  await idle(page)
-  const trace = JSON.parse(String(await browser.stopTracing()))
-  const tasks = tasksIn(trace.traceEvents)
+  const tasks = await tasksDuring(page, act)
   const long = await page.evaluate(() => globalThis.longTasks)
   limit(`${figure}: longest task [ms]`, Math.max(...tasks.map(({ dur }) => dur / 1_000)), LONG_TASK_MS)
   limit('  the most processor time of a task [ms]', Math.max(...tasks.map(({ tdur }) => (tdur ?? 0) / 1_000)), LONG_TASK_MS)
   limit('  tasks that a PerformanceObserver was told of as long [number]', long.length, 0)
+}
+
+/** The tasks of the page's main thread while `act` runs. */
+async function tasksDuring(page, act) {
+  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline'] })
+  await act()
+  await idle(page)
+  const trace = JSON.parse(String(await browser.stopTracing()))
+  return tasksIn(trace.traceEvents)
 }
 
 async function scrollThrough(page) {

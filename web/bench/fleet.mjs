@@ -11,6 +11,9 @@ const DIST = fileURLToPath(new URL('../dist/', import.meta.url))
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' }
 const SITES = ['fra', 'ams', 'sin', 'nyc', 'par', 'gru']
 const ROLES = ['web', 'db', 'cache', 'edge', 'queue']
+const PERMISSIONS = ['environments.view', 'metrics.view']
+/** As many moments as the hub gives of 30 days. */
+const MOMENTS = 1_440
 const STATES = ['online', 'online', 'online', 'online', 'online', 'online', 'offline', 'pending', 'quarantined', 'revoked']
 
 /** Puts the simulated hub in the place of the network. Resolves to what the page loaded, and how to say that things changed. */
@@ -43,9 +46,12 @@ export async function simulate(page, count) {
 }
 
 function answer(url, fleet) {
+  const [, id, part] = /^\/api\/v1\/environments\/([^/]+)(\/metrics)?$/.exec(url.pathname) ?? []
+  if (part) return history(new Date(url.searchParams.get('from')) / 1_000, new Date(url.searchParams.get('to')) / 1_000)
+  if (id) return { ...fleet.find((one) => one.id === id), permissions: PERMISSIONS }
   switch (url.pathname) {
     case '/api/v1/me':
-      return { kind: 'user', id: '00000000-0000-4000-8000-000000000001', name: 'ada', role: 'administrator', permissions: ['environments.view'], permissions_somewhere: ['environments.view'], credential: 'session:1' }
+      return { kind: 'user', id: '00000000-0000-4000-8000-000000000001', name: 'ada', role: 'administrator', permissions: PERMISSIONS, permissions_somewhere: PERMISSIONS, credential: 'session:1' }
     case '/api/v1/setup':
       return { needed: false }
     case '/api/v1/environments':
@@ -55,6 +61,26 @@ function answer(url, fleet) {
     default:
       return { items: [], total: 0 }
   }
+}
+
+/** What a host measured in a time, each value with its own noise. */
+function history(from, to) {
+  const step = Math.max(15, Math.ceil((to - from) / MOMENTS / 15) * 15)
+  const times = Array.from({ length: Math.floor((to - from) / step) }, (_, index) => Math.floor(from) + index * step)
+  const noise = (least, most) => times.map((_, index) => least + (most - least) * (0.5 + 0.4 * Math.sin(index / 40) + 0.1 * Math.random()))
+  const one = (name, least, most) => ({ name, mean: noise(least, most) })
+  const series = [
+    one('cpu_percent', 0, 100),
+    one('memory_bytes', 1e9, 4e9),
+    { name: 'memory_total_bytes', mean: times.map(() => 8e9) },
+    ...['load_1', 'load_5', 'load_15'].map((name) => one(name, 0, 4)),
+    one('network_received_bytes', 0, 1e7),
+    one('network_sent_bytes', 0, 1e7),
+    one('disk_read_bytes', 0, 1e8),
+    one('disk_written_bytes', 0, 1e8),
+    one('swap_bytes', 0, 1e9),
+  ]
+  return { step_seconds: step, times, series }
 }
 
 function wanted(fleet, query) {

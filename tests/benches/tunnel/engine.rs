@@ -2,9 +2,9 @@
 //! local environment and two agents, over WebSocket and over QUIC.
 
 pub mod client;
-mod echo;
+pub mod echo;
 mod listing;
-mod save;
+pub mod save;
 mod size;
 mod typed;
 
@@ -18,6 +18,8 @@ use windflow_tests::{process, wait};
 use self::client::Target;
 use super::table::Way;
 
+/// The image that is saved: 300 MB.
+const MEBIBYTES: usize = 286;
 /// How long the local environment may take to come online.
 const ONLINE: Duration = Duration::from_secs(30);
 /// How long a command on the engine may take.
@@ -43,7 +45,7 @@ pub fn measure() {
     let mut bed = bed();
     listing::measure(&bed);
     typed::measure(&bed);
-    save::make_image(&bed);
+    save::make_image(&bed.engine, MEBIBYTES);
     save::measure(&bed);
     echo::measure(&bed);
     size::measure_agents(&bed);
@@ -82,7 +84,7 @@ impl Bed {
 }
 
 /// Runs `docker ARGUMENTS` straight on the engine.
-fn docker(engine: &TestEngine, arguments: &[&str]) -> String {
+pub fn docker(engine: &TestEngine, arguments: &[&str]) -> String {
     let mut command: Command = engine.docker_command();
     process::run(command.args(arguments), COMMAND).succeeded()
 }

@@ -1,9 +1,12 @@
 //! What the console shows of hosts, beside the engine asked directly: lists
-//! from the hub's inventory, logs, and what watching costs the host.
+//! from the hub's inventory, logs, terminals, and what watching costs the host
+//! and its link.
 
 mod cost;
 mod lists;
 mod logs;
+mod quiet;
+mod typing;
 
 use windflow_tests::engine::{EngineVersion, TestEngine};
 use windflow_tests::network::{LinkOptions, Relay};
@@ -30,9 +33,11 @@ const WAYS: [Way; 2] = [Way::WebSocket, Way::Quic];
 
 /// Every figure of what is live.
 pub fn measure() {
+    quiet::measure();
     let bed = bed();
     lists::measure(&bed);
     logs::measure(&bed);
+    typing::measure(&bed);
     cost::measure(&bed);
 }
 

@@ -35,6 +35,8 @@ pub enum Unit {
     CpuPerGigabyte,
     /// Requests in a second.
     PerSecond,
+    /// Bits in a second.
+    BitsPerSecond,
     /// Microseconds.
     Micros,
     /// Milliseconds.
@@ -186,6 +188,7 @@ impl Unit {
             Self::MegabytesPerSecond => "MB/s",
             Self::CpuPerGigabyte => "CPU-s/GB",
             Self::PerSecond => "1/s",
+            Self::BitsPerSecond => "bit/s",
             Self::Micros => "us",
             Self::Millis => "ms",
             Self::Kibibytes => "KiB",
@@ -201,7 +204,7 @@ impl Unit {
                 format!("{value:.2}")
             }
             Self::MegabytesPerSecond | Self::Millis | Self::Kibibytes | Self::Mebibytes => format!("{value:.1}"),
-            Self::PerSecond | Self::Micros => format!("{value:.0}"),
+            Self::PerSecond | Self::BitsPerSecond | Self::Micros => format!("{value:.0}"),
         }
     }
 }

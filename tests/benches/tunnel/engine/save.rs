@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use http_body_util::BodyExt;
+use windflow_tests::engine::TestEngine;
 
 use super::client::{Target, Upgrade, runtime};
 use super::{Bed, IMAGE, docker};
@@ -45,11 +46,11 @@ pub fn measure(bed: &Bed) {
         .print();
 }
 
-/// Makes the image: random bytes, which nothing can compress.
-pub fn make_image(bed: &Bed) {
-    let script = "dd if=/dev/urandom of=/noise bs=1M count=286 2>/dev/null";
-    docker(&bed.engine, &["run", "--name", "noisy", "--network", "none", IMAGE, "sh", "-c", script]);
-    docker(&bed.engine, &["commit", "noisy", LARGE]);
+/// Makes an image that large: random bytes, which nothing can compress.
+pub fn make_image(engine: &TestEngine, mebibytes: usize) {
+    let script = format!("dd if=/dev/urandom of=/noise bs=1M count={mebibytes} 2>/dev/null");
+    docker(engine, &["run", "--name", "noisy", "--network", "none", IMAGE, "sh", "-c", &script]);
+    docker(engine, &["commit", "noisy", LARGE]);
 }
 
 /// Saves it once and returns the rate in MB/s.

@@ -94,6 +94,7 @@ impl TerminalChannel {
             let token = format!("Bearer {api_token}").parse().expect("a token fits a header");
             request.headers_mut().insert("authorization", token);
             let stream = TcpStream::connect(hub.address()).await.expect("the hub listens");
+            stream.set_nodelay(true).expect("a TCP socket has this option");
             match tokio_tungstenite::client_async(request, stream).await {
                 Ok((mut socket, _)) => {
                     let first = json!({ "kind": "from", "output": from });
