@@ -218,7 +218,7 @@ impl App {
         };
         let fleet = Arc::new(Fleet::load(foundation).await.context("Failed to load the fleet's keys")?);
         let tasks = lifecycle.tasks.clone();
-        let attached = Attached::new(fleet.clone(), local_engine, tasks.clone(), lifecycle.soft.clone());
+        let attached = Attached::new(fleet.clone(), local_engine, tasks.clone(), lifecycle.links.clone());
         let listener = Listener::new(tunnel::listener::Parts {
             tls: fleet.tunnel_tls()?,
             registry: sessions.clone(),

@@ -168,11 +168,12 @@ async fn watch_clock(app: AppState, lifecycle: Lifecycle) {
     }
 }
 
-/// Ends the sessions once the hub is asked to finish, after the jobs that need
-/// them.
+/// Ends the sessions once the hub is asked to finish, after the jobs and the
+/// terminals that need them.
 async fn drain(app: AppState, lifecycle: Lifecycle) {
     lifecycle.soft.cancelled().await;
-    app.jobs.ended().await;
+    tokio::join!(app.jobs.ended(), app.terminals.ended());
+    lifecycle.links.cancel();
     app.fleet.sessions().drain().await;
 }
 

@@ -13,11 +13,14 @@ pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// How long tasks get to notice that they must stop at once.
 const HARD_DEADLINE: Duration = Duration::from_secs(3);
 
-/// The two ends of the hub and the tasks that live until then.
+/// The ends of the hub, one after the other, and the tasks that live until then.
 #[derive(Clone, Debug, Default)]
 pub struct Lifecycle {
     /// Cancelled when the hub should finish: take nothing new on.
     pub soft: CancellationToken,
+    /// Cancelled once nothing needs the ways to the engines any more: what was
+    /// left to do over them is done, or must be dropped.
+    pub links: CancellationToken,
     /// Cancelled when the hub must stop: drop what is left.
     pub hard: CancellationToken,
     /// Every task of the hub. Nothing is spawned elsewhere.
@@ -68,6 +71,7 @@ impl Lifecycle {
             () = tokio::time::sleep(DRAIN_DEADLINE) => {}
         }
         tracing::warn!(tasks = self.tasks.len(), "stopping without waiting for what still runs");
+        self.links.cancel();
         self.hard.cancel();
         match tokio::time::timeout(HARD_DEADLINE, self.tasks.wait()).await {
             Ok(()) | Err(_) => Ended::Cut,

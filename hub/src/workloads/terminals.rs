@@ -16,6 +16,8 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio_util::task::TaskTracker;
+
 pub use self::model::{NewTerminal, Terminal, TerminalId};
 pub(super) use self::routes::routes;
 use self::running::Running;
@@ -33,15 +35,28 @@ const TERMINALS_OF_USER_MAX: usize = 16;
 pub struct Terminals {
     places: Places<Option<UserId>>,
     held: Mutex<HashMap<TerminalId, Arc<Running>>>,
+    /// What carries them, from before one is opened.
+    tasks: TaskTracker,
 }
 
 impl Default for Terminals {
     fn default() -> Self {
-        Self { places: Places::new(TERMINALS_MAX, TERMINALS_OF_USER_MAX), held: Mutex::default() }
+        Self {
+            places: Places::new(TERMINALS_MAX, TERMINALS_OF_USER_MAX),
+            held: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }
     }
 }
 
 impl Terminals {
+    /// Waits until none is left. Each ends by itself once the hub is asked to
+    /// finish, when no more are opened.
+    pub async fn ended(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
     /// A terminal of this user; nobody else's is found.
     fn find(&self, id: TerminalId, owner: Option<UserId>) -> Option<Arc<Running>> {
         self.held().get(&id).filter(|terminal| terminal.owner == owner).cloned()

@@ -29,6 +29,9 @@ const FAREWELLS: [&str; 2] = ["HUP", "KILL"];
 /// How long it may take to end after each.
 const FAREWELL_GRACE: Duration = Duration::from_secs(3);
 
+/// How long all of that may take when the hub stops.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(12);
+
 /// How long a program is remembered that could not be told, since the way to
 /// its engine was lost.
 const ORPHAN_FOR: Duration = Duration::from_secs(15 * 60);
@@ -72,13 +75,14 @@ impl App {
             begun(&opening).called(self.inventories.name_of(environment, opening.container.as_str()).as_deref());
         self.fleet.note(entry.clone().outcome(Outcome::Begun)).await?;
         let app = Arc::clone(self);
-        let opening = async move {
+        let opening = self.terminals.tasks.track_future(async move {
             match app.start(opening).await {
                 Ok((terminal, io)) => {
                     let view = terminal.view();
                     app.terminals.hold(&terminal);
                     let shared = Arc::clone(&app);
-                    app.lifecycle.tasks.spawn(async move { shared.run_terminal(&terminal, io, entry, place).await });
+                    let running = async move { shared.run_terminal(&terminal, io, entry, place).await };
+                    app.lifecycle.tasks.spawn(app.terminals.tasks.track_future(running));
                     Ok(view)
                 }
                 Err(error) => {
@@ -87,7 +91,7 @@ impl App {
                     Err(ApiError::from(error))
                 }
             }
-        };
+        });
         self.lifecycle.tasks.spawn(opening).await.map_err(ApiError::internal)?
     }
 
@@ -211,15 +215,23 @@ impl App {
             () = &mut carrying => return terminal.host.ending(&terminal.program).await,
             why = terminal.until_over() => why,
             () = self.until_not_permitted(terminal) => Why::NotPermitted,
-            // The sessions end at the same time: there is no way to say farewell.
-            () = self.lifecycle.soft.cancelled() => return Ending { exit_code: None, why: Why::HubStops },
+            () = self.lifecycle.soft.cancelled() => Why::HubStops,
         };
         terminal.tell_to_end(why);
-        let exit_code = match terminal.program.is_own() {
-            true => hang_up(terminal, carrying).await,
-            false => None,
+        let farewell = async {
+            match terminal.program.is_own() {
+                true => hang_up(terminal, carrying).await,
+                false => None,
+            }
         };
-        Ending { exit_code, why }
+        let cut_short = async {
+            self.lifecycle.soft.cancelled().await;
+            tokio::time::sleep(FAREWELL_DEADLINE).await;
+        };
+        tokio::select! {
+            exit_code = farewell => Ending { exit_code, why },
+            () = cut_short => Ending { exit_code: None, why },
+        }
     }
 
     /// Ends when its user may not have it any more.

@@ -148,6 +148,23 @@ fn f35_an_engine_that_is_restarted_ends_its_terminals_and_opens_others() {
 }
 
 #[test]
+fn a_hub_that_is_stopped_leaves_nothing_running_in_the_containers() {
+    for way in [Way::Local, Way::WebSocket] {
+        let mut world = world(EngineVersion::V26_1, way);
+        let container = {
+            let place = Place::with_container(&world);
+            let mut terminal = place.open(json!({}));
+            terminal.type_in("sleep 4321\r");
+            wait::until_true("it to run", SOON, || place.processes().contains("sleep 4321"));
+            place.container.clone()
+        };
+        assert_eq!(world.hub.terminate(), Some(0));
+        let left = processes(&world, &container);
+        assert!(left.contains("sleep 600") && !left.contains("ash") && !left.contains("4321"), "{left}");
+    }
+}
+
+#[test]
 fn a_closed_terminal_leaves_nothing_running_in_the_container() {
     for (version, way) in [(EngineVersion::V20_10, Way::WebSocket), (EngineVersion::V26_1, Way::Local)] {
         let world = world(version, way);
