@@ -78,7 +78,7 @@ screenshots: ## Take the documents' pictures of the console anew, on the walk th
 	$(MAKE) e2e NAME=acceptance::console
 	cd web && npm run --silent screenshots
 
-bench: build ## Measure speed and size beside the direct socket; PART=engine|live|transport|agents|distance|rival|console
+bench: build ## Measure speed and size beside the direct socket; PART=engine|live|access|transport|agents|distance|rival|console
 	tests/setup.sh
 ifneq ($(PART),console)
 	$(CARGO) bench --locked --package windflow-tests --bench tunnel -- $(PART)

@@ -1,12 +1,13 @@
 //! `make bench`: what the tunnel and the hub cost, side by side in one run.
 //! `cargo bench -p windflow-tests -- PART` measures one part of it: `engine`,
-//! `live`, `transport`, `agents`, `distance` or `rival`.
+//! `live`, `access`, `transport`, `agents`, `distance` or `rival`.
 //!
 //! Nothing here passes or fails by time: the table has what was measured
 //! beside what is required, for people to read. Figures are to be compared
 //! within one run only.
 
 mod tunnel {
+    pub mod access;
     pub mod agents;
     pub mod distance;
     pub mod engine;
@@ -26,7 +27,7 @@ use std::path::Path;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tunnel::meter::{WORKERS, block_on};
 use tunnel::transport::{bulk, small, stalled};
-use tunnel::{agents, distance, engine, live, peer, rival, table, transport};
+use tunnel::{access, agents, distance, engine, live, peer, rival, table, transport};
 
 /// As in the hub.
 #[global_allocator]
@@ -56,9 +57,10 @@ fn main() {
 /// Measures the named parts, or all.
 fn measure(wanted: &[&str]) {
     table::print_head();
-    let parts: [(&str, fn()); 6] = [
+    let parts: [(&str, fn()); 7] = [
         ("engine", engine::measure),
         ("live", live::measure),
+        ("access", access::measure),
         ("transport", transport::measure),
         ("agents", agents::measure),
         ("distance", || block_on(WORKERS, distance::measure())),

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Threads of a runtime: enough for both ends.
 pub const WORKERS: usize = 2;
@@ -50,6 +50,13 @@ pub fn percentile(values: &[f64], part: f64) -> f64 {
 /// A time in microseconds.
 pub fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
+}
+
+/// How long a future takes, in microseconds.
+pub async fn time_of<T>(future: impl Future<Output = T>) -> f64 {
+    let started = Instant::now();
+    future.await;
+    micros(started.elapsed())
 }
 
 /// A time in milliseconds.

@@ -228,7 +228,12 @@ impl Hub {
 
     /// What the administrator's sign-in sends.
     pub fn sign_in_body() -> String {
-        serde_json::json!({ "name": ADMINISTRATOR, "password": PASSWORD }).to_string()
+        Self::sign_in_body_of(ADMINISTRATOR)
+    }
+
+    /// The same of another user with the administrator's password.
+    pub fn sign_in_body_of(name: &str) -> String {
+        serde_json::json!({ "name": name, "password": PASSWORD }).to_string()
     }
 
     /// Everything it has logged.

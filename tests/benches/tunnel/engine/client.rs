@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use http::request::Builder;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ pub enum Target {
     /// The engine's own socket.
     Direct(PathBuf),
     /// The hub, below a path of its own.
-    Through { address: SocketAddr, prefix: String, token: String },
+    Through { address: SocketAddr, prefix: String, token: Option<String> },
 }
 
 /// An open connection.
@@ -43,7 +44,17 @@ impl Target {
 
     /// The hub's routes below this path.
     pub fn routes(hub: &Hub, prefix: &str) -> Self {
-        Self::Through { address: hub.address(), prefix: prefix.to_owned(), token: hub.api_token().to_owned() }
+        Self::with_token(hub, prefix, hub.api_token())
+    }
+
+    /// The same with a token of somebody's.
+    pub fn with_token(hub: &Hub, prefix: &str, token: &str) -> Self {
+        Self::Through { address: hub.address(), prefix: prefix.to_owned(), token: Some(token.to_owned()) }
+    }
+
+    /// The same without any credential.
+    pub fn nobody(hub: &Hub, prefix: &str) -> Self {
+        Self::Through { address: hub.address(), prefix: prefix.to_owned(), token: None }
     }
 
     /// Connects.
@@ -71,9 +82,23 @@ impl Target {
 impl Client {
     /// Sends a request; the answer's body is still to be read.
     pub async fn send(&mut self, method: &str, path: &str, body: &str, upgrade: Upgrade) -> Response<Incoming> {
+        let mut request = self.request(method, path, body);
+        if matches!(upgrade, Upgrade::Tcp) {
+            request = request.header("connection", "Upgrade").header("upgrade", "tcp");
+        }
+        self.exchange(request, body).await
+    }
+
+    /// Posts as a proxy does for a browser at this address.
+    pub async fn post_from(&mut self, address: &str, path: &str, body: &str) -> Response<Incoming> {
+        let request = self.request("POST", path, body).header("x-forwarded-for", address);
+        self.exchange(request, body).await
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> Builder {
         let (prefix, token) = match &self.target {
             Target::Direct(_) => ("", None),
-            Target::Through { prefix, token, .. } => (prefix.as_str(), Some(token)),
+            Target::Through { prefix, token, .. } => (prefix.as_str(), token.as_ref()),
         };
         let mut request = Request::builder().method(method).uri(format!("{prefix}{path}")).header("host", "docker");
         if let Some(token) = token {
@@ -82,9 +107,10 @@ impl Client {
         if !body.is_empty() {
             request = request.header("content-type", "application/json");
         }
-        if matches!(upgrade, Upgrade::Tcp) {
-            request = request.header("connection", "Upgrade").header("upgrade", "tcp");
-        }
+        request
+    }
+
+    async fn exchange(&mut self, request: Builder, body: &str) -> Response<Incoming> {
         let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).expect("a good request");
         self.sender.ready().await.expect("the connection is kept");
         self.sender.send_request(request).await.expect("the engine answers")

@@ -1,14 +1,14 @@
 //! A list of 200 containers: from the hub's inventory, and asked of the
 //! engine. The hub asks nobody, so a slow link makes no difference.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use windflow_tests::wait;
 
 use super::{Bed, WAYS};
 use crate::tunnel::engine::IMAGE;
 use crate::tunnel::engine::client::{Client, Target, runtime};
-use crate::tunnel::meter::{median, micros};
+use crate::tunnel::meter::{median, time_of};
 use crate::tunnel::table::{Limit, Row, Unit, Way};
 
 /// What each list holds: as much as one page of the hub's may.
@@ -79,7 +79,5 @@ async fn measure_all(bed: &Bed) -> [Vec<f64>; 4] {
 }
 
 async fn one(client: &mut Client, path: &str) -> f64 {
-    let started = Instant::now();
-    client.ask("GET", path, "").await;
-    micros(started.elapsed())
+    time_of(client.ask("GET", path, "")).await
 }
