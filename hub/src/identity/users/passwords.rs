@@ -12,7 +12,7 @@ use anyhow::{Context, anyhow};
 use argon2::password_hash::PasswordHasher;
 use argon2::{Algorithm, Argon2, Params, Version};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use self::stored::StoredHash;
 use crate::clock::Random;
@@ -25,6 +25,9 @@ pub const LENGTH_MAX: usize = 128;
 /// Passwords hashed at once; each takes 19 MiB and a core, and one whose hash
 /// came from elsewhere up to 1 GiB.
 const HASHES_MAX: usize = 2;
+/// How far everybody else goes before a hash where processors are short. The
+/// scheduler then gives a hash about a tenth of what it gives others.
+const NICENESS: i32 = 10;
 /// How long a caller waits for its turn to be hashed.
 const TURN_DEADLINE: Duration = Duration::from_secs(10);
 /// What is common: the head of the frequency list of the zxcvbn project (MIT),
@@ -138,6 +141,15 @@ pub struct Passwords {
     nobody: Arc<OnceLock<String>>,
 }
 
+/// Has this thread give way to all others of the hub: on a morning on which
+/// everybody signs in, those who are signed in go on as before.
+fn give_way() {
+    // On Linux this is about the calling thread alone.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "a password is hashed with the priority of everything else");
+    }
+}
+
 impl Passwords {
     /// Hashes at `cost`.
     pub fn new(cost: HashCost, random: Random) -> Self {
@@ -184,13 +196,17 @@ impl Passwords {
         let Ok(Ok(turn)) = turn else {
             return Err(ApiError::unavailable("busy", "Too many people are signing in at the moment. Try again."));
         };
-        // The permit goes with the work, which goes on when the caller is gone.
-        let done = tokio::task::spawn_blocking(move || {
+        let (done, result) = oneshot::channel();
+        // A thread of its own, since it cannot be made important again. The
+        // permit goes with it, and it goes on when the caller is gone.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
+            give_way();
             let result = work();
             drop(turn);
-            result
+            done.send(result).ok();
         });
-        Ok(done.await.context("Hashing a password ended early")??)
+        drop(thread.context("No thread can be had to hash a password")?);
+        Ok(result.await.context("Hashing a password ended early")??)
     }
 
     fn hash_now(&self, password: &SecretString) -> anyhow::Result<String> {
