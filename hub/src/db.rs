@@ -36,7 +36,7 @@ use tokio::sync::broadcast;
 pub use self::announcements::Announcement;
 pub use self::error::DbError;
 use self::finish::{Finish, Finisher};
-pub use self::finish::{Last, RowKey};
+pub use self::finish::{Last, Revision, RowKey};
 use self::guard::Guard;
 pub use self::url::{DatabaseUrl, InvalidDatabaseUrl};
 
@@ -298,6 +298,13 @@ impl Db {
         }
     }
 
+    /// How often the rows of the fleet were changed through this.
+    pub const fn fleet_revision(&self) -> &Revision {
+        match self {
+            Self::Sqlite { finisher, .. } | Self::Postgres { finisher, .. } => &finisher.fleet,
+        }
+    }
+
     /// Asks the database for nothing, to see that it answers.
     ///
     /// # Errors
@@ -377,6 +384,12 @@ impl Tx {
         self.finish().announcements.add(announcement);
     }
 
+    /// Has rows of the fleet that are held in memory read again once this is
+    /// committed.
+    pub const fn outdate_fleet(&mut self) {
+        self.finish().outdates_fleet = true;
+    }
+
     /// Has this done right before the commit, after all that the transaction
     /// does otherwise.
     pub fn do_last(&mut self, work: Box<dyn Last>) {
@@ -398,17 +411,17 @@ impl Tx {
         for work in std::mem::take(&mut self.finish().last) {
             work.run(&mut self).await.map_err(|error| self.noted(error))?;
         }
-        let announcements = match self {
+        let finish = match self {
             Self::Sqlite(SqliteTx { inner, guard, finish }) => {
                 inner.commit().await.map_err(|error| noted(&guard, error))?;
-                finish.announcements
+                finish
             }
             Self::Postgres(PostgresTx { inner, finish }) => {
                 inner.commit().await?;
-                finish.announcements
+                finish
             }
         };
-        announcements.send();
+        finish.tell();
         Ok(())
     }
 

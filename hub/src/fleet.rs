@@ -26,7 +26,7 @@ use windflow_protocol::tls::{self, HubIdentity, HubLeaf, TlsError};
 use self::agents::{Pace, TicketKey};
 use self::authority::{Authority, AuthorityError};
 use self::enrollment::{Limiter, Pepper};
-use self::environments::Told;
+use self::environments::{Known, Told};
 use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError, Tx};
@@ -102,6 +102,7 @@ pub struct Fleet {
     /// Records of an identity that seems to have been copied.
     alarms: Pace,
     told: Told,
+    known: Known,
 }
 
 /// The id of the hub whose database this is; `None` if it was never started.
@@ -161,6 +162,7 @@ impl Fleet {
             recoveries: Pace::new(RECOVERY_PACE),
             alarms: Pace::new(ALARM_PACE),
             told: Told::default(),
+            known: Known::default(),
             base,
         })
     }

@@ -7,6 +7,7 @@
 //! said that it wants it done.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use futures_util::future::BoxFuture;
@@ -43,20 +44,44 @@ impl RowKey {
     }
 }
 
+/// How often the rows of the fleet were changed: whoever holds some in memory
+/// knows by it that they are as they were. Clones share the count.
+#[derive(Clone, Debug, Default)]
+pub struct Revision(Arc<AtomicU64>);
+
+impl Revision {
+    /// The count now. To be looked at before rows are read.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// To be called once a change is committed.
+    pub(super) fn advance(&self) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
 /// What all transactions of a database share. Clones share it too.
 #[derive(Clone, Debug)]
 pub struct Finisher {
     pub(super) announcer: Announcer,
     pub(super) row_key: RowKey,
+    pub(super) fleet: Revision,
 }
 
 impl Finisher {
     pub(super) fn new() -> Self {
-        Self { announcer: Announcer::new(), row_key: RowKey::default() }
+        Self { announcer: Announcer::new(), row_key: RowKey::default(), fleet: Revision::default() }
     }
 
     pub(super) fn begin(&self) -> Finish {
-        Finish { announcements: self.announcer.begin(), last: Vec::new(), row_key: self.row_key.clone() }
+        Finish {
+            announcements: self.announcer.begin(),
+            last: Vec::new(),
+            row_key: self.row_key.clone(),
+            fleet: self.fleet.clone(),
+            outdates_fleet: false,
+        }
     }
 }
 
@@ -66,4 +91,17 @@ pub(super) struct Finish {
     pub announcements: Announcements,
     pub last: Vec<Box<dyn Last>>,
     pub row_key: RowKey,
+    pub fleet: Revision,
+    /// Whether it changed rows of the fleet.
+    pub outdates_fleet: bool,
+}
+
+impl Finish {
+    /// Tells everybody, once it is committed.
+    pub fn tell(self) {
+        if self.outdates_fleet {
+            self.fleet.advance();
+        }
+        self.announcements.send();
+    }
 }

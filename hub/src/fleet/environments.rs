@@ -1,6 +1,7 @@
 //! Environments: Docker engines as users know them, however they are reached.
 
 mod filter;
+mod known;
 mod labels;
 mod model;
 mod overview;
@@ -11,6 +12,7 @@ mod store;
 mod told;
 
 pub use filter::{EnvironmentFilter, EnvironmentSort};
+pub(super) use known::Known;
 pub use labels::{InvalidLabels, Labels};
 pub use model::{
     EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, NewTcpEnvironment,

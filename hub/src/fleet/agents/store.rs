@@ -21,6 +21,7 @@ const SELECT: &str = "SELECT agents.id, agents.environment_id, environments.name
     FROM agents JOIN environments ON environments.id = agents.environment_id";
 
 pub async fn insert(tx: &mut Tx, new: &NewAgent) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "INSERT INTO agents (id, environment_id, state, key_digest, generation, ticket_current, hostname, os,
                    arch, machine, enrolled_with, enrolled_at)
                VALUES ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, $11)";
@@ -63,6 +64,7 @@ pub async fn list(tx: &mut Tx, name: Option<&str>) -> Result<Vec<AgentRow>, DbEr
 }
 
 pub async fn set_state(tx: &mut Tx, id: AgentId, state: AgentState) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE agents SET state = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(state.as_str()).execute(c).await.map(drop))?;
     Ok(())
@@ -70,6 +72,7 @@ pub async fn set_state(tx: &mut Tx, id: AgentId, state: AgentState) -> Result<()
 
 /// Whether the agent was there and not revoked yet.
 pub async fn revoke(tx: &mut Tx, id: AgentId, reason: &str, at: Timestamp) -> Result<bool, DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE agents SET state = 'revoked', revoked_at = $2, revoke_reason = $3
                WHERE id = $1 AND state <> 'revoked' RETURNING id";
     let revoked: Option<Uuid> =
@@ -79,6 +82,7 @@ pub async fn revoke(tx: &mut Tx, id: AgentId, reason: &str, at: Timestamp) -> Re
 
 /// Gives an agent a new key, as a replacement token allows. Its new generation.
 pub async fn replace_key(tx: &mut Tx, id: AgentId, key: KeyDigest, host: &HostFacts) -> Result<i64, DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE agents SET key_digest = $2, generation = generation + 1,
                    state = CASE WHEN state = 'pending' THEN 'pending' ELSE 'active' END,
                    ticket_current = $3, ticket_pending = NULL, ticket_previous = NULL, ticket_refused = NULL,

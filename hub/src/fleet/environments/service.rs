@@ -9,6 +9,7 @@ use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
 use super::filter::{EnvironmentFilter, EnvironmentSort};
+use super::known::Rows;
 use super::labels::Labels;
 use super::model::{
     EngineTarget, Environment, EnvironmentContainers, EnvironmentGroup, EnvironmentHost, EnvironmentKind,
@@ -75,12 +76,7 @@ impl Fleet {
     /// # Errors
     /// When the database fails.
     pub async fn list_environments(&self, filter: &EnvironmentFilter) -> Result<Vec<Environment>, DbError> {
-        let rows = store::list(&mut self.base.db.read().await?, filter.name.as_deref()).await?;
-        let mut found: Vec<_> =
-            rows.into_iter().map(|row| self.present(row)).filter(|found| filter.wants(found)).collect();
-        let sort = filter.sort.unwrap_or_default();
-        found.sort_by(|one, other| sort.order(one, other));
-        Ok(found)
+        self.list_visible_environments(filter, &Visible::All).await
     }
 
     /// Those of them that are to be shown.
@@ -92,8 +88,15 @@ impl Fleet {
         filter: &EnvironmentFilter,
         visible: &Visible,
     ) -> Result<Vec<Environment>, DbError> {
-        let mut found = self.list_environments(filter).await?;
-        found.retain(|environment| visible.has(Some(environment.id)));
+        let rows = self.environment_rows().await?;
+        let is_called = |row: &&EnvironmentRow| {
+            let mut wanted = filter.name.iter();
+            wanted.all(|name| row.name.eq_ignore_ascii_case(name))
+        };
+        let shown = rows.iter().filter(|row| visible.has(Some(row.id()))).filter(is_called);
+        let mut found: Vec<_> = shown.map(|row| self.present(row)).filter(|found| filter.wants(found)).collect();
+        let sort = filter.sort.unwrap_or_default();
+        found.sort_by(|one, other| sort.order(one, other));
         Ok(found)
     }
 
@@ -116,8 +119,13 @@ impl Fleet {
     /// # Errors
     /// When the database fails.
     pub async fn environment_names(&self) -> Result<HashMap<EnvironmentId, String>, DbError> {
-        let rows = store::list(&mut self.base.db.read().await?, None).await?;
-        Ok(rows.into_iter().map(|row| (EnvironmentId(row.id), row.name.to_string())).collect())
+        let rows = self.environment_rows().await?;
+        Ok(rows.iter().map(|row| (row.id(), row.name.clone())).collect())
+    }
+
+    /// The rows of all environments, by name.
+    pub(super) async fn environment_rows(&self) -> Result<Rows, DbError> {
+        self.known.rows(&self.base.db, self.base.clock.now()).await
     }
 
     /// One environment with its present state.
@@ -126,7 +134,7 @@ impl Fleet {
     /// When the database fails.
     pub async fn find_environment(&self, id: EnvironmentId) -> Result<Option<Environment>, DbError> {
         let row = store::find(&mut self.base.db.read().await?, id).await?;
-        Ok(row.map(|row| self.present(row)))
+        Ok(row.map(|row| self.present(&row)))
     }
 
     /// Adds an engine that the hub dials.
@@ -278,7 +286,7 @@ impl Fleet {
         store::get_target(&mut tx, &self.base.vault, id).await
     }
 
-    fn present(&self, row: EnvironmentRow) -> Environment {
+    fn present(&self, row: &EnvironmentRow) -> Environment {
         let session = self.base.sessions.of(row.id()).ok();
         let session = session.as_deref();
         let revoked = row.agent_state.as_deref().is_some_and(|state| AgentState::parse(state) == AgentState::Revoked);
@@ -288,26 +296,27 @@ impl Fleet {
         let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
         Environment {
             id: row.id(),
-            group: row.group_id.zip(row.group_name).map(|(id, name)| EnvironmentGroup { id, name }),
+            group: row.group_id.zip(row.group_name.clone()).map(|(id, name)| EnvironmentGroup { id, name }),
             kind: EnvironmentKind::parse(&row.kind).unwrap_or(EnvironmentKind::Edge),
             state: if revoked { EnvironmentState::Revoked } else { state_of(session, row.agent_state.as_deref()) },
             transport: session.map(|session| session.transport().as_str()),
             rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             engine: session.map(|session| engine_word(&session.engine().borrow())),
-            engine_version: live_version.or(row.engine_version),
+            engine_version: live_version.or_else(|| row.engine_version.clone()),
             os: engine.as_ref().and_then(|facts| filled(&facts.os)),
             arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
             containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
             host: session.and_then(Session::host).map(EnvironmentHost::from),
             container_states: said.states,
             last_event: said.event,
-            agent_version: session.map(|session| session.facts.agent_version.clone()).or(row.agent_version),
+            agent_version: session
+                .map_or_else(|| row.agent_version.clone(), |session| Some(session.facts.agent_version.clone())),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
             name: EnvironmentName::from_hostname(&row.name),
-            address: row.address,
+            address: row.address.clone(),
             insecure: row.insecure,
             record_terminals: row.record_terminals,
-            labels: Labels::stored(row.labels.0),
+            labels: Labels::stored(row.labels.0.clone()),
         }
     }
 }

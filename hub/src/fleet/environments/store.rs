@@ -74,6 +74,7 @@ const FROM: &str = "FROM environments LEFT JOIN agents ON agents.environment_id 
     LEFT JOIN environment_groups ON environment_groups.id = environments.group_id";
 
 pub async fn insert(tx: &mut Tx, vault: &Vault, new: &NewEnvironment) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let (address, tls) = match &new.target {
         EngineTarget::Local => (None, None),
         EngineTarget::Tcp { address, tls } => (Some(address), tls.as_ref()),
@@ -114,14 +115,10 @@ pub async fn name_taken(tx: &mut Tx, name: &EnvironmentName) -> Result<bool, DbE
     Ok(count > 0)
 }
 
-/// Every environment, by name; `name` narrows it to that one.
-pub async fn list(tx: &mut Tx, name: Option<&str>) -> Result<Vec<EnvironmentRow>, DbError> {
-    let sql = format!(
-        "SELECT {COLUMNS} {FROM} WHERE $1 IS NULL OR LOWER(environments.name) = LOWER($1)
-         ORDER BY LOWER(environments.name)"
-    );
-    let sql = sqlx::AssertSqlSafe(sql);
-    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_all(c).await)?)
+/// Every environment, by name.
+pub async fn list(tx: &mut Tx) -> Result<Vec<EnvironmentRow>, DbError> {
+    let sql = sqlx::AssertSqlSafe(format!("SELECT {COLUMNS} {FROM} ORDER BY LOWER(environments.name)"));
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).fetch_all(c).await)?)
 }
 
 /// The environments that the hub reaches by itself.
@@ -158,12 +155,14 @@ pub async fn get_target(tx: &mut Tx, vault: &Vault, id: EnvironmentId) -> Result
 
 /// Removes an environment with its agent. Whether there was one.
 pub async fn delete(tx: &mut Tx, id: EnvironmentId) -> Result<bool, DbError> {
+    tx.outdate_fleet();
     let sql = "DELETE FROM environments WHERE id = $1 RETURNING id";
     let gone: Option<Uuid> = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id.0).fetch_optional(c).await)?;
     Ok(gone.is_some())
 }
 
 pub async fn rename(tx: &mut Tx, id: EnvironmentId, name: &EnvironmentName) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET name = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(name.as_str()).execute(c).await.map(drop))?;
     Ok(())
@@ -171,6 +170,7 @@ pub async fn rename(tx: &mut Tx, id: EnvironmentId, name: &EnvironmentName) -> R
 
 /// Puts these labels in the place of those before.
 pub async fn set_labels(tx: &mut Tx, id: EnvironmentId, labels: &Labels) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET labels = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(Json(labels)).execute(c).await.map(drop))?;
     Ok(())
@@ -178,6 +178,7 @@ pub async fn set_labels(tx: &mut Tx, id: EnvironmentId, labels: &Labels) -> Resu
 
 /// Puts it into a group that is there, or in none.
 pub async fn set_group(tx: &mut Tx, id: EnvironmentId, group: Option<GroupId>) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET group_id = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(group.map(|group| group.0)).execute(c).await.map(drop))?;
     Ok(())
@@ -185,6 +186,7 @@ pub async fn set_group(tx: &mut Tx, id: EnvironmentId, group: Option<GroupId>) -
 
 /// Whether terminals in its containers are recorded from now on.
 pub async fn set_recording(tx: &mut Tx, id: EnvironmentId, is_on: bool) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET record_terminals = $2 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(is_on).execute(c).await.map(drop))?;
     Ok(())
@@ -193,6 +195,7 @@ pub async fn set_recording(tx: &mut Tx, id: EnvironmentId, is_on: bool) -> Resul
 /// A session began: what it said of the versions is remembered for when it is
 /// offline.
 pub async fn mark_connected(tx: &mut Tx, id: EnvironmentId, agent_version: &str, at: Timestamp) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET agent_version = $2, last_seen_at = $3 WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(agent_version).bind(at).execute(c).await.map(drop))?;
     Ok(())
@@ -205,6 +208,7 @@ pub async fn mark_seen(
     engine_version: Option<&str>,
     at: Timestamp,
 ) -> Result<(), DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environments SET last_seen_at = $2, engine_version = COALESCE($3, engine_version)
                WHERE id = $1";
     on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(at).bind(engine_version).execute(c).await.map(drop))?;

@@ -46,6 +46,7 @@ pub async fn count(tx: &mut Tx) -> Result<i64, DbError> {
 
 /// Whether there was one to rename.
 pub async fn rename(tx: &mut Tx, id: GroupId, name: &Title) -> Result<bool, DbError> {
+    tx.outdate_fleet();
     let sql = "UPDATE environment_groups SET name = $2, folded = $3 WHERE id = $1 RETURNING id";
     let renamed: Option<Uuid> = on_tx!(tx, |c| {
         sqlx::query_scalar(sql).bind(id.0).bind(name.as_str()).bind(name.folded()).fetch_optional(c).await
@@ -55,6 +56,7 @@ pub async fn rename(tx: &mut Tx, id: GroupId, name: &Title) -> Result<bool, DbEr
 
 /// Removes a group; its environments are in none then. What it was called.
 pub async fn delete(tx: &mut Tx, id: GroupId) -> Result<Option<String>, DbError> {
+    tx.outdate_fleet();
     let sql = "DELETE FROM environment_groups WHERE id = $1 RETURNING name";
     Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id.0).fetch_optional(c).await)?)
 }
