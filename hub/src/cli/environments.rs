@@ -6,7 +6,7 @@ mod connect;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use super::client::HubClient;
@@ -56,6 +56,13 @@ pub enum EnvironmentCommand {
         /// The group; none takes the engine out of the one it is in
         group: Option<String>,
     },
+    /// Has the terminals in an engine's containers recorded from now on, or not
+    Record {
+        /// Its name or id
+        name: String,
+        /// Whether they are
+        switch: Switch,
+    },
     /// Gives an engine a Docker socket on this machine, until Ctrl-C
     Connect(connect::ConnectOptions),
     /// Removes an engine; nothing on its host is touched
@@ -63,6 +70,15 @@ pub enum EnvironmentCommand {
         /// Its name or id
         name: String,
     },
+}
+
+/// Whether something is so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is
+    On,
+    /// It is not
+    Off,
 }
 
 /// An engine on TCP.
@@ -121,6 +137,11 @@ pub async fn run(hub: &HubClient, command: EnvironmentCommand, format: Format) -
                 None => None,
             };
             format.object(&hub.patch(&format!("{ENVIRONMENTS}/{id}"), json!({ "group_id": group })).await?);
+        }
+        EnvironmentCommand::Record { name, switch } => {
+            let id = hub.resolve("environment", ENVIRONMENTS, &name).await?;
+            let body = json!({ "record_terminals": switch == Switch::On });
+            format.object(&hub.patch(&format!("{ENVIRONMENTS}/{id}"), body).await?);
         }
         EnvironmentCommand::Connect(options) => connect::run(hub, &options, format).await?,
         EnvironmentCommand::Remove { name } => {

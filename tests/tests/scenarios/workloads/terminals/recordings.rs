@@ -139,6 +139,9 @@ fn a_killed_hub_leaves_what_was_recorded(mut world: World) {
     assert!(output(&cast(&world.hub, &id).1).contains("before-42"));
     let switched_on = world.hub.read(&format!("/api/v1/environments/{environment}"));
     assert_eq!(switched_on["record_terminals"], true);
+    world.hub.cli(["environment", "record", &environment, "off"]).succeeded();
+    let switched_off = world.hub.read(&format!("/api/v1/environments/{environment}"));
+    assert_eq!(switched_off["record_terminals"], false);
 }
 
 #[test]
