@@ -11,7 +11,7 @@ mod service;
 mod store;
 mod told;
 
-pub use filter::{EnvironmentFilter, EnvironmentSort};
+pub use filter::EnvironmentFilter;
 pub(super) use known::Known;
 pub use labels::{InvalidLabels, Labels};
 pub use model::{

@@ -27,7 +27,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 
 /// One engine and every way to it. What depends on something else stands
 /// before it.
-struct Bed {
+pub struct Bed {
     direct: Target,
     ways: [(Way, Target); 3],
     /// A WebSocket over `https://`: the tunnel's TLS inside another one.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::{Environment, EnvironmentKind, EnvironmentState};
+use super::model::{Environment, EnvironmentGroup, EnvironmentKind, EnvironmentState};
 use crate::clock::Timestamp;
 
 /// The word that stands for no group at all.
@@ -156,31 +156,48 @@ fn is_found(environment: &Environment, text: &str) -> bool {
         || labels.any(|label| label.to_lowercase().contains(text))
 }
 
+/// An environment with what it is compared by.
+struct Keyed {
+    name: String,
+    group: (bool, String),
+    environment: Environment,
+}
+
+impl From<Environment> for Keyed {
+    fn from(environment: Environment) -> Self {
+        let name = environment.name.as_str().to_lowercase();
+        Self { name, group: by_name(environment.group.as_ref()), environment }
+    }
+}
+
 impl EnvironmentSort {
-    /// The order of two environments.
-    pub fn order(self, one: &Environment, other: &Environment) -> Ordering {
-        let by_name = || name(one).cmp(&name(other)).then(one.id.0.cmp(&other.id.0));
+    /// Brings environments into this order.
+    pub fn arrange(self, environments: Vec<Environment>) -> Vec<Environment> {
+        let mut keyed: Vec<Keyed> = environments.into_iter().map(Keyed::from).collect();
+        keyed.sort_by(|one, other| self.order(one, other));
+        keyed.into_iter().map(|keyed| keyed.environment).collect()
+    }
+
+    fn order(self, one: &Keyed, other: &Keyed) -> Ordering {
+        let by_name = || one.name.cmp(&other.name).then(one.environment.id.0.cmp(&other.environment.id.0));
+        let (first, second) = (&one.environment, &other.environment);
         match self {
             Self::Name => by_name(),
             Self::NameDown => by_name().reverse(),
-            Self::Group => group(one).cmp(&group(other)).then_with(by_name),
-            Self::State => urgency(one).cmp(&urgency(other)).then_with(by_name),
-            Self::StateDown => urgency(other).cmp(&urgency(one)).then_with(by_name),
-            Self::LastSeen => seen(one).cmp(&seen(other)).then_with(by_name),
-            Self::LastSeenDown => seen(other).cmp(&seen(one)).then_with(by_name),
-            Self::Running => running(one).cmp(&running(other)).then_with(by_name),
-            Self::RunningDown => running(other).cmp(&running(one)).then_with(by_name),
+            Self::Group => one.group.cmp(&other.group).then_with(by_name),
+            Self::State => urgency(first).cmp(&urgency(second)).then_with(by_name),
+            Self::StateDown => urgency(second).cmp(&urgency(first)).then_with(by_name),
+            Self::LastSeen => seen(first).cmp(&seen(second)).then_with(by_name),
+            Self::LastSeenDown => seen(second).cmp(&seen(first)).then_with(by_name),
+            Self::Running => running(first).cmp(&running(second)).then_with(by_name),
+            Self::RunningDown => running(second).cmp(&running(first)).then_with(by_name),
         }
     }
 }
 
-fn name(environment: &Environment) -> String {
-    environment.name.as_str().to_lowercase()
-}
-
-/// By name; the environments of no group come last.
-fn group(environment: &Environment) -> (bool, String) {
-    let name = environment.group.as_ref().map(|group| group.name.to_lowercase());
+/// By what groups are compared: their name; no group at all comes last.
+pub fn by_name(group: Option<&EnvironmentGroup>) -> (bool, String) {
+    let name = group.map(|group| group.name.to_lowercase());
     (name.is_none(), name.unwrap_or_default())
 }
 
@@ -212,7 +229,7 @@ mod tests {
 
     use windflow_protocol::ids::EnvironmentId;
 
-    use super::super::model::{EnvironmentGroup, EnvironmentName};
+    use super::super::model::EnvironmentName;
     use super::super::{ContainerStates, Labels};
     use super::*;
 
@@ -247,9 +264,8 @@ mod tests {
         Environment { group: Some(group), ..environment(name) }
     }
 
-    fn sorted(sort: EnvironmentSort, mut all: Vec<Environment>) -> Vec<String> {
-        all.sort_by(|one, other| sort.order(one, other));
-        all.iter().map(|environment| environment.name.to_string()).collect()
+    fn sorted(sort: EnvironmentSort, all: Vec<Environment>) -> Vec<String> {
+        sort.arrange(all).iter().map(|environment| environment.name.to_string()).collect()
     }
 
     #[test]

@@ -57,7 +57,7 @@ mod tests {
     use windflow_protocol::ids::EnvironmentId;
 
     use super::*;
-    use crate::db::testing::{TestDb, on_both_engines};
+    use crate::db::testing::on_both_engines;
     use crate::fleet::environments::{EngineTarget, EnvironmentKind, EnvironmentName, Labels, NewEnvironment};
     use crate::vault::Vault;
 

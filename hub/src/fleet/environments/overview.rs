@@ -1,9 +1,13 @@
 //! All environments in numbers: how many are how, what runs on them, and the
 //! groups they are in.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
+use super::filter::by_name;
 use super::model::{Environment, EnvironmentGroup, EnvironmentState};
 use super::told::ContainerStates;
 
@@ -65,27 +69,24 @@ impl EnvironmentCounts {
 }
 
 impl Overview {
-    /// The numbers of environments that stand by group.
+    /// The numbers of environments in any order.
     pub fn of(environments: &[Environment]) -> Self {
         let mut overview = Self::default();
+        let mut groups: HashMap<Option<Uuid>, GroupCounts> = HashMap::new();
         for environment in environments {
             // What an engine has that does not answer, or is away, is not known to be so.
             let is_present = environment.state == EnvironmentState::Online && !environment.is_degraded();
             let containers = environment.container_states.filter(|_| is_present).unwrap_or_default();
             overview.environments.add(environment);
             overview.containers.add(containers);
-            let group = overview.group_of(environment);
+            let group = groups
+                .entry(environment.group.as_ref().map(|group| group.id))
+                .or_insert_with(|| GroupCounts { group: environment.group.clone(), ..GroupCounts::default() });
             group.environments.add(environment);
             group.containers.add(containers);
         }
+        overview.groups = groups.into_values().collect();
+        overview.groups.sort_by_cached_key(|counts| by_name(counts.group.as_ref()));
         overview
-    }
-
-    fn group_of(&mut self, environment: &Environment) -> &mut GroupCounts {
-        let is_next = self.groups.last().is_none_or(|last| last.group != environment.group);
-        if is_next {
-            self.groups.push(GroupCounts { group: environment.group.clone(), ..GroupCounts::default() });
-        }
-        self.groups.last_mut().expect("one was added where there was none")
     }
 }

@@ -127,7 +127,7 @@ async fn get_overview(
     Query(filter): Query<EnvironmentFilter>,
 ) -> ApiResult<Json<Overview>> {
     let visible = reach.visible(Permission::EnvironmentsView).await?;
-    Ok(Json(app.fleet.overview(filter, &visible).await?))
+    Ok(Json(app.fleet.overview(&filter, &visible).await?))
 }
 
 fn unknown() -> ApiError {

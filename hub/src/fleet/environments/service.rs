@@ -8,7 +8,7 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
-use super::filter::{EnvironmentFilter, EnvironmentSort};
+use super::filter::EnvironmentFilter;
 use super::known::Rows;
 use super::labels::Labels;
 use super::model::{
@@ -88,25 +88,30 @@ impl Fleet {
         filter: &EnvironmentFilter,
         visible: &Visible,
     ) -> Result<Vec<Environment>, DbError> {
-        let rows = self.environment_rows().await?;
-        let is_called = |row: &&EnvironmentRow| {
-            let mut wanted = filter.name.iter();
-            wanted.all(|name| row.name.eq_ignore_ascii_case(name))
-        };
-        let shown = rows.iter().filter(|row| visible.has(Some(row.id()))).filter(is_called);
-        let mut found: Vec<_> = shown.map(|row| self.present(row)).filter(|found| filter.wants(found)).collect();
-        let sort = filter.sort.unwrap_or_default();
-        found.sort_by(|one, other| sort.order(one, other));
-        Ok(found)
+        Ok(filter.sort.unwrap_or_default().arrange(self.find_environments(filter, visible).await?))
     }
 
     /// The environments that match and are to be shown, in numbers.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn overview(&self, filter: EnvironmentFilter, visible: &Visible) -> Result<Overview, DbError> {
-        let by_group = EnvironmentFilter { sort: Some(EnvironmentSort::Group), ..filter };
-        Ok(Overview::of(&self.list_visible_environments(&by_group, visible).await?))
+    pub async fn overview(&self, filter: &EnvironmentFilter, visible: &Visible) -> Result<Overview, DbError> {
+        Ok(Overview::of(&self.find_environments(filter, visible).await?))
+    }
+
+    /// The environments that match and are to be shown, in any order.
+    async fn find_environments(
+        &self,
+        filter: &EnvironmentFilter,
+        visible: &Visible,
+    ) -> Result<Vec<Environment>, DbError> {
+        let rows = self.environment_rows().await?;
+        let is_called = |row: &&EnvironmentRow| {
+            let mut wanted = filter.name.iter();
+            wanted.all(|name| row.name.eq_ignore_ascii_case(name))
+        };
+        let shown = rows.iter().filter(|row| visible.has(Some(row.id()))).filter(is_called);
+        Ok(shown.map(|row| self.present(row)).filter(|found| filter.wants(found)).collect())
     }
 
     /// What the engines told last; whoever follows them tells it here.

@@ -228,17 +228,6 @@ pub struct GrantFilter {
     pub environment: Option<Uuid>,
 }
 
-impl GrantFilter {
-    /// Whether this grant is wanted.
-    pub fn wants(&self, grant: &Grant) -> bool {
-        let of_environment = |wanted| grant.scope == Scope::Environment { environment_id: wanted };
-        self.user.is_none_or(|user| grant.user_id == Some(user))
-            && self.team.is_none_or(|team| grant.team_id == Some(team))
-            && self.role.is_none_or(|role| grant.role_id == role.to_string())
-            && self.environment.is_none_or(of_environment)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -203,7 +203,7 @@ async fn list_grants(
     State(app): State<AppState>,
     Listing { page, filter }: Listing<GrantFilter>,
 ) -> ApiResult<Json<List<Grant>>> {
-    Ok(Json(page.of(app.identity.list_grants(&filter).await?)))
+    Ok(Json(app.identity.list_grants(&filter, page).await?))
 }
 
 /// Grants a role to a user or a team: everywhere, in a group of environments,

@@ -11,7 +11,7 @@ use super::model::{
 use super::store::{self, Granted};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Permission, Permissions, Role, Scope, Title, UserId};
+use crate::http::{List, Page, Permission, Permissions, Role, Scope, Title, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::identity::{Identity, users};
 
@@ -218,10 +218,10 @@ impl Identity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list_grants(&self, filter: &GrantFilter) -> ApiResult<Vec<Grant>> {
-        let mut grants = store::list_grants(&mut self.db.read().await?).await?;
-        grants.retain(|grant| filter.wants(grant));
-        Ok(grants)
+    pub async fn list_grants(&self, filter: &GrantFilter, page: Page) -> ApiResult<List<Grant>> {
+        let mut tx = self.db.read().await?;
+        let items = store::list_grants(&mut tx, filter, page).await?;
+        Ok(List { items, total: store::count_wanted_grants(&mut tx, filter).await? })
     }
 
     /// Grants a role to a user or a team.

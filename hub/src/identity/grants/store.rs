@@ -4,10 +4,10 @@ use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::model::{AccessRole, Grant, Grantee, RoleRef, Team, TeamMember};
+use super::model::{AccessRole, Grant, GrantFilter, Grantee, RoleRef, Team, TeamMember};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
-use crate::http::{Permission, Permissions, Role, Scope, Title, UserId};
+use crate::http::{Page, Permission, Permissions, Role, Scope, Title, UserId};
 use crate::on_tx;
 
 /// A scope as it stands in a row.
@@ -258,11 +258,35 @@ const GRANT: &str = "SELECT grants.id, grants.user_id, users.name AS user_name, 
     LEFT JOIN environment_groups ON environment_groups.id = grants.group_id
     LEFT JOIN environments ON environments.id = grants.environment_id";
 
-/// Every grant, the newest first.
-pub async fn list_grants(tx: &mut Tx) -> Result<Vec<Grant>, DbError> {
-    let sql = AssertSqlSafe(format!("{GRANT} ORDER BY grants.id DESC"));
-    let rows: Vec<GrantRow> = on_tx!(tx, |c| sqlx::query_as(sql).fetch_all(c).await)?;
+/// What a filter wants, its fields being $1 to $5.
+const WANTED: &str = "($1 IS NULL OR grants.user_id = $1) AND ($2 IS NULL OR grants.team_id = $2)
+    AND ($3 IS NULL OR grants.role = $3) AND ($4 IS NULL OR grants.role_id = $4)
+    AND ($5 IS NULL OR grants.environment_id = $5)";
+
+/// A page of the grants that are wanted, the newest first.
+pub async fn list_grants(tx: &mut Tx, filter: &GrantFilter, page: Page) -> Result<Vec<Grant>, DbError> {
+    let sql = AssertSqlSafe(format!("{GRANT} WHERE {WANTED} ORDER BY grants.id DESC LIMIT $6 OFFSET $7"));
+    let (built_in, own) = role_of(filter);
+    let rows: Vec<GrantRow> = on_tx!(tx, |c| {
+        let query = sqlx::query_as(sql).bind(filter.user).bind(filter.team).bind(built_in).bind(own);
+        query.bind(filter.environment).bind(page.limit).bind(page.offset).fetch_all(c).await
+    })?;
     Ok(rows.into_iter().filter_map(GrantRow::grant).collect())
+}
+
+/// How many grants are wanted.
+pub async fn count_wanted_grants(tx: &mut Tx, filter: &GrantFilter) -> Result<i64, DbError> {
+    let sql = AssertSqlSafe(format!("SELECT COUNT(*) FROM grants WHERE {WANTED}"));
+    let (built_in, own) = role_of(filter);
+    Ok(on_tx!(tx, |c| {
+        let query = sqlx::query_scalar(sql).bind(filter.user).bind(filter.team).bind(built_in).bind(own);
+        query.bind(filter.environment).fetch_one(c).await
+    })?)
+}
+
+fn role_of(filter: &GrantFilter) -> (Option<&'static str>, Option<Uuid>) {
+    let built_in = filter.role.and_then(RoleRef::built_in);
+    (built_in.map(Role::as_str), filter.role.and_then(RoleRef::own))
 }
 
 pub async fn find_grant(tx: &mut Tx, id: Uuid) -> Result<Option<Grant>, DbError> {

@@ -92,6 +92,7 @@ impl Client {
     /// Posts as a proxy does for a browser at this address.
     pub async fn post_from(&mut self, address: &str, path: &str, body: &str) -> Response<Incoming> {
         let request = self.request("POST", path, body).header("x-forwarded-for", address);
+        let request = request.header("x-forwarded-proto", "https");
         self.exchange(request, body).await
     }
 
