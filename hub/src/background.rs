@@ -32,7 +32,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(clean(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(renew_own_certificate(app.clone(), lifecycle.clone()));
     lifecycle.tasks.spawn(watch_clock(app.clone(), lifecycle.clone()));
-    lifecycle.tasks.spawn(drain(app.clone(), lifecycle.clone()));
+    lifecycle.tasks.spawn(end_sessions(app.clone()));
     lifecycle.tasks.spawn(inventory::keep(app.clone()));
     lifecycle.tasks.spawn(events::keep(app.clone()));
     lifecycle.tasks.spawn(metrics::keep(app.clone()));
@@ -170,7 +170,8 @@ async fn watch_clock(app: AppState, lifecycle: Lifecycle) {
 
 /// Ends the sessions once the hub is asked to finish, after the jobs and the
 /// terminals that need them.
-async fn drain(app: AppState, lifecycle: Lifecycle) {
+pub async fn end_sessions(app: AppState) {
+    let lifecycle = app.lifecycle.clone();
     lifecycle.soft.cancelled().await;
     tokio::join!(app.jobs.ended(), app.terminals.ended());
     lifecycle.links.cancel();

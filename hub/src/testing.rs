@@ -17,6 +17,7 @@ use windflow_protocol::message::report::ObjectId;
 
 use crate::app::Foundations;
 use crate::app::{App, AppState};
+use crate::background;
 use crate::clock::{Clock, ManualClock, Random};
 use crate::config::{RetentionOptions, SessionOptions};
 use crate::db::testing::TestDb;
@@ -143,6 +144,7 @@ impl TestHub {
     pub async fn with_engine(socket: &Path) -> (Self, EnvironmentId) {
         let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned())).await;
         hub.add_users().await;
+        hub.app.lifecycle.tasks.spawn(background::end_sessions(hub.app.clone()));
         hub.app.lifecycle.tasks.spawn(inventory::keep(hub.app.clone()));
         hub.app.lifecycle.tasks.spawn(events::keep(hub.app.clone()));
         hub.app.attached.start_all().await.unwrap();
