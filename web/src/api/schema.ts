@@ -2186,6 +2186,7 @@ export interface components {
              *     as they are, and so do values that come back masked.
              */
             changes: Record<string, never>;
+            login?: components["schemas"]["RegistryLogin"] | null;
         };
         /**
          * @description What a container is to be. What is not given is as the image or the engine
@@ -4023,6 +4024,7 @@ export interface components {
         };
         /** @description A container to be made. */
         NewContainer: {
+            login?: components["schemas"]["RegistryLogin"] | null;
             /** @description What it is to be. */
             spec: components["schemas"]["ContainerSpec"];
             /** @description Whether it is started, which it is unless told not to. */
@@ -4348,6 +4350,7 @@ export interface components {
         PullPolicy: "always" | "missing" | "never";
         /** @description Which image to pull. */
         PullRequest: {
+            login?: components["schemas"]["RegistryLogin"] | null;
             /**
              * @description The platform that is wanted, such as `linux/arm64`. Without it, the
              *     host's own.
@@ -4438,6 +4441,19 @@ export interface components {
         RecoveryCodesResponse: {
             /** @description The codes. */
             recovery_codes: string[];
+        };
+        /**
+         * @description A name and a password, or a token in its place, for the registry of one
+         *     image. The engine is told them with the pull; the hub keeps them nowhere.
+         */
+        RegistryLogin: {
+            /**
+             * Format: password
+             * @description The password or the token.
+             */
+            password: string;
+            /** @description The name. */
+            username: string;
         };
         /** @description Something that the reader of a line should know. */
         Remark: {
@@ -7950,7 +7966,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The name or the platform is none */
+            /** @description The name, the platform or the registry's login is none */
             422: {
                 headers: {
                     [name: string]: unknown;
