@@ -1,14 +1,14 @@
 //! The hub's shared services, built once at start. Handlers get them as
 //! [`AppState`].
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::report::ObjectId;
 
-use crate::clock::{Clock, Random, SystemClock};
+use crate::clock::{Clock, Random, SystemClock, Timestamp};
 use crate::config::{DataDir, Retention, ServeOptions, SessionOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
@@ -25,6 +25,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::backup::{Backups, Places};
 use crate::ops::console::Files;
 use crate::ops::health::Health;
+use crate::ops::keys::Keys;
 use crate::ops::metrics::Metrics;
 use crate::telemetry::events::Events;
 use crate::telemetry::inventory::Inventories;
@@ -32,7 +33,7 @@ use crate::telemetry::live::Live;
 use crate::telemetry::metrics::Measurements;
 use crate::tunnel::listener::Listener;
 use crate::tunnel::{self, Feed, Registry, Session};
-use crate::vault::{KeyCost, MasterKey, MasterKeyError, MasterKeyOrigin, Vault};
+use crate::vault::{KeyCost, Opened, Vault};
 use crate::workloads::containers::Replacements;
 use crate::workloads::files;
 use crate::workloads::logs::Logs;
@@ -95,6 +96,8 @@ pub struct App {
     pub console: Files,
     /// Makes backups.
     pub backups: Backups,
+    /// Makes new keys for secrets at rest.
+    pub keys: Arc<Keys>,
     /// How the parts of the hub do.
     pub health: Health,
     /// What the hub counts.
@@ -112,6 +115,8 @@ pub struct Foundations {
     pub vault: Vault,
     /// Makes backups.
     pub backups: Backups,
+    /// Makes new keys for secrets at rest.
+    pub keys: Keys,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What hashing a password costs.
@@ -139,11 +144,9 @@ impl App {
     pub async fn build(data_dir: &DataDir, options: &ServeOptions, lifecycle: Lifecycle) -> anyhow::Result<AppState> {
         let retention = options.retention.check()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let db = open_migrated(data_dir, &options.storage).await?;
-        let master_key_file = options.storage.master_key(data_dir);
-        let master = master_key(&db, &master_key_file, &options.storage, &Random::default()).await?;
-        let backups = Backups::new(master_key_file, KeyCost::Production);
-        let vault = Vault::unlock(&db, master, KeyCost::Production, clock.now()).await?;
+        let (db, vault) = open_vault(data_dir, &options.storage, clock.now()).await?;
+        let (source, cost) = (options.storage.master_key(data_dir), KeyCost::Production);
+        let (backups, keys) = (Backups::new(source.clone(), cost), Keys::new(source, cost, options.rotation.life()));
         let (cost, local_engine) = (HashCost::Production, options.engine.socket());
         let installer = Installer::new(options.agents.agent_dir.clone(), std::env::current_exe().ok().as_deref());
         let container = windflow_agent::host::container();
@@ -151,6 +154,7 @@ impl App {
             db,
             vault,
             backups,
+            keys,
             clock,
             cost,
             local_engine,
@@ -186,6 +190,7 @@ impl App {
             db,
             vault,
             backups,
+            keys,
             clock,
             cost,
             local_engine,
@@ -231,6 +236,8 @@ impl App {
         let measurements = Measurements::new(retention.metric_lives);
         let help = "Measurements that agents made only since somebody looked";
         metrics.registry().register("metrics_glances", help, measurements.glances().clone());
+        let audit = Audit::new(retention.audit);
+        audit.register(&mut metrics.registry());
         let inventories = Inventories::new(fleet.told().clone());
         let engines = Engines::new(sessions.clone());
         let jobs = Jobs::new(db.clone(), clock.clone(), sessions.feed().clone(), lifecycle.clone(), Limits::default());
@@ -245,7 +252,7 @@ impl App {
             random,
             vault,
             identity,
-            audit: Audit::new(retention.audit),
+            audit,
             fleet,
             sessions,
             engines,
@@ -265,6 +272,7 @@ impl App {
             files: files::Transfers::default(),
             console: Files::BUILT_IN,
             backups,
+            keys: Arc::new(keys),
             health: Health::default(),
             metrics,
             lifecycle,
@@ -294,9 +302,30 @@ pub struct DamagedDatabase {
 /// [`DamagedDatabase`], or when it cannot be opened or migrated.
 pub async fn open_migrated(data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<Db> {
     let db = open_database(data_dir, options).await?;
-    let url = options.database(data_dir);
-    db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))?;
+    migrate(&db, data_dir, options).await?;
     Ok(db)
+}
+
+/// Opens the database and its vault, and brings the schema to this version: in
+/// this order, so that a database without its master key is left as it is.
+///
+/// # Errors
+/// As [`open_migrated`], or [`OpenError`](crate::vault::OpenError) where the
+/// master key is missing or another one.
+pub async fn open_vault(data_dir: &DataDir, options: &StorageOptions, now: Timestamp) -> anyhow::Result<(Db, Vault)> {
+    let (db, cost) = (open_database(data_dir, options).await?, KeyCost::Production);
+    let opened = options.master_key(data_dir).open(&db, cost).await?;
+    migrate(&db, data_dir, options).await?;
+    let vault = match opened {
+        Opened::Known(root) => Vault::unlock_with(&db, root, now).await?,
+        Opened::Fresh(master) => Vault::unlock(&db, master, cost, now).await?,
+    };
+    Ok((db, vault))
+}
+
+async fn migrate(db: &Db, data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<()> {
+    let url = options.database(data_dir);
+    db.migrate().await.with_context(|| format!("Failed to migrate the database {url}"))
 }
 
 /// Opens the database and sees that it is whole. A restore that was cut off is
@@ -308,7 +337,7 @@ pub async fn open_database(data_dir: &DataDir, options: &StorageOptions) -> anyh
     let url = options.database(data_dir);
     if let DatabaseUrl::Sqlite(database) = &url {
         let master_key = options.master_key(data_dir);
-        let places = Places { database, master_key: &master_key };
+        let places = Places { database, master_key: master_key.file() };
         places.complete().context("Failed to complete the restore that was begun")?;
         Guard::of(database).prepare().context("Failed to look at the database's disk")?;
     }
@@ -323,23 +352,4 @@ pub async fn open_database(data_dir: &DataDir, options: &StorageOptions) -> anyh
         }
         error => anyhow::Error::new(error).context(format!("Failed to open the database {url}")),
     })
-}
-
-/// Reads the master key. Only a database that was never used gets a new one.
-async fn master_key(db: &Db, path: &Path, options: &StorageOptions, random: &Random) -> anyhow::Result<MasterKey> {
-    if options.master_key_file.is_some() {
-        return Ok(MasterKey::read(path)?);
-    }
-    if !path.exists() && Vault::is_sealed(db).await? {
-        return Err(MasterKeyError::Missing(path.to_owned()).into());
-    }
-    let (key, origin) = MasterKey::read_or_generate(path, random)?;
-    match origin {
-        MasterKeyOrigin::Found => {}
-        MasterKeyOrigin::Generated => tracing::warn!(
-            path = %path.display(),
-            "made a new master key: without it no stored secret can ever be read again; `backup create` keeps it"
-        ),
-    }
-    Ok(key)
 }

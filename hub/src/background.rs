@@ -9,9 +9,10 @@ use crate::app::AppState;
 use crate::clock::ClockGuard;
 use crate::db::DbError;
 use crate::db::guard::{Change, Guard};
-use crate::identity::audit::CutOff;
+use crate::identity::audit::{CutOff, shipping};
 use crate::lifecycle::Lifecycle;
 use crate::ops::health::Condition;
+use crate::ops::keys;
 use crate::server::{LOOK_EVERY, PortCertificate};
 use crate::telemetry::{events, inventory, metrics};
 use crate::workloads::containers;
@@ -37,6 +38,8 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(events::keep(app.clone()));
     lifecycle.tasks.spawn(metrics::keep(app.clone()));
     lifecycle.tasks.spawn(containers::keep(app.clone()));
+    lifecycle.tasks.spawn(keys::keep(app.clone()));
+    lifecycle.tasks.spawn(shipping::keep(app.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }

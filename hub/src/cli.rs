@@ -74,6 +74,9 @@ enum Command {
     /// Backups of the hub itself: its database and its keys in one encrypted file
     #[command(subcommand)]
     Backup(Box<operate::backup::BackupCommand>),
+    /// The keys of what is sealed in the database
+    #[command(subcommand)]
+    Keys(Box<operate::keys::KeysCommand>),
     /// Brings the database's schema to this version; `serve` does the same by itself
     Migrate(StorageOptions),
     /// Asks the running hub whether all of it works; for health checks
@@ -113,6 +116,7 @@ async fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Grant(command) => users::access::run_grant(&client()?, command, output).await,
         Command::Audit(command) => operate::audit::run(&client()?, command, output).await,
         Command::Backup(command) => operate::backup::run(&data_dir, &remote, *command, output).await,
+        Command::Keys(command) => operate::keys::run(&data_dir, &remote, *command, output).await,
         Command::Migrate(options) => Ok(operate::migrate(&data_dir, &options).await?),
         Command::Health => operate::health(&client()?).await,
         Command::Doctor(options) => operate::doctor(&data_dir, &options, output).await,
@@ -160,6 +164,13 @@ mod tests {
             "--data-dir D audit list --action user. --outcome denied --limit 20 --output json",
             "--data-dir D audit export --format csv --from 2026-01-01T00:00:00Z --until 2026-02-01T00:00:00Z",
             "--data-dir D audit verify --expect 12:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+            "--data-dir D keys status --output json",
+            "--data-dir D keys rotate",
+            "--data-dir D keys rotate --generate-master-key",
+            "--data-dir D keys rotate --new-master-key-command P --new-master-key-argument -x --keep-file",
+            "--data-dir D keys rotate --new-master-key-file F --master-key-passphrase-file P",
+            "--data-dir D serve --master-key-command P --master-key-argument read --master-key-argument --raw",
+            "--data-dir D serve --master-key-passphrase-file P --rotate-keys-days 365",
             "--data-dir D backup create FILE --passphrase-file P",
             "--data-dir D backup verify FILE",
             "--data-dir D backup restore FILE",
@@ -178,6 +189,12 @@ mod tests {
             "user add ada",
             "user add ada --password-stdin --password-hash-stdin",
             "user reset-password ada",
+            "keys rotate --new-master-key x",
+            "keys rotate --generate-master-key --new-master-key-file F",
+            "keys rotate --generate-master-key --keep-file",
+            "keys rotate --keep-file",
+            "serve --master-key-file F --master-key-command P",
+            "serve --master-key-argument x",
         ] {
             let arguments = std::iter::once("windflow-hub").chain(line.split(' '));
             assert!(Cli::try_parse_from(arguments).is_err(), "{line}");

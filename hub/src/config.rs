@@ -23,7 +23,7 @@ pub use self::retention::{
     AuditOptions, EventsOptions, MetricsOptions, RecordingsOptions, Retention, RetentionOptions,
 };
 pub use self::sessions::SessionOptions;
-pub use self::storage::{DataDir, StorageOptions};
+pub use self::storage::{DataDir, MasterKeyOptions, RotationOptions, StorageOptions};
 
 /// Everything `windflow-hub serve` can be told beside the data directory.
 #[derive(Args, Clone, Debug)]
@@ -31,6 +31,9 @@ pub struct ServeOptions {
     /// Where the database and the master key are.
     #[command(flatten)]
     pub storage: StorageOptions,
+    /// How often the keys in the database are made anew.
+    #[command(flatten)]
+    pub rotation: RotationOptions,
     /// Where the hub listens, and with which certificate.
     #[command(flatten)]
     pub listen: ListenOptions,

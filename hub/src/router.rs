@@ -69,6 +69,7 @@ fn collect(
     // The hub itself.
     let routes = ops::health::routes(routes);
     let routes = ops::backup::routes(routes);
+    let routes = ops::keys::routes(routes);
     let routes = ops::metrics::routes(routes);
     let routes = ops::jobs::routes(routes);
     let routes = openapi::routes(routes, document.clone());

@@ -26,9 +26,10 @@ use crate::http::{LastingTls, Peer, Scheme};
 use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
+use crate::ops::keys::Keys;
 use crate::router;
 use crate::telemetry::{events, inventory};
-use crate::vault::{KeyCost, MasterKey, Vault};
+use crate::vault::{KeyCost, MasterKey, MasterKeySource, Vault};
 
 pub mod engine;
 
@@ -180,7 +181,8 @@ impl TestHub {
         let app = App::assemble(Foundations {
             db: db.db.clone(),
             vault: Vault::unlock(&db.db, key, KeyCost::Cheap, clock.now()).await.unwrap(),
-            backups: Backups::new(path, KeyCost::Cheap),
+            backups: Backups::new(MasterKeySource::File(path.clone()), KeyCost::Cheap),
+            keys: Keys::new(MasterKeySource::File(path), KeyCost::Cheap, None),
             clock: clock.clone(),
             cost: HashCost::Cheap,
             local_engine,

@@ -2,28 +2,49 @@
 //! only in the place it was sealed for.
 //!
 //! ```text
-//! version (1 byte, 1) · nonce (12) · AES-256-GCM ciphertext · tag (16)
+//! 1 (1 byte) ·                  nonce (12) · AES-256-GCM ciphertext · tag (16)
+//! 2 (1 byte) · generation (4) · nonce (12) · AES-256-GCM ciphertext · tag (16)
 //! ```
-//! The additional data is the version and the place (table, row, column), each
-//! with its length before it, so that a value moved to another row does not
-//! open. The key comes from the master key by scrypt, once at start.
+//! The additional data is what stands before the nonce, and the place (table,
+//! row, column), each with its length before it, so that a value moved to
+//! another row does not open. The generation names the data key; the first form
+//! is that of generation 0 ([`keyring`] has the keys). [`rotation`] makes new ones,
+//! and [`register`] knows where everything is that must be sealed anew then.
 
+mod keyring;
 mod master_key;
+mod register;
+mod rotation;
 mod sealed;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use zeroize::Zeroizing;
 
+use self::keyring::Ring;
+pub use self::keyring::{Generation, MasterKeyId, Root};
 pub use self::master_key::{MasterKey, MasterKeyError, Origin as MasterKeyOrigin};
+pub use self::register::SealedColumn;
+#[cfg(test)]
+pub use self::rotation::failpoint;
+pub use self::rotation::{Fresh, KeyState, ListedKey, Resealed, Rewrapped};
 pub use self::sealed::{SealedSettingError, get_or_seal};
+pub use self::source::{MasterKeySource, OpenError, Opened, Staged};
 use crate::clock::{Random, Timestamp};
-use crate::db::{Db, DbError, Tx};
+use crate::db::{Db, DbError, Tx, dialect};
 use crate::settings;
 
-const VERSION: u8 = 1;
+const FORM_ROOT: u8 = 1;
+const FORM_DATA_KEY: u8 = 2;
 const TAG_LEN: usize = 16;
 const SALT_KEY: &str = "vault.salt";
 const CANARY_KEY: &str = "vault.canary";
+const MASTER_KEY_ID: &str = "vault.master_key_id";
 const CANARY: &[u8] = b"this vault was opened with the right key";
 const CANARY_PLACE: Place<'_> = Place { table: "settings", row: CANARY_KEY, column: "value" };
 
@@ -41,21 +62,48 @@ pub struct Place<'a> {
 /// Why a secret or the whole vault does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
-    /// The value is too short or of a version this hub does not know.
+    /// The value is too short or of a form this hub does not know.
     #[error("the sealed value has an unknown format")]
     Format,
     /// The value was sealed with another key or for another place, or changed.
     #[error("the sealed value does not open here: another key, another place, or damage")]
     Sealed,
+    /// The value was sealed with a data key that is not there.
+    #[error("the sealed value needs the data key {0}, which this database does not have")]
+    UnknownKey(Generation),
+    /// A data key is damaged, or was wrapped by another master key.
+    #[error("the data key {0} does not open with this master key: the database is damaged, restore a backup")]
+    DataKey(Generation),
     /// The database belongs to another master key.
     #[error(
-        "the master key does not match this database: start with the --master-key-file that was used before, \
-         or put back the master.key from the backup"
+        "the master key does not match this database{}: start with the one that was used before, or put back the \
+         master.key from the backup. Nothing was changed", Told(.needed.as_ref(), .given.as_ref())
     )]
-    WrongMasterKey,
+    WrongMasterKey {
+        /// What the right one is called, where that is known.
+        needed: Option<MasterKeyId>,
+        /// What this one is called, where it could be derived.
+        given: Option<MasterKeyId>,
+    },
+    /// Somebody else changed the keys meanwhile.
+    #[error("the keys in the database were changed by another program: start the hub again")]
+    Changed,
     /// The database failed.
     #[error(transparent)]
     Database(#[from] DbError),
+}
+
+/// Which key is needed and which was given.
+struct Told<'a>(Option<&'a MasterKeyId>, Option<&'a MasterKeyId>);
+
+impl std::fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.0, self.1) {
+            (Some(needed), Some(given)) => write!(f, ": it needs the key with the id {needed}, and was given {given}"),
+            (Some(needed), None) => write!(f, ": it needs the key with the id {needed}"),
+            (None, _) => Ok(()),
+        }
+    }
 }
 
 /// What deriving the key costs.
@@ -70,7 +118,7 @@ pub enum KeyCost {
 /// The open vault.
 #[derive(Debug)]
 pub struct Vault {
-    key: LessSafeKey,
+    ring: RwLock<Arc<Ring>>,
     random: Random,
 }
 
@@ -81,16 +129,33 @@ impl Vault {
     /// # Errors
     /// [`VaultError::WrongMasterKey`] when another key was used before.
     pub async fn unlock(db: &Db, master: MasterKey, cost: KeyCost, now: Timestamp) -> Result<Self, VaultError> {
+        let mut tx = db.write_vital().await?;
+        let salt = settings::get_or_insert(&mut tx, SALT_KEY, &Random::default().bytes::<16>(), now).await?;
+        tx.commit().await?;
+        let root = Root::derive(master, salt, cost).await;
+        Self::unlock_with(db, root, now).await
+    }
+
+    /// The same with what was derived from the master key already.
+    ///
+    /// # Errors
+    /// As [`unlock`](Self::unlock).
+    pub async fn unlock_with(db: &Db, root: Root, now: Timestamp) -> Result<Self, VaultError> {
         let random = Random::default();
         let mut tx = db.write_vital().await?;
-        let salt = settings::get_or_insert(&mut tx, SALT_KEY, &random.bytes::<16>(), now).await?;
+        let is_new = settings::find(&mut tx, CANARY_KEY).await?.is_none();
+        let canary = settings::get_or_insert(&mut tx, CANARY_KEY, &root.seal_canary(&random), now).await?;
+        if !root.recognises(&canary) {
+            return Err(wrong(&mut tx, Some(&root)).await);
+        }
+        settings::get_or_insert(&mut tx, MASTER_KEY_ID, root.id().0.as_bytes(), now).await?;
+        if is_new && store::exists(&mut tx).await? {
+            let (first, key) = (Generation::ROOT.next(), Zeroizing::new(random.bytes::<32>()));
+            store::insert(&mut tx, first, &root.wrap(first, &key, &random), now).await?;
+        }
+        let ring = Ring::load(&mut tx, root).await?;
         tx.commit().await?;
-
-        let vault = Self::derived(master, salt, cost).await;
-        let mut tx = db.write_vital().await?;
-        let canary = settings::get_or_insert(&mut tx, CANARY_KEY, &vault.seal(&CANARY_PLACE, CANARY), now).await?;
-        tx.commit().await?;
-        vault.recognise(&canary)
+        Ok(Self::of(ring))
     }
 
     /// Whether the database was used with a master key before. Writes nothing.
@@ -98,16 +163,28 @@ impl Vault {
     /// # Errors
     /// When the database fails.
     pub async fn is_sealed(db: &Db) -> Result<bool, DbError> {
-        Ok(settings::find(&mut db.read().await?, CANARY_KEY).await?.is_some())
+        let mut tx = db.read().await?;
+        Ok(dialect::has_table(&mut tx, "settings").await? && settings::find(&mut tx, CANARY_KEY).await?.is_some())
+    }
+
+    /// What the database's master key is called, where that is known. Writes
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn needed_key(tx: &mut Tx) -> Result<Option<MasterKeyId>, DbError> {
+        let id = settings::find(tx, MASTER_KEY_ID).await?;
+        Ok(id.and_then(|id| String::from_utf8(id).ok()).map(MasterKeyId))
     }
 
     /// Whether this is the database's master key. Writes nothing.
     ///
     /// # Errors
     /// [`VaultError::WrongMasterKey`] when it is not.
-    pub async fn check(db: &Db, master: MasterKey, cost: KeyCost) -> Result<(), VaultError> {
+    pub async fn check(db: &Db, master: MasterKey, cost: KeyCost) -> Result<Root, VaultError> {
         let mut tx = db.read().await?;
-        Self::unlock_within(&mut tx, master, cost).await.map(drop)
+        let vault = Self::unlock_within(&mut tx, master, cost).await?;
+        Ok(vault.ring().root.clone())
     }
 
     /// The vault of a database that was used before, in a transaction that is
@@ -116,49 +193,45 @@ impl Vault {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn unlock_within(tx: &mut Tx, master: MasterKey, cost: KeyCost) -> Result<Self, VaultError> {
-        let salt = settings::find(tx, SALT_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
-        let canary = settings::find(tx, CANARY_KEY).await?.ok_or(VaultError::WrongMasterKey)?;
-        Self::derived(master, salt, cost).await.recognise(&canary)
-    }
-
-    async fn derived(master: MasterKey, salt: Vec<u8>, cost: KeyCost) -> Self {
-        let key = tokio::task::spawn_blocking(move || derive(&master, &salt, cost))
-            .await
-            .expect("deriving a key neither panics nor is cancelled");
-        Self::with_key(&key)
-    }
-
-    /// This vault, if it is the one that sealed the canary.
-    fn recognise(self, canary: &[u8]) -> Result<Self, VaultError> {
-        match self.open(&CANARY_PLACE, canary) {
-            Ok(opened) if *opened == CANARY => Ok(self),
-            Ok(_) | Err(_) => Err(VaultError::WrongMasterKey),
+        let (salt, canary) = (settings::find(tx, SALT_KEY).await?, settings::find(tx, CANARY_KEY).await?);
+        let (Some(salt), Some(canary)) = (salt, canary) else { return Err(wrong(tx, None).await) };
+        let root = Root::derive(master, salt, cost).await;
+        if !root.recognises(&canary) {
+            return Err(wrong(tx, Some(&root)).await);
         }
+        Ok(Self::of(Ring::load(tx, root).await?))
     }
 
     /// A vault with a fixed key.
     #[cfg(test)]
     pub fn for_tests() -> Self {
-        Self::with_key(&[7; 32])
+        Self::of(Ring::of([7; 32]))
     }
 
-    fn with_key(key: &[u8; 32]) -> Self {
-        let key = UnboundKey::new(&AES_256_GCM, key).expect("32 bytes are an AES-256 key");
-        Self { key: LessSafeKey::new(key), random: Random::default() }
+    fn of(ring: Ring) -> Self {
+        Self { ring: RwLock::new(Arc::new(ring)), random: Random::default() }
     }
 
-    /// Seals `plaintext` for `place`.
+    /// What the master key is called.
+    pub fn master_key_id(&self) -> MasterKeyId {
+        self.ring().root.id().clone()
+    }
+
+    /// The data key with which secrets are sealed now.
+    pub fn generation(&self) -> Generation {
+        self.ring().current
+    }
+
+    /// Seals `plaintext` for `place`, which is one of the columns that a
+    /// rotation knows.
     pub fn seal(&self, place: &Place<'_>, plaintext: &[u8]) -> Vec<u8> {
-        let nonce: [u8; NONCE_LEN] = self.random.bytes();
-        let mut sealed = Vec::with_capacity(1 + NONCE_LEN + plaintext.len() + TAG_LEN);
-        sealed.push(VERSION);
-        sealed.extend_from_slice(&nonce);
-        let mut body = plaintext.to_vec();
-        self.key
-            .seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context(place)), &mut body)
-            .expect("a secret is far below the limit of AES-GCM");
-        sealed.append(&mut body);
-        sealed
+        debug_assert!(
+            register::knows(place),
+            "{}.{} is not in hub/src/vault/register.rs: a rotation would lose what is sealed there",
+            place.table,
+            place.column
+        );
+        self.ring().seal(&self.random, place, plaintext)
     }
 
     /// Opens what [`seal`](Self::seal) made for the same place.
@@ -167,16 +240,16 @@ impl Vault {
     /// When the value is of another place, key or format. The sealed bytes are
     /// never given back in place of the secret.
     pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        if sealed.len() < 1 + NONCE_LEN + TAG_LEN || sealed[0] != VERSION {
-            return Err(VaultError::Format);
-        }
-        let (nonce, body) = sealed[1..].split_at(NONCE_LEN);
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Format)?;
-        let mut body = Zeroizing::new(body.to_vec());
-        let opened = self.key.open_in_place(nonce, Aad::from(context(place)), &mut body);
-        let length = opened.map_err(|_| VaultError::Sealed)?.len();
-        body.truncate(length);
-        Ok(body)
+        self.ring().open(place, sealed)
+    }
+
+    fn ring(&self) -> Arc<Ring> {
+        self.ring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_ring(&self, change: impl FnOnce(&Ring) -> Ring) {
+        let mut ring = self.ring.write().unwrap_or_else(PoisonError::into_inner);
+        *ring = Arc::new(change(&ring));
     }
 }
 
@@ -190,73 +263,61 @@ impl KeyCost {
     }
 }
 
-fn derive(master: &MasterKey, salt: &[u8], cost: KeyCost) -> Zeroizing<[u8; 32]> {
-    let params = scrypt::Params::new(cost.log_n(), 8, 1).expect("the parameters are valid");
-    let mut key = Zeroizing::new([0; 32]);
-    scrypt::scrypt(master.expose(), salt, &params, key.as_mut_slice()).expect("32 bytes are a valid length");
-    key
+/// The failure that says which key is needed.
+async fn wrong(tx: &mut Tx, given: Option<&Root>) -> VaultError {
+    match Vault::needed_key(tx).await {
+        Ok(needed) => VaultError::WrongMasterKey { needed, given: given.map(|root| root.id().clone()) },
+        Err(error) => error.into(),
+    }
 }
 
-fn context(place: &Place<'_>) -> Vec<u8> {
-    let mut context = vec![VERSION];
+/// What stands before the nonce of what is sealed with this data key.
+fn head(generation: Generation) -> Vec<u8> {
+    match generation {
+        Generation::ROOT => vec![FORM_ROOT],
+        Generation(number) => [&[FORM_DATA_KEY][..], &number.to_be_bytes()].concat(),
+    }
+}
+
+/// With which data key this was sealed.
+fn generation_of(sealed: &[u8]) -> Result<Generation, VaultError> {
+    let generation = match sealed {
+        [FORM_ROOT, ..] => Generation::ROOT,
+        [FORM_DATA_KEY, a, b, c, d, ..] => Generation(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => return Err(VaultError::Format),
+    };
+    let is_whole = sealed.len() >= head(generation).len() + NONCE_LEN + TAG_LEN;
+    if is_whole && sealed.starts_with(&head(generation)) { Ok(generation) } else { Err(VaultError::Format) }
+}
+
+fn seal_with(key: &LessSafeKey, generation: Generation, random: &Random, place: &Place<'_>, plain: &[u8]) -> Vec<u8> {
+    let (mut sealed, nonce) = (head(generation), random.bytes::<NONCE_LEN>());
+    let context = context(&sealed, place);
+    sealed.extend_from_slice(&nonce);
+    let mut body = Vec::with_capacity(plain.len() + TAG_LEN);
+    body.extend_from_slice(plain);
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), &mut body)
+        .expect("a secret is far below the limit of AES-GCM");
+    sealed.append(&mut body);
+    sealed
+}
+
+fn open_with(key: &LessSafeKey, place: &Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let (head, rest) = sealed.split_at(head(generation_of(sealed)?).len());
+    let (nonce, body) = rest.split_at(NONCE_LEN);
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| VaultError::Format)?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let opened = key.open_in_place(nonce, Aad::from(context(head, place)), &mut body);
+    let length = opened.map_err(|_| VaultError::Sealed)?.len();
+    body.truncate(length);
+    Ok(body)
+}
+
+fn context(head: &[u8], place: &Place<'_>) -> Vec<u8> {
+    let mut context = head.to_vec();
     for part in [place.table, place.row, place.column] {
         context.extend_from_slice(&(part.len() as u64).to_be_bytes());
         context.extend_from_slice(part.as_bytes());
     }
     context
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::db::testing::on_both_engines;
-
-    const PLACE: Place<'_> = Place { table: "environments", row: "1", column: "key" };
-
-    #[test]
-    fn a_secret_opens_where_it_was_sealed_and_nowhere_else() {
-        let vault = Vault::for_tests();
-        let sealed = vault.seal(&PLACE, b"secret");
-        assert_eq!(*vault.open(&PLACE, &sealed).unwrap(), b"secret");
-        for place in [
-            Place { table: "agents", ..PLACE },
-            Place { row: "2", ..PLACE },
-            Place { column: "certificate", ..PLACE },
-            Place { table: "environments1", row: "", ..PLACE },
-        ] {
-            assert!(matches!(vault.open(&place, &sealed), Err(VaultError::Sealed)), "{place:?}");
-        }
-    }
-
-    #[test]
-    fn every_changed_or_missing_byte_is_an_error() {
-        let vault = Vault::for_tests();
-        let sealed = vault.seal(&PLACE, b"secret");
-        for i in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[i] ^= 1;
-            assert!(vault.open(&PLACE, &changed).is_err(), "byte {i}");
-            assert!(vault.open(&PLACE, &sealed[..i]).is_err(), "length {i}");
-        }
-    }
-
-    #[test]
-    fn the_same_secret_never_looks_the_same() {
-        let vault = Vault::for_tests();
-        assert_ne!(vault.seal(&PLACE, b"secret"), vault.seal(&PLACE, b"secret"));
-    }
-
-    on_both_engines! {
-        async fn another_master_key_is_refused(db) {
-            let now = Timestamp::from_micros(0).unwrap();
-            let key = |byte| MasterKey::from_bytes(vec![byte; 32]);
-            let vault = Vault::unlock(&db, key(1), KeyCost::Cheap, now).await.unwrap();
-            let sealed = vault.seal(&PLACE, b"secret");
-
-            let wrong = Vault::unlock(&db, key(2), KeyCost::Cheap, now).await;
-            assert!(matches!(wrong, Err(VaultError::WrongMasterKey)));
-            let again = Vault::unlock(&db, key(1), KeyCost::Cheap, now).await.unwrap();
-            assert_eq!(*again.open(&PLACE, &sealed).unwrap(), b"secret");
-        }
-    }
 }

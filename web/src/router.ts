@@ -42,6 +42,7 @@ const routes: RouteRecordRaw[] = [
   { path: '/activity', name: 'activity', component: () => import('@/features/activity/pages/ActivityPage.vue'), meta: { title: 'activity.title' } },
   // Audit
   { path: '/audit', name: 'audit', component: () => import('@/features/audit/pages/AuditPage.vue'), meta: { title: 'audit.title' } },
+  { path: '/keys', name: 'keys', component: () => import('@/features/audit/pages/KeysPage.vue'), meta: { title: 'keys.title' } },
   // Recordings
   { path: '/recordings', name: 'recordings', component: () => import('@/features/recordings/pages/RecordingsPage.vue'), meta: { title: 'recordings.title' } },
   { path: '/recordings/:id', name: 'recording', component: () => import('@/features/recordings/pages/RecordingPage.vue'), props: true, meta: { title: 'recordings.one' } },

@@ -1,8 +1,9 @@
 //! `health`, `migrate`, `doctor` and `openapi`: what is done on the hub's own machine,
-//! whether the hub runs or not; [`backup`] too. [`audit`] asks a hub that runs.
+//! whether the hub runs or not; [`backup`] and [`keys`] too. [`audit`] asks a hub that runs.
 
 pub mod audit;
 pub mod backup;
+pub mod keys;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -23,7 +24,7 @@ use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::{DataDir, EngineOptions, StorageOptions};
 use crate::db::Db;
 use crate::ops::console;
-use crate::vault::{KeyCost, MasterKey, Vault};
+use crate::vault::{KeyCost, Vault};
 
 /// An engine must answer within this.
 const ENGINE_DEADLINE: Duration = Duration::from_secs(5);
@@ -154,10 +155,11 @@ async fn check_storage(data_dir: &DataDir, options: &StorageOptions) -> Vec<Valu
 }
 
 async fn check_master_key(db: &Db, data_dir: &DataDir, options: &StorageOptions) -> anyhow::Result<String> {
-    let path = options.master_key(data_dir);
-    let key = MasterKey::read(&path)?;
-    Vault::check(db, key, KeyCost::Production).await?;
-    Ok(format!("{} opens the vault", path.display()))
+    let source = options.master_key(data_dir);
+    let key = source.read().await?;
+    let root = Vault::check(db, key, KeyCost::Production).await?;
+    let place = source.file().map_or_else(|| "the command's key".to_owned(), |path| path.display().to_string());
+    Ok(format!("{place} opens the vault; its id is {}", root.id()))
 }
 
 fn check_port(address: SocketAddr) -> anyhow::Result<String> {

@@ -7,9 +7,11 @@ use windflow_protocol::transport::quic;
 
 use crate::app::{App, AppState};
 use crate::background;
+use crate::clock::{Clock, SystemClock};
 use crate::config::{DataDir, ServeOptions};
 use crate::lifecycle::Lifecycle;
 use crate::ops::console;
+use crate::ops::keys::locked::{self, NoAgents};
 use crate::router;
 use crate::server::{CertificateSource, DoorPlan, PortCertificate, Server, TrustedProxies};
 
@@ -22,7 +24,13 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     data_dir.create()?;
     let _lock = data_dir.lock()?;
     let lifecycle = Lifecycle::default();
-    let app = App::build(data_dir, options, lifecycle.clone()).await?;
+    let app = match App::build(data_dir, options, lifecycle.clone()).await {
+        Ok(app) => app,
+        Err(error) => {
+            let Some(why) = locked::reason(&error) else { return Err(error) };
+            return serve_locked(data_dir, options, &lifecycle, &why).await;
+        }
+    };
     if !console::is_built(app.console) {
         tracing::warn!("this program was built without the web console: `make build` builds both");
     }
@@ -46,6 +54,26 @@ pub async fn run(data_dir: &DataDir, options: &ServeOptions) -> anyhow::Result<(
     let ended = lifecycle.run().await?;
     app.db.close().await;
     tracing::info!(?ended, "hub has stopped");
+    Ok(())
+}
+
+/// Says at the doors that the secrets cannot be opened, until it is told to stop.
+async fn serve_locked(
+    data_dir: &DataDir,
+    options: &ServeOptions,
+    lifecycle: &Lifecycle,
+    why: &str,
+) -> anyhow::Result<()> {
+    tracing::error!(why, "the hub is locked: it cannot open its secrets, and does nothing until it is started again");
+    let source = CertificateSource::new(&options.listen, &data_dir.tls())?;
+    let certificate = Arc::new(PortCertificate::load(source, SystemClock.now())?);
+    let (address, socket) = (options.listen.listen, data_dir.socket());
+    let proxies = TrustedProxies::new(&options.proxies);
+    let plan = DoorPlan { address, certificate, proxies, agents: Arc::new(NoAgents), socket };
+    let server = Server::bind(plan, locked::router(why), lifecycle.clone())?;
+    tracing::info!(address = %server.address()?, "a locked hub is listening");
+    server.serve();
+    lifecycle.run().await?;
     Ok(())
 }
 

@@ -14,6 +14,8 @@ pub enum Exclusive {
     Administrators = 1,
     /// Uses of enrollment tokens, and the names that new hosts get.
     Enrollment = 2,
+    /// The keys that secrets are sealed with.
+    VaultKeys = 17,
 }
 
 /// Lets no other transaction hold `what` until this one ends. SQLite has one
@@ -29,6 +31,25 @@ pub async fn lock_exclusive(tx: &mut Tx, what: Exclusive) -> Result<(), DbError>
         }
     }
     Ok(())
+}
+
+/// Whether there is a table of this name.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_table(tx: &mut Tx, name: &str) -> Result<bool, DbError> {
+    let found: i64 = match tx {
+        Tx::Sqlite(inner) => {
+            let sql = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
+            sqlx::query_scalar(sql).bind(name).fetch_one(&mut **inner).await?
+        }
+        Tx::Postgres(inner) => {
+            let sql = "SELECT COUNT(*) FROM information_schema.tables
+                       WHERE table_schema = current_schema() AND table_name = $1";
+            sqlx::query_scalar(sql).bind(name).fetch_one(&mut **inner).await?
+        }
+    };
+    Ok(found > 0)
 }
 
 /// What a `SELECT` ends with so that no other transaction can hold its rows

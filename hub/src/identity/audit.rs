@@ -3,7 +3,8 @@
 //!
 //! `actor`, `action` and `entry` are what a record says, `store` is its table,
 //! `chain` shows that nobody changed it, `routes` who may read it; `witness`
-//! writes the records of jobs, `denials` those of who was refused.
+//! writes the records of jobs, `denials` those of who was refused; `shipping`
+//! sends all of them elsewhere.
 
 mod action;
 mod actor;
@@ -11,6 +12,7 @@ mod chain;
 mod denials;
 mod entry;
 mod routes;
+pub mod shipping;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ mod witness;
 
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 pub use self::action::{Action, Outcome};
@@ -27,6 +30,7 @@ use self::denials::Denials;
 pub use self::denials::note_denials;
 pub use self::entry::Entry;
 pub use self::routes::routes;
+use self::shipping::Shipping;
 pub use self::store::{AuditRecord, ChainHash, WantedRecords, list_since, list_wanted, record};
 pub use self::witness::CutOff;
 use crate::config::AuditOptions;
@@ -43,6 +47,7 @@ pub struct Audit {
     /// The chain is walked by one at a time.
     walks: Semaphore,
     denials: Denials,
+    shipping: Shipping,
 }
 
 impl Audit {
@@ -53,6 +58,12 @@ impl Audit {
             exports: Arc::new(Semaphore::new(EXPORTS_MAX)),
             walks: Semaphore::new(1),
             denials: Denials::default(),
+            shipping: Shipping::default(),
         }
+    }
+
+    /// Has its numbers shown among those of the hub.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shipping.register(registry);
     }
 }

@@ -14,7 +14,6 @@ mod swap;
 mod tests;
 
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ pub use self::swap::Places;
 use crate::app::AppState;
 use crate::db::DbError;
 use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
-use crate::vault::{KeyCost, MasterKey};
+use crate::vault::{KeyCost, MasterKeySource};
 
 /// Fewest characters of a passphrase: a backup can be tried at home for ever.
 pub const PASSPHRASE_MIN: usize = 12;
@@ -44,7 +43,7 @@ const FAREWELL_DEADLINE: Duration = Duration::from_secs(5);
 /// Makes backups of the running hub, one at a time.
 #[derive(Debug)]
 pub struct Backups {
-    master_key: PathBuf,
+    master_key: MasterKeySource,
     cost: KeyCost,
     turn: Arc<Semaphore>,
 }
@@ -82,8 +81,8 @@ pub fn check_passphrase(passphrase: &SecretString) -> Result<(), WeakPassphrase>
 }
 
 impl Backups {
-    /// Will read the master key from this file.
-    pub fn new(master_key: PathBuf, cost: KeyCost) -> Self {
+    /// Will get the master key from here.
+    pub fn new(master_key: MasterKeySource, cost: KeyCost) -> Self {
         Self { master_key, cost, turn: Arc::new(Semaphore::new(1)) }
     }
 
@@ -100,7 +99,7 @@ impl Backups {
     ) -> Result<mpsc::Receiver<io::Result<Bytes>>, BeginError> {
         check_passphrase(&passphrase)?;
         let turn = self.turn.clone().try_acquire_owned().map_err(|_| BeginError::Busy)?;
-        let master_key = MasterKey::read(&self.master_key)?;
+        let master_key = self.master_key.read().await?;
         note(app, &by, Outcome::Begun, None).await?;
         let source = Source { db: app.db.clone(), master_key, now: app.clock.now(), cost: self.cost };
         let (sink, parts) = mpsc::channel(PARTS_WAITING);

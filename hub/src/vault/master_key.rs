@@ -14,8 +14,10 @@ use crate::clock::Random;
 /// Fewest bytes a master key file may hold, white space at its ends not
 /// counted.
 const LENGTH_MIN: usize = 32;
+/// Fewest characters of a passphrase that stands for a master key.
+pub(super) const PASSPHRASE_MIN: usize = 12;
 /// Most bytes read from a master key file.
-const LENGTH_MAX: usize = 4096;
+pub(super) const LENGTH_MAX: usize = 4096;
 
 /// The master key. Does not print, and is wiped when dropped.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -41,6 +43,19 @@ pub enum MasterKeyError {
     /// The file's content is no key.
     #[error("the master key file {0} must hold between {LENGTH_MIN} and {LENGTH_MAX} bytes")]
     Length(PathBuf),
+    /// The file's content is no passphrase.
+    #[error(
+        "the master key's passphrase in {0} must have at least {PASSPHRASE_MIN} characters and {LENGTH_MAX} bytes at most"
+    )]
+    Passphrase(PathBuf),
+    /// The command gave no key.
+    #[error("the command {program} gave no master key: {why}")]
+    Command {
+        /// Which command.
+        program: String,
+        /// Why not.
+        why: String,
+    },
     /// Others may read the file.
     #[error("the master key file {0} can be read by others: run chmod 600 on it")]
     Readable(PathBuf),
@@ -62,20 +77,36 @@ impl MasterKey {
     /// # Errors
     /// When the file is missing, readable by everyone, or no key.
     pub fn read(path: &Path) -> Result<Self, MasterKeyError> {
-        let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
-        let metadata = std::fs::metadata(path).map_err(io)?;
-        if metadata.mode() & 0o007 != 0 {
-            return Err(MasterKeyError::Readable(path.to_owned()));
-        }
-        if metadata.len() > LENGTH_MAX as u64 {
-            return Err(MasterKeyError::Length(path.to_owned()));
-        }
-        let content = Zeroizing::new(std::fs::read(path).map_err(io)?);
+        Self::trimmed(&read_private(path)?).ok_or_else(|| MasterKeyError::Length(path.to_owned()))
+    }
+
+    /// Reads the passphrase that the key is derived from. As for files.
+    ///
+    /// # Errors
+    /// When the file is missing, readable by everyone, or the passphrase short.
+    pub fn read_passphrase(path: &Path) -> Result<Self, MasterKeyError> {
+        let content = read_private(path)?;
+        let text = std::str::from_utf8(content.trim_ascii()).unwrap_or_default();
+        let fits = text.chars().count() >= PASSPHRASE_MIN && text.len() <= LENGTH_MAX;
+        if fits { Ok(Self(text.as_bytes().to_vec())) } else { Err(MasterKeyError::Passphrase(path.to_owned())) }
+    }
+
+    /// The key in what a file has or a program says, without the white space at
+    /// its ends.
+    pub(super) fn trimmed(content: &[u8]) -> Option<Self> {
         let key = content.trim_ascii();
-        if key.len() < LENGTH_MIN {
-            return Err(MasterKeyError::Length(path.to_owned()));
-        }
-        Ok(Self(key.to_vec()))
+        (LENGTH_MIN..=LENGTH_MAX).contains(&key.len()).then(|| Self(key.to_vec()))
+    }
+
+    /// A key that somebody sent, which may be a passphrase.
+    pub fn from_sent(bytes: &[u8]) -> Option<Self> {
+        (PASSPHRASE_MIN..=LENGTH_MAX).contains(&bytes.len()).then(|| Self(bytes.to_vec()))
+    }
+
+    /// A new key, as it is written into a file.
+    pub fn generate(random: &Random) -> Self {
+        let bytes = Zeroizing::new(random.bytes::<32>());
+        Self(base32().encode(bytes.as_slice()).into_bytes())
     }
 
     /// Reads the key from `path`, or makes one there (mode 0600) if there is
@@ -87,7 +118,7 @@ impl MasterKey {
         match Self::read(path) {
             Err(MasterKeyError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
-                generate(path, random).map_err(io)?;
+                write_new(path, &Self::generate(random)).map_err(io)?;
                 Ok((Self::read(path)?, Origin::Generated))
             }
             found => Ok((found?, Origin::Found)),
@@ -117,14 +148,31 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-fn generate(path: &Path, random: &Random) -> std::io::Result<()> {
-    let bytes = Zeroizing::new(random.bytes::<32>());
-    let text = Zeroizing::new(base32().encode(bytes.as_slice()));
+fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, MasterKeyError> {
+    let io = |source| MasterKeyError::Io { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(io)?;
+    if metadata.mode() & 0o007 != 0 {
+        return Err(MasterKeyError::Readable(path.to_owned()));
+    }
+    if metadata.len() > LENGTH_MAX as u64 {
+        return Err(MasterKeyError::Length(path.to_owned()));
+    }
+    std::fs::read(path).map(Zeroizing::new).map_err(io)
+}
+
+/// Writes a key into a file that is not there yet, closed to others.
+pub(super) fn write_new(path: &Path, key: &MasterKey) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    writeln!(file, "{}", *text)?;
+    file.write_all(key.expose())?;
+    file.write_all(b"\n")?;
     file.sync_all()?;
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::File::open(directory)?.sync_all()
+    sync_folder(path)
+}
+
+/// Makes sure that what was made, renamed or removed beside this stays so.
+pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
     AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
-    RetentionOptions, ServeOptions, SessionOptions, StorageOptions,
+    RetentionOptions, RotationOptions, ServeOptions, SessionOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
@@ -160,6 +160,7 @@ impl Drop for Joined {
 fn options(engine: Option<PathBuf>) -> ServeOptions {
     ServeOptions {
         storage: StorageOptions::default(),
+        rotation: RotationOptions::default(),
         listen: ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls_cert: None, tls_key: None },
         proxies: ProxyOptions::default(),
         engine: EngineOptions { engine: Some(engine.map_or(EngineAddress::None, EngineAddress::Unix)) },

@@ -15,6 +15,8 @@ export const keys = {
   resources: ['resources'] as const,
   activity: ['activity'] as const,
   audit: ['audit'] as const,
+  vaultKeys: ['vault-keys'] as const,
+  auditShipping: ['audit-shipping'] as const,
   groups: ['groups'] as const,
   recordings: ['recordings'] as const,
   metrics: (environment: string) => ['metrics', environment] as const,

@@ -23,7 +23,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{DataDir, RemoteOptions, StorageOptions};
 use crate::db::DatabaseUrl;
 use crate::ops::backup::{self, Archive, Contents, PARTS_WAITING, Present, Restored, Source, Target};
-use crate::vault::{KeyCost, MasterKey};
+use crate::vault::KeyCost;
 
 /// Backups of the hub itself
 #[derive(Debug, Subcommand)]
@@ -138,7 +138,7 @@ async fn create_here(
     }
     let _lock = data_dir.lock()?;
     let db = open_database(data_dir, storage).await?;
-    let master_key = MasterKey::read(&storage.master_key(data_dir))?;
+    let master_key = storage.master_key(data_dir).read().await?;
     let source = Source { db: db.clone(), master_key, now: SystemClock.now(), cost: KeyCost::Production };
     let (sink, mut parts) = mpsc::channel(PARTS_WAITING);
     let writing = async {

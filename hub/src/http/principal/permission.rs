@@ -88,7 +88,7 @@ permissions! {
     RecordingsDelete => "recordings.delete",
     /// Make, change and shut out users, and end their sessions and tokens.
     UsersManage => "users.manage",
-    /// Back up the hub, and see how much room its data has.
+    /// Back up the hub, change its keys, and see how much room its data has.
     HubManage => "hub.manage",
 }
 

@@ -179,6 +179,10 @@ actions! {
     HubBackup => "hub.backup",
     /// The hub was restored from a backup.
     HubRestore => "hub.restore",
+    /// Secrets at rest were sealed with a new data key.
+    KeysRotate => "hub.keys_rotate",
+    /// The hub got another master key.
+    MasterKeyChange => "hub.master_key_change",
     /// A Docker client asked an engine for something that may change its host.
     EngineCall => "environment.engine_call",
     /// Someone was refused what they may not do.
@@ -191,6 +195,8 @@ actions! {
     AuditPrune => "audit.prune",
     /// Records were given to someone as a file.
     AuditExport => "audit.export",
+    /// Records are sent somewhere else from now on, or nowhere.
+    AuditShipping => "audit.shipping",
 }
 
 /// How it ended.

@@ -23,6 +23,7 @@ use crate::http::{Access, Caller, Json, Lease, Page, Permission, Query, Routes, 
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
+    let routes = super::shipping::routes(routes);
     routes
         .add(Access::Needs(Permission::AuditView), routes!(list_audit))
         .add(Access::Needs(Permission::AuditView), routes!(export_audit))

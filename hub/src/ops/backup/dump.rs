@@ -48,8 +48,10 @@ pub struct Source {
 pub async fn write(source: Source, passphrase: SecretString, sink: &Sink) -> anyhow::Result<End> {
     let Source { db, master_key, now, cost } = source;
     let secrets = Record::Secrets { master_key: Zeroizing::new(BASE64.encode(master_key.expose())) };
-    Vault::check(&db, master_key, cost).await.context("the master key in the file is not the one in use")?;
     let mut tx = db.read().await?;
+    // In the moment that is backed up: the key may be changed right after.
+    let opened = Vault::unlock_within(&mut tx, master_key, cost).await;
+    opened.context("the master key in the file is not the one in use")?;
     let hub = fleet::find_hub_id(&mut tx).await?.context("this hub was never started: there is nothing to back up")?;
     let schema = tables::schema_version(&mut tx).await?.context("the database has no schema")?;
     let header = Header::new(hub.0, schema, now, cost);

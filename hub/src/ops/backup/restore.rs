@@ -7,13 +7,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq;
 
 use super::archive::{Archive, Contents, Item};
 use super::swap::{self, Places};
 use crate::clock::{Random, Timestamp};
 use crate::db::{DatabaseUrl, Db, DbError, Tx, dialect, tables};
 use crate::identity::audit::{self, Action, Actor, AuditRecord, Entry};
-use crate::vault::{KeyCost, Vault};
+use crate::vault::{KeyCost, MasterKeySource, Vault};
 use crate::{fleet, identity, settings};
 
 const RESTORED: &str = "ops.restored";
@@ -34,8 +35,8 @@ pub enum Present {
 pub struct Target<'a> {
     /// The database.
     pub url: &'a DatabaseUrl,
-    /// The master key file.
-    pub master_key: &'a Path,
+    /// Where the hub gets its master key from. A file gets that of the backup.
+    pub master_key: &'a MasterKeySource,
     /// What to do with what is there.
     pub present: Present,
     /// The present moment.
@@ -82,11 +83,26 @@ pub async fn restore(archive: &Archive, target: &Target<'_>) -> anyhow::Result<(
         "the backup was made by a newer hub ({}): restore it with that version",
         contents.header.hub_version
     );
+    expect_key(&contents, target).await?;
     let restored = match target.url {
         DatabaseUrl::Sqlite(path) => into_sqlite(archive, &contents, path, target).await?,
         DatabaseUrl::Postgres(_) => into_postgres(archive, &contents, target).await?,
     };
     Ok((contents, restored))
+}
+
+/// A program that prints the master key cannot be given another one.
+async fn expect_key(contents: &Contents, target: &Target<'_>) -> anyhow::Result<()> {
+    if target.master_key.file().is_some() {
+        return Ok(());
+    }
+    let present = target.master_key.read().await.context("the hub's own master key is needed to compare")?;
+    ensure!(
+        bool::from(present.expose().ct_eq(contents.master_key.expose())),
+        "the command prints another master key than the one in the backup: restore with --master-key-file FILE, which \
+         gets the key, and then change the key with `keys rotate --new-master-key-command … --keep-file`"
+    );
+    Ok(())
 }
 
 /// What the hub remembers of the restore it comes from, if it comes from one.
@@ -104,7 +120,7 @@ async fn into_sqlite(
     path: &Path,
     target: &Target<'_>,
 ) -> anyhow::Result<Restored> {
-    let places = Places { database: path, master_key: target.master_key };
+    let places = Places { database: path, master_key: target.master_key.file() };
     places.complete().context("an earlier restore cannot be completed")?;
     let forgotten = examine_sqlite(path, contents, target.present).await?;
     places.discard_unfinished().context("what an earlier restore left cannot be removed")?;
@@ -199,10 +215,14 @@ async fn into_postgres(archive: &Archive, contents: &Contents, target: &Target<'
     let restored = restored.await;
     db.close().await;
     let restored = restored?;
-    swap::install_key(target.master_key, contents.master_key.expose()).with_context(|| {
-        let path = target.master_key.display();
-        format!("the database is restored, but its master key cannot be written to {path}: run this again with --force")
-    })?;
+    if let Some(path) = target.master_key.file() {
+        swap::install_key(path, contents.master_key.expose()).with_context(|| {
+            let path = path.display();
+            format!(
+                "the database is restored, but its master key cannot be written to {path}: run this again with --force"
+            )
+        })?;
+    }
     Ok(restored)
 }
 

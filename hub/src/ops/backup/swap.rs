@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 pub struct Places<'a> {
     /// The database file.
     pub database: &'a Path,
-    /// The master key file.
-    pub master_key: &'a Path,
+    /// The master key file, where it is one.
+    pub master_key: Option<&'a Path>,
 }
 
 impl Places<'_> {
@@ -93,8 +93,9 @@ impl Places<'_> {
     }
 
     fn install_key(&self) -> io::Result<()> {
+        let Some(master_key) = self.master_key else { return Ok(()) };
         let key = zeroize::Zeroizing::new(std::fs::read(self.staged_key())?);
-        install_key(self.master_key, &key)
+        install_key(master_key, &key)
     }
 }
 
@@ -185,7 +186,7 @@ mod tests {
         }
 
         fn places(&self) -> Places<'_> {
-            Places { database: &self.database, master_key: &self.master_key }
+            Places { database: &self.database, master_key: Some(&self.master_key) }
         }
 
         fn committed(self) -> Self {

@@ -16,7 +16,7 @@ use crate::db::testing::TestDb;
 use crate::db::{DatabaseUrl, Db};
 use crate::on_tx;
 use crate::testing::{Answer, Client, TestHub};
-use crate::vault::Vault;
+use crate::vault::{MasterKey, MasterKeySource, Vault};
 
 const PASSPHRASE: &str = "five gentle otters swim";
 
@@ -209,6 +209,7 @@ async fn restore_into(
     present: Present,
 ) -> anyhow::Result<Restored> {
     let now = restored_at();
+    let master_key = &MasterKeySource::File(master_key.to_owned());
     let target = Target { url, master_key, present, now, cost: KeyCost::Cheap };
     restore(&Archive::new(backup, PASSPHRASE.into()), &target).await.map(|(_, restored)| restored)
 }
@@ -340,6 +341,7 @@ async fn a_damaged_backup_or_a_wrong_passphrase_changes_nothing() {
         assert!(restore_into(&hub.db.url, &key, &backup, Present::Keep).await.is_err());
         std::fs::write(&backup, &whole).unwrap();
         let now = hub.clock.now();
+        let key = MasterKeySource::File(key);
         let target = Target { url: &hub.db.url, master_key: &key, present: Present::Keep, now, cost: KeyCost::Cheap };
         let wrong = restore(&Archive::new(&backup, "another passphrase".into()), &target).await.unwrap_err();
         assert!(format!("{wrong:#}").contains("passphrase is wrong"), "{wrong:#}");

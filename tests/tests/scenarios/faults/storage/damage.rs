@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::process::Command;
 
+use serde_json::Value;
 use windflow_tests::places;
 use windflow_tests::process::{run_with_input, write_private};
 use windflow_tests::product::Hub;
@@ -41,24 +42,35 @@ fn f29_a_hub_with_a_damaged_database_refuses_with_the_command_that_restores_it()
 }
 
 #[test]
-fn f31_a_hub_without_its_master_key_or_with_another_refuses_and_overwrites_nothing() {
+fn f31_a_hub_without_its_master_key_or_with_another_is_locked_says_which_it_needs_and_overwrites_nothing() {
     let mut hub = Hub::start();
+    let status: Value = serde_json::from_str(&hub.cli(["keys", "status", "--output", "json"]).succeeded()).unwrap();
+    let needed = status["master_key_id"].as_str().unwrap().to_owned();
     hub.terminate();
     let key_file = hub.data_folder().join("master.key");
     let database = hub.data_folder().join("windflow.db");
     let (key, rows) = (std::fs::read_to_string(&key_file).unwrap(), std::fs::read(&database).unwrap());
+    let other = "another-master-key-that-was-never-used-here";
 
     std::fs::remove_file(&key_file).unwrap();
-    let refused = hub.start_refused();
-    assert!(refused.stderr.contains("master.key is missing"), "{refused:?}");
-    assert!(!key_file.exists(), "it made another key");
-
-    let other = "another-master-key-that-was-never-used-here";
-    write_private(&key_file, other);
-    let refused = hub.start_refused();
-    assert!(refused.stderr.contains("does not match this database"), "{refused:?}");
-    assert_eq!(std::fs::read_to_string(&key_file).unwrap(), other);
-    assert_eq!(std::fs::read(&database).unwrap(), rows, "the database was touched");
+    for (found, sentence) in [(None, "master.key is missing"), (Some(other), "does not match this database")] {
+        if let Some(text) = found {
+            write_private(&key_file, text);
+        }
+        hub.start_again();
+        assert!(hub.log().contains(sentence), "{}", hub.log());
+        let ready = hub.request("GET", "/readyz", "");
+        assert_eq!(ready.status, 503);
+        assert!(ready.body.contains("locked") && !ready.body.contains(&needed), "{}", ready.body);
+        assert_eq!(hub.request("GET", "/api/v1/me", "").status, 503);
+        for refused in [hub.cli(["health"]), hub.cli(["keys", "status"])] {
+            assert!(!refused.status.success(), "{refused:?}");
+            assert!(refused.stderr.contains(sentence) && refused.stderr.contains(&needed), "{refused:?}");
+        }
+        hub.terminate();
+        assert_eq!(std::fs::read_to_string(&key_file).ok().as_deref(), found, "the key file was touched");
+        assert_eq!(std::fs::read(&database).unwrap(), rows, "the database was touched");
+    }
 
     write_private(&key_file, &key);
     hub.start_again();

@@ -1,0 +1,8 @@
+-- The keys that secrets are sealed with, themselves wrapped by a key that comes
+-- from the master key. `emptied_at` is when nothing was sealed with one any more.
+CREATE TABLE vault_keys (
+    generation INTEGER NOT NULL PRIMARY KEY,
+    wrapped    BLOB    NOT NULL,
+    created_at INTEGER NOT NULL,
+    emptied_at INTEGER
+) STRICT;
