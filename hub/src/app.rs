@@ -9,7 +9,7 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::report::ObjectId;
 
 use crate::clock::{Clock, Random, SystemClock, Timestamp};
-use crate::config::{DataDir, Retention, ServeOptions, SessionOptions, StorageOptions};
+use crate::config::{DataDir, RateOptions, Retention, ServeOptions, SessionOptions, StorageOptions};
 use crate::db::guard::Guard;
 use crate::db::{DatabaseUrl, Db, DbError};
 use crate::docker::Engines;
@@ -17,6 +17,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::fleet::attached::Attached;
 use crate::fleet::installer::Installer;
 use crate::fleet::{self, Fleet};
+use crate::http::Rationing;
 use crate::identity::audit::{self, Audit, CutOff};
 use crate::identity::users::passwords::HashCost;
 use crate::identity::{self, Identity};
@@ -88,6 +89,8 @@ pub struct App {
     pub terminals: Terminals,
     /// What is recorded of them.
     pub recordings: Recordings,
+    /// How often who asks.
+    pub rationing: Arc<Rationing>,
     /// Who reads logs.
     pub logs: Logs,
     /// Who moves files into and out of containers.
@@ -129,6 +132,8 @@ pub struct Foundations {
     pub retention: Retention,
     /// How long somebody stays signed in.
     pub session_terms: SessionOptions,
+    /// How often anybody may ask.
+    pub rates: RateOptions,
     /// Hands out what a new host needs.
     pub installer: Installer,
     /// The ends of the hub, and its tasks.
@@ -161,6 +166,7 @@ impl App {
             container,
             retention,
             session_terms: options.sessions,
+            rates: options.rates,
             installer,
             lifecycle,
         })
@@ -197,6 +203,7 @@ impl App {
             container,
             retention,
             session_terms,
+            rates,
             installer,
             lifecycle,
         } = base;
@@ -268,6 +275,7 @@ impl App {
             live,
             terminals: Terminals::default(),
             recordings: Recordings::new(retention.recordings),
+            rationing: Arc::new(Rationing::new(rates)),
             logs: Logs::default(),
             files: files::Transfers::default(),
             console: Files::BUILT_IN,

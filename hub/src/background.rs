@@ -98,6 +98,7 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
             () = lifecycle.soft.cancelled() => return,
         }
         report(app.identity.delete_expired().await);
+        report(app.identity.rotate_signing_keys().await);
         report(app.delete_old_records().await);
         report(app.fleet.delete_expired().await);
         report(app.jobs.end_cut_off(&CutOff).await);

@@ -15,7 +15,7 @@ use clap::Args;
 
 pub use self::agents::AgentsOptions;
 pub use self::engine::{EngineAddress, EngineOptions};
-pub use self::listen::ListenOptions;
+pub use self::listen::{ListenOptions, RateLimit, RateOptions};
 pub use self::logging::{LogFormat, LoggingOptions};
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
@@ -49,6 +49,9 @@ pub struct ServeOptions {
     /// How long somebody stays signed in.
     #[command(flatten)]
     pub sessions: SessionOptions,
+    /// How often anybody may ask.
+    #[command(flatten)]
+    pub rates: RateOptions,
     /// The agents that the hub hands out.
     #[command(flatten)]
     pub agents: AgentsOptions,

@@ -65,10 +65,18 @@ impl ApiError {
 
     /// 429: too many attempts; try again after `wait`.
     pub fn too_many_requests(wait: Duration) -> Self {
+        Self::too_often("too_many_attempts", "Too many attempts.", wait)
+    }
+
+    /// 429: more requests than anybody may make; try again after `wait`.
+    pub fn rate_limited(wait: Duration) -> Self {
+        Self::too_often("rate_limited", "Too many requests.", wait)
+    }
+
+    fn too_often(code: &'static str, what: &str, wait: Duration) -> Self {
         // Rounded up: whoever comes a moment early waits once more.
         let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
-        let message = format!("Too many attempts. Try again in {seconds} s.");
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", message);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code, format!("{what} Try again in {seconds} s."));
         Self { retry_after: Some(Duration::from_secs(seconds)), ..error }
     }
 

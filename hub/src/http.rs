@@ -15,15 +15,16 @@ pub mod websocket;
 
 pub use self::access::{Access, RouteRecord, Routes};
 pub use self::authentication::{
-    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, NotPermitted, Places, Reach, Visible,
-    WhoCalls,
+    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, NotPermitted, Places, Rationing, Reach,
+    Visible, WhoCalls, ration,
 };
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{InvalidTitle, Json, Keys, Path, Query, Split, Title};
 pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Listing, Page};
 pub use self::peer::{LastingTls, Peer, Scheme};
 pub use self::principal::{
-    CredentialUsed, Decision, Permission, Permissions, Place, Powers, Principal, Role, Scope, SignedInUser, UserId,
+    CredentialUsed, Decision, Limits, Permission, Permissions, Place, Powers, Principal, Role, Scope, SignedInUser,
+    TokenScope, UserId,
 };
 
 /// Largest JSON request body, in bytes.

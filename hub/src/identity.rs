@@ -1,7 +1,8 @@
 //! Users, what they were granted, and every way in which they prove who they
-//! are: password, second factor and cookie session, API token, setup code. What
-//! they do is recorded in [`audit`].
+//! are: password, second factor and cookie session, access token, API token,
+//! setup code. What they do is recorded in [`audit`].
 
+pub mod access_tokens;
 pub mod audit;
 mod grants;
 mod recent;
@@ -18,6 +19,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use ring::digest::{SHA256, digest};
 use tokio::sync::watch;
+use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
 use self::recent::Recent;
@@ -34,8 +36,11 @@ use crate::http::{
     ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
     Routes, SignedInUser, UserId,
 };
+use crate::settings;
 use crate::vault::Vault;
 
+/// Where the hub keeps the name under which it signs.
+const ISSUER_KEY: &str = "identity.issuer";
 /// How long an API token is listed after it ended.
 const ENDED_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
@@ -52,6 +57,9 @@ pub struct Identity {
     terms: SessionOptions,
     recent_tokens: Recent,
     recent_sessions: Recent,
+    recent_access: Recent,
+    /// Under which name access tokens are signed.
+    issuer: String,
     endings: watch::Sender<Endings>,
 }
 
@@ -80,11 +88,13 @@ impl Identity {
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
-        let mut tx = db.read().await?;
+        let mut tx = db.write_vital().await?;
         if users::any(&mut tx).await? {
             setup.close();
         }
-        drop(tx);
+        let issuer = format!("urn:windflow:hub:{}", Uuid::new_v4());
+        let issuer = settings::get_or_insert(&mut tx, ISSUER_KEY, issuer.as_bytes(), clock.now()).await?;
+        tx.commit().await?;
         Ok(Self {
             db,
             vault,
@@ -96,12 +106,14 @@ impl Identity {
             terms,
             recent_tokens: Recent::default(),
             recent_sessions: Recent::default(),
+            recent_access: Recent::default(),
+            issuer: String::from_utf8_lossy(&issuer).into_owned(),
             endings: watch::Sender::default(),
         })
     }
 
-    /// Deletes what is over: sessions, and API tokens that ended long ago. How
-    /// many rows went.
+    /// Deletes what is over: sessions, what programs signed in with, and API
+    /// tokens that ended long ago. How many rows went.
     ///
     /// # Errors
     /// When the database fails.
@@ -109,9 +121,10 @@ impl Identity {
         let now = self.clock.now();
         let mut tx = self.db.write_vital().await?;
         let sessions = sessions::delete_expired(&mut tx, self.running()).await?;
+        let families = access_tokens::delete_expired(&mut tx, now).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
         tx.commit().await?;
-        Ok(sessions + tokens)
+        Ok(sessions + families + tokens)
     }
 
     /// To be called once a credential was ended, or a user shut out or given
@@ -119,6 +132,7 @@ impl Identity {
     fn credentials_ended(&self) {
         self.recent_tokens.forget();
         self.recent_sessions.forget();
+        self.recent_access.forget();
         self.endings.send_modify(|endings| endings.credentials += 1);
     }
 
@@ -177,8 +191,12 @@ impl Identity {
         let Some(known) = known.filter(|known| known.disabled_at.is_none() && known.role == user.role) else {
             return Ok(false);
         };
-        let newly_due = !user.second_factor_due && second_factor::is_due(&mut tx, user.id, &user.powers).await?;
-        if newly_due || grants::powers_of(&mut tx, &known).await? != *user.powers {
+        let powers = grants::powers_of(&mut tx, &known).await?;
+        if !user.second_factor_due && second_factor::is_due(&mut tx, user.id, &powers).await? {
+            return Ok(false);
+        }
+        let limits = user.limits.as_deref();
+        if tokens::limited(powers, limits) != *user.powers {
             return Ok(false);
         }
         Ok(match &user.credential {
@@ -192,7 +210,14 @@ impl Identity {
                 }
                 true
             }
-            CredentialUsed::ApiToken(id) => tokens::stands(&mut tx, id, now).await?,
+            CredentialUsed::ApiToken(id) => {
+                let token = tokens::find_standing(&mut tx, id, now).await?;
+                token.is_some_and(|token| token.limits == limits.cloned().unwrap_or_default())
+            }
+            CredentialUsed::AccessToken(family) => {
+                let found = access_tokens::find_standing(&mut tx, *family, now).await?;
+                found.is_some_and(|found| found.user_id == user.id)
+            }
         })
     }
 
@@ -206,7 +231,8 @@ impl Authenticate for Identity {
         async move {
             match credential {
                 Credential::Session(secret) => self.find_session_user(secret).await,
-                Credential::ApiToken(text) => self.find_token_user(text).await,
+                Credential::Bearer(text) if text.starts_with(tokens::PREFIX) => self.find_token_user(text).await,
+                Credential::Bearer(text) => self.find_access_user(text).await,
             }
         }
         .boxed()
@@ -225,13 +251,14 @@ impl Authenticate for Identity {
     }
 }
 
-/// Adds the routes of users, what they were granted, sessions, API tokens and
-/// the audit list.
+/// Adds the routes of users, what they were granted, sessions, access tokens,
+/// API tokens and the audit list.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
     let routes = second_factor::routes(routes);
     let routes = grants::routes(routes);
     let routes = sessions::routes(routes);
+    let routes = access_tokens::routes(routes);
     let routes = tokens::routes(routes);
     audit::routes(routes)
 }

@@ -18,7 +18,7 @@ use self::openapi::ApiDocument;
 use crate::app::AppState;
 use crate::error::ApiError;
 use crate::fleet;
-use crate::http::{Authenticate, JSON_BODY_MAX, Places, RouteRecord, Routes, frame};
+use crate::http::{Authenticate, JSON_BODY_MAX, Places, RouteRecord, Routes, frame, ration};
 use crate::{identity, ops, telemetry, workloads};
 
 /// The router that serves all doors of the hub.
@@ -31,6 +31,7 @@ pub fn build(app: AppState) -> Router {
         .method_not_allowed_fallback(|| async { method_not_allowed() })
         .layer(DefaultBodyLimit::max(JSON_BODY_MAX))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.rationing.clone(), ration))
         .layer(from_fn_with_state(app.clone(), ops::metrics::observe))
         .layer(from_fn_with_state(app.clone(), identity::audit::note_denials))
         .layer(from_fn(frame))

@@ -19,7 +19,7 @@ use crate::app::Foundations;
 use crate::app::{App, AppState};
 use crate::background;
 use crate::clock::{Clock, ManualClock, Random};
-use crate::config::{RetentionOptions, SessionOptions};
+use crate::config::{RateOptions, RetentionOptions, SessionOptions};
 use crate::db::testing::TestDb;
 use crate::fleet::installer::Installer;
 use crate::http::{LastingTls, Peer, Scheme};
@@ -137,13 +137,20 @@ impl TestHub {
 
     /// A hub on this database.
     pub async fn on(db: TestDb) -> Self {
-        Self::build(db, None).await
+        Self::build(db, None, RateOptions::OFF).await
+    }
+
+    /// A hub with users that may be asked this often only.
+    pub async fn rationed(rates: RateOptions) -> Self {
+        let hub = Self::build(TestDb::sqlite().await, None, rates).await;
+        hub.add_users().await;
+        hub
     }
 
     /// A hub with users, whose own engine is at this socket and online. Gives
     /// its environment too.
     pub async fn with_engine(socket: &Path) -> (Self, EnvironmentId) {
-        let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned())).await;
+        let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned()), RateOptions::OFF).await;
         hub.add_users().await;
         hub.app.lifecycle.tasks.spawn(background::end_sessions(hub.app.clone()));
         hub.app.lifecycle.tasks.spawn(inventory::keep(hub.app.clone()));
@@ -172,7 +179,7 @@ impl TestHub {
         tokio::time::timeout(Duration::from_secs(10), offline).await.expect("the environment is offline");
     }
 
-    async fn build(db: TestDb, local_engine: Option<PathBuf>) -> Self {
+    async fn build(db: TestDb, local_engine: Option<PathBuf>, rates: RateOptions) -> Self {
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
         let agents = tempfile::tempdir().unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -189,6 +196,7 @@ impl TestHub {
             container: Some(OWN_CONTAINER),
             retention: RetentionOptions::default().check().unwrap(),
             session_terms: SessionOptions::default(),
+            rates,
             installer: Installer::new(Some(agents.path().to_owned()), None),
             lifecycle: Lifecycle::default(),
         })

@@ -3,9 +3,11 @@
 pub mod access;
 
 use std::io::Read;
+use std::net::IpAddr;
 
 use anyhow::{Context, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
+use ipnet::IpNet;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -13,11 +15,13 @@ use super::client::HubClient;
 use super::exit::Failure;
 use super::life::Life;
 use super::output::{Column, Format};
-use crate::http::Role;
+use crate::http::{Role, TokenScope};
 
 const USERS: &str = "/api/v1/users";
 const SETUP_CODE: &str = "/api/v1/setup/code";
 const API_TOKENS: &str = "/api/v1/api-tokens";
+const ENVIRONMENTS: &str = "/api/v1/environments";
+const GROUPS: &str = "/api/v1/groups";
 /// Most bytes of a password, or of the hash of one, that are read.
 const PASSWORD_MAX: u64 = 4096;
 
@@ -33,6 +37,7 @@ const API_TOKEN_COLUMNS: &[Column] = &[
     ("ID", "id"),
     ("NAME", "name"),
     ("USER", "user_name"),
+    ("SCOPES", "scopes"),
     ("EXPIRES", "expires_at"),
     ("LAST USED", "last_used_at"),
     ("REVOKED", "revoked_at"),
@@ -104,6 +109,8 @@ pub enum ApiTokenCommand {
         /// How long it is valid, at most 366d
         #[arg(long, default_value = "90d")]
         ttl: Life,
+        #[command(flatten)]
+        limits: TokenLimits,
         /// What to print
         #[arg(long, value_enum, default_value_t = ApiTokenPrint::Token)]
         print: ApiTokenPrint,
@@ -119,6 +126,55 @@ pub enum ApiTokenCommand {
         /// The token's id: its ten characters after wfa1_
         id: String,
     },
+}
+
+/// What a token is limited to; all that its owner may do unless said.
+#[derive(Args, Debug)]
+pub struct TokenLimits {
+    /// What it is for: read, operate, deploy or admin, which is everything; may be repeated [default: admin]
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    scopes: Vec<TokenScope>,
+    /// Only in this environment, by name or id; may be repeated
+    #[arg(long = "environment", value_name = "NAME")]
+    environments: Vec<String>,
+    /// Only in the environments of this group, by name or id; may be repeated
+    #[arg(long = "group", value_name = "NAME")]
+    groups: Vec<String>,
+    /// Only from this network, such as 10.0.0.0/8, or address; may be repeated
+    #[arg(long = "from", value_name = "NETWORK", value_parser = parse_network)]
+    networks: Vec<IpNet>,
+}
+
+impl TokenLimits {
+    /// Puts what was asked for into a request. What was not is not sent, so that
+    /// a hub from before understands it.
+    async fn put_into(&self, body: &mut Value, hub: &HubClient) -> Result<(), Failure> {
+        if !self.scopes.is_empty() {
+            body["scopes"] = json!(self.scopes);
+        }
+        for (field, what, path, names) in [
+            ("environments", "environment", ENVIRONMENTS, &self.environments),
+            ("groups", "group", GROUPS, &self.groups),
+        ] {
+            let mut ids = Vec::new();
+            for name in names {
+                ids.push(hub.resolve(what, path, name).await?);
+            }
+            if !ids.is_empty() {
+                body[field] = json!(ids);
+            }
+        }
+        if !self.networks.is_empty() {
+            body["networks"] = json!(self.networks);
+        }
+        Ok(())
+    }
+}
+
+/// A network, or one address as the smallest network.
+fn parse_network(text: &str) -> Result<IpNet, &'static str> {
+    let network = text.parse().or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)));
+    network.map(|network: IpNet| network.trunc()).map_err(|_| "write an address or a network, such as 10.0.0.0/8")
 }
 
 /// What `api-token create` prints.
@@ -175,8 +231,9 @@ pub async fn renew_setup_code(hub: &HubClient, format: Format) -> Result<(), Fai
 /// Runs an `api-token` command.
 pub async fn run_api_token(hub: &HubClient, command: ApiTokenCommand, format: Format) -> Result<(), Failure> {
     match command {
-        ApiTokenCommand::Create { user, name, ttl, print } => {
-            let body = json!({ "name": name, "user": user, "ttl_seconds": ttl.seconds });
+        ApiTokenCommand::Create { user, name, ttl, limits, print } => {
+            let mut body = json!({ "name": name, "user": user, "ttl_seconds": ttl.seconds });
+            limits.put_into(&mut body, hub).await?;
             let created = hub.post(API_TOKENS, body).await?;
             match format {
                 Format::Json => format.object(&created),

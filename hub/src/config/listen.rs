@@ -1,9 +1,13 @@
 //! Where the hub listens.
 
+mod rates;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+
+pub use self::rates::{RateLimit, RateOptions};
 
 /// The one TCP port and its certificate.
 #[derive(Args, Clone, Debug)]

@@ -33,6 +33,8 @@ pub enum Access {
     /// Anyone signed in, also in a session whose user has yet to set up the
     /// second factor that is asked of them. Nothing else is open to those.
     FactorDue,
+    /// Anyone who sends a token themselves. Cookies are not looked at.
+    Bearer,
     /// Those who have a permission for the hub, or in all environments.
     Needs(Permission),
     /// Those who have a permission in the environment that `{id}` in the path
@@ -53,6 +55,7 @@ impl Access {
             Self::LoopbackOrSignedIn => "loopback or signed in",
             Self::SignedIn => "signed in",
             Self::FactorDue => "signed in, second factor due",
+            Self::Bearer => "signed in, by a token",
             Self::Needs(permission) | Self::At(permission) | Self::Somewhere(permission) => permission.as_str(),
         }
     }
@@ -67,7 +70,8 @@ impl Access {
             | Self::LocalSocket
             | Self::LoopbackOrSignedIn
             | Self::SignedIn
-            | Self::FactorDue => None,
+            | Self::FactorDue
+            | Self::Bearer => None,
         }
     }
 

@@ -3,6 +3,7 @@
 mod denial;
 mod lease;
 mod origin;
+mod rates;
 mod reach;
 
 use std::net::IpAddr;
@@ -23,6 +24,7 @@ pub use self::denial::{NotPermitted, WhoCalls};
 use self::lease::Held;
 pub use self::lease::{ASK_AGAIN, LOOK_AGAIN, Lease};
 use self::origin::MissingOrigin;
+pub use self::rates::{Rationing, ration};
 use self::reach::forbidden_here;
 pub use self::reach::{Places, Reach, Visible};
 use super::access::Access;
@@ -34,19 +36,20 @@ use crate::error::ApiError;
 
 /// Query keys under which programs tend to send credentials. A URL ends up in
 /// logs and histories, so they are refused even where they would be right.
-const CREDENTIAL_KEYS: [&str; 6] = ["token", "access_token", "api_key", "apikey", "authorization", "jwt"];
+const CREDENTIAL_KEYS: [&str; 7] =
+    ["token", "access_token", "refresh_token", "api_key", "apikey", "authorization", "jwt"];
 /// What names the environment in the path of a route that is about one.
 const ENVIRONMENT_PARAMETER: &str = "id";
 /// What the hub's own credentials start with.
-const CREDENTIAL_PREFIXES: [&str; 2] = ["wfa1_", "wfe1_"];
+const CREDENTIAL_PREFIXES: [&str; 3] = ["wfa1_", "wfe1_", "wfr1_"];
 
 /// What a caller sent to prove who they are.
 #[derive(Debug)]
 pub enum Credential {
     /// The secret of a cookie session.
     Session(Zeroizing<String>),
-    /// The text of an API token.
-    ApiToken(Zeroizing<String>),
+    /// What a program sends in `Authorization`: an API token or an access token.
+    Bearer(Zeroizing<String>),
 }
 
 /// Recognises callers. Implemented by the feature that owns users.
@@ -152,7 +155,7 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
         }
         Access::LocalSocket => Some(require_local_socket(peer)?),
         Access::LoopbackOrSignedIn if is_program_on_this_machine(&parts.headers, peer) => None,
-        Access::LoopbackOrSignedIn | Access::SignedIn | Access::FactorDue => {
+        Access::LoopbackOrSignedIn | Access::SignedIn | Access::FactorDue | Access::Bearer => {
             Some(recognise(&gate, &parts, peer).await?)
         }
         Access::Needs(permission) => {
@@ -199,12 +202,18 @@ fn refuse_credentials_in_query(parts: &Parts) -> Result<(), ApiError> {
     let found = url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| {
         CREDENTIAL_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known))
             || CREDENTIAL_PREFIXES.iter().any(|prefix| value.starts_with(prefix))
+            || is_web_token(&value)
     });
     if found {
         let message = "A credential in the URL is never accepted. Send an API token as `Authorization: Bearer wfa1_…`.";
         return Err(ApiError::unauthorized(message));
     }
     Ok(())
+}
+
+/// Whether a text looks like a signed JSON web token.
+fn is_web_token(text: &str) -> bool {
+    text.starts_with("eyJ") && text.split('.').count() == 3
 }
 
 fn check_anonymous(gate: &Gate, parts: &Parts, peer: Peer) -> Result<(), ApiError> {
@@ -244,11 +253,17 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
     if let Peer::Local { .. } = peer {
         return Ok(Principal::LocalRoot);
     }
-    let credential = find_credential(&parts.headers, peer.scheme())?;
+    let credential = match gate.access {
+        Access::Bearer => find_bearer(&parts.headers)?.ok_or_else(bearer_needed)?,
+        _ => find_credential(&parts.headers, peer.scheme())?,
+    };
     if matches!(credential, Credential::Session(_)) && origin::needs_check(parts) {
         origin::check(parts, peer, MissingOrigin::Refused)?;
     }
-    let user = gate.authenticate.authenticate(&credential).await?.ok_or_else(|| {
+    let user = gate.authenticate.authenticate(&credential).await?;
+    // A token that may not be used from here is as good as none.
+    let user = user.filter(|user| user.limits.as_ref().is_none_or(|limits| limits.admit(peer.address())));
+    let user = user.ok_or_else(|| {
         ApiError::unauthorized(
             "The credential is not valid, has expired or was revoked. Sign in again or use another token.",
         )
@@ -270,18 +285,29 @@ fn refuse_without_factor(access: Access, user: &SignedInUser) -> Result<(), ApiE
     Err(ApiError::forbidden("second_factor_setup_required", message))
 }
 
-fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, ApiError> {
-    if headers.get_all(header::AUTHORIZATION).iter().count() > 1 {
+fn find_bearer(headers: &HeaderMap) -> Result<Option<Credential>, ApiError> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
         return Err(ApiError::unauthorized("Send one `Authorization` header."));
     }
-    if let Some(value) = headers.get(header::AUTHORIZATION) {
-        let token = value.to_str().ok().and_then(|value| value.split_once(' '));
-        return match token {
-            Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
-                Ok(Credential::ApiToken(Zeroizing::new(token.trim().to_owned())))
-            }
-            Some(_) | None => Err(ApiError::unauthorized("Send an API token as `Authorization: Bearer wfa1_…`.")),
-        };
+    match value.to_str().ok().and_then(|value| value.split_once(' ')) {
+        Some((kind, token)) if kind.eq_ignore_ascii_case("bearer") => {
+            Ok(Some(Credential::Bearer(Zeroizing::new(token.trim().to_owned()))))
+        }
+        Some(_) | None => Err(bearer_needed()),
+    }
+}
+
+fn bearer_needed() -> ApiError {
+    ApiError::unauthorized("Send a token as `Authorization: Bearer …`.")
+}
+
+fn find_credential(headers: &HeaderMap, scheme: Scheme) -> Result<Credential, ApiError> {
+    if let Some(bearer) = find_bearer(headers)? {
+        return Ok(bearer);
     }
     cookie::find(headers, scheme)
         .map(Credential::Session)
@@ -300,9 +326,13 @@ fn require(principal: &Principal, permission: Permission) -> Result<(), ApiError
 }
 
 fn not_permitted(principal: &Principal, permission: Permission) -> ApiError {
-    let message = format!(
-        "This needs the permission {permission}, which the role {} does not have. Ask an administrator.",
-        principal.role()
-    );
+    let limited = principal.user().is_some_and(|user| user.limits.is_some());
+    let message = match limited {
+        true => format!("This needs the permission {permission}, which this API token does not have. Use another one."),
+        false => format!(
+            "This needs the permission {permission}, which the role {} does not have. Ask an administrator.",
+            principal.role()
+        ),
+    };
     ApiError::forbidden("not_permitted", message).caused_by(NotPermitted(permission))
 }

@@ -1,5 +1,6 @@
 //! Who a request acts for, and what they may do.
 
+mod limits;
 mod permission;
 mod powers;
 mod role;
@@ -9,6 +10,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use self::limits::{Limits, TokenScope};
 pub use self::permission::{Permission, Permissions};
 pub use self::powers::{Decision, Place, Powers, Scope};
 pub use self::role::Role;
@@ -47,6 +49,8 @@ pub enum CredentialUsed {
     Session(Uuid),
     /// An API token, by its public id.
     ApiToken(String),
+    /// An access token, by the family of tokens that one sign-in began.
+    AccessToken(Uuid),
 }
 
 impl std::fmt::Display for CredentialUsed {
@@ -54,6 +58,7 @@ impl std::fmt::Display for CredentialUsed {
         match self {
             Self::Session(id) => write!(f, "session:{id}"),
             Self::ApiToken(id) => write!(f, "api-token:{id}"),
+            Self::AccessToken(family) => write!(f, "access-token:{family}"),
         }
     }
 }
@@ -71,6 +76,9 @@ pub struct SignedInUser {
     pub powers: Arc<Powers>,
     /// How they proved it.
     pub credential: CredentialUsed,
+    /// What their credential is limited to, where it is; the powers are what is
+    /// left.
+    pub limits: Option<Arc<Limits>>,
     /// Whether they have yet to set up the second factor that is asked of them.
     pub second_factor_due: bool,
 }

@@ -90,7 +90,7 @@ mod tests {
         let credential = CredentialUsed::ApiToken("id".to_owned());
         let (id, name, role) = (UserId(uuid::Uuid::nil()), "ada".to_owned(), Role::Viewer);
         let powers = Powers::of(role).into();
-        SignedInUser { id, name, role, powers, credential, second_factor_due: false }
+        SignedInUser { id, name, role, powers, credential, limits: None, second_factor_due: false }
     }
 
     fn at(millis: i64) -> Timestamp {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
-pub(super) use self::routes::routes;
+pub(super) use self::routes::{MeResponse, routes};
 use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete_expired, delete_of_user, find_running};
@@ -51,15 +51,27 @@ impl SessionCookie {
 
 /// What someone who signs in says.
 #[derive(Debug)]
-pub struct SignIn {
+pub struct Credentials {
     /// Their name.
     pub name: String,
     /// Their password.
     pub password: SecretString,
     /// A code of their second factor, or a recovery code.
     pub code: Option<SecretString>,
-    /// What they sign in with.
-    pub browser: Browser,
+}
+
+/// Somebody who proved who they are, in a transaction that has yet to say what
+/// they get for it.
+#[derive(Debug)]
+pub(super) struct Proven {
+    /// The transaction.
+    pub tx: Tx,
+    /// Who it is.
+    pub user: User,
+    hash: String,
+    proof: Proof,
+    given: Credentials,
+    began: Timestamp,
 }
 
 /// What is known of the browser that gets a session.
@@ -74,10 +86,14 @@ pub struct Browser {
 impl Browser {
     /// What a request tells of its browser.
     pub fn of(headers: &HeaderMap, scheme: Scheme) -> Self {
-        let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let user_agent = user_agent.chars().take(USER_AGENT_MAX).collect();
-        Self { replaces: cookie::find(headers, scheme), user_agent }
+        Self { replaces: cookie::find(headers, scheme), user_agent: user_agent(headers) }
     }
+}
+
+/// What a request calls the program that sends it.
+pub fn user_agent(headers: &HeaderMap) -> String {
+    let user_agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    user_agent.chars().take(USER_AGENT_MAX).collect()
 }
 
 impl Identity {
@@ -88,37 +104,71 @@ impl Identity {
     /// 401 when name and password do not belong together, 429 after too many
     /// attempts. Both say nothing about whether the user exists. 401 too where
     /// the code of the second factor is missing or wrong.
-    pub async fn sign_in(&self, request: SignIn, caller: &Caller) -> ApiResult<(User, SessionCookie)> {
+    pub async fn sign_in(
+        &self,
+        given: Credentials,
+        browser: Browser,
+        caller: &Caller,
+    ) -> ApiResult<(User, SessionCookie)> {
+        let mut proven = self.prove(given, caller).await?;
+        let user = proven.user.clone();
+        let (cookie, actor) = self.start_session_within(&mut proven.tx, &user, caller, browser).await?;
+        self.settle(proven, &actor, caller).await?;
+        Ok((user, cookie))
+    }
+
+    /// Looks at what somebody says who signs in, in whatever way: a wrong
+    /// password takes as long for a user that does not exist, and what is wrong
+    /// counts.
+    ///
+    /// # Errors
+    /// As [`sign_in`](Self::sign_in).
+    pub(super) async fn prove(&self, given: Credentials, caller: &Caller) -> ApiResult<Proven> {
         let now = self.now();
-        self.throttle.begin(&request.name, caller.address, now).map_err(ApiError::too_many_requests)?;
-        let known = users::find_for_sign_in(&mut self.db.read().await?, &request.name).await?;
+        self.throttle.begin(&given.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let known = users::find_for_sign_in(&mut self.db.read().await?, &given.name).await?;
         let (user, hash) = known.unzip();
-        let matches = self.passwords.verify(request.password.clone(), hash.clone()).await?;
+        let matches = self.passwords.verify(given.password.clone(), hash.clone()).await?;
         let Some((user, hash)) = user.zip(hash).filter(|_| matches) else {
-            self.record_refusal(&request.name, None, caller, now).await?;
+            self.record_refusal(&given.name, None, caller, now).await?;
             return Err(ApiError::unauthorized("The name and the password do not belong together."));
         };
         let mut tx = self.db.write_vital().await?;
-        let proof = match self.prove_second_factor(&mut tx, user.id, request.code.as_ref()).await? {
+        match self.prove_second_factor(&mut tx, user.id, given.code.as_ref()).await? {
             Proof::Missing => {
                 drop(tx);
-                self.throttle.take_back(&request.name, caller.address, now);
-                return Err(second_factor::required());
+                self.throttle.take_back(&given.name, caller.address, now);
+                Err(second_factor::required())
             }
             Proof::Wrong => {
                 drop(tx);
                 self.record_refusal(&user.name, Some("wrong second factor"), caller, now).await?;
-                return Err(second_factor::wrong(StatusCode::UNAUTHORIZED));
+                Err(second_factor::wrong(StatusCode::UNAUTHORIZED))
             }
-            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => proof,
-        };
-        let (cookie, actor) = self.start_session_within(&mut tx, &user, caller, request.browser).await?;
-        self.record_proof(&mut tx, proof, &actor, user.id).await?;
+            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => {
+                Ok(Proven { tx, user, hash, proof, given, began: now })
+            }
+        }
+    }
+
+    /// Takes back what was counted of somebody who proved who they are and gets
+    /// nothing for it.
+    pub(super) fn set_aside(&self, proven: Proven, caller: &Caller) {
+        let Proven { tx, given, began, .. } = proven;
+        drop(tx);
+        self.throttle.take_back(&given.name, caller.address, began);
+    }
+
+    /// Commits what somebody got who proved who they are, and forgives what
+    /// they did wrong before.
+    pub(super) async fn settle(&self, proven: Proven, actor: &Actor, caller: &Caller) -> ApiResult<()> {
+        let Proven { mut tx, user, hash, proof, given, began } = proven;
+        self.record_proof(&mut tx, proof, actor, user.id).await?;
         tx.commit().await?;
         self.credentials_ended();
-        self.throttle.forgive(&request.name, caller.address, now);
-        self.renew_dated_hash(user.id, &hash, request.password).await;
-        Ok((user, cookie))
+        self.throttle.forgive(&given.name, caller.address, began);
+        self.renew_dated_hash(user.id, &hash, given.password).await;
+        Ok(())
     }
 
     /// Starts a session for a user who proved who they are. The one that the
@@ -155,7 +205,7 @@ impl Identity {
             expires_at: now + self.terms.life(),
             last_used_at: now,
         };
-        let actor = as_user(caller, user, &session);
+        let actor = as_user(caller, user, CredentialUsed::Session(session.id));
         if let Some(secret) = browser.replaces {
             store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?;
         }
@@ -252,7 +302,13 @@ impl Identity {
         }
     }
 
-    async fn record_refusal(&self, name: &str, why: Option<&str>, caller: &Caller, now: Timestamp) -> ApiResult<()> {
+    pub(super) async fn record_refusal(
+        &self,
+        name: &str,
+        why: Option<&str>,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> ApiResult<()> {
         let name: String = name.chars().take(64).collect();
         let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
         let entry = why.into_iter().fold(entry, Entry::detail);
@@ -272,12 +328,13 @@ pub(super) fn may_see(caller: &Caller, user: UserId) -> bool {
 /// To whom nothing is said of a second factor.
 pub(super) fn signed_in(user: &User, powers: Powers, credential: CredentialUsed) -> SignedInUser {
     let (id, name, role, powers) = (user.id, user.name.clone(), user.role, powers.into());
-    SignedInUser { id, name, role, powers, credential, second_factor_due: false }
+    SignedInUser { id, name, role, powers, credential, limits: None, second_factor_due: false }
 }
 
-fn as_user(caller: &Caller, user: &User, session: &Session) -> Actor {
+/// Who acts from now on with what they were given.
+pub(super) fn as_user(caller: &Caller, user: &User, credential: CredentialUsed) -> Actor {
     // It stands in a record only.
     let powers = Powers::of(user.role);
-    let principal = Principal::User(signed_in(user, powers, CredentialUsed::Session(session.id)));
+    let principal = Principal::User(signed_in(user, powers, credential));
     Actor::Caller(Caller { principal: Some(principal), ..caller.clone() })
 }

@@ -16,7 +16,7 @@ pub use self::store::{User, UserFilter};
 pub(super) use self::store::{any, find};
 use super::Identity;
 use super::audit::{self, Action, Actor, Entry};
-use super::sessions;
+use super::{access_tokens, sessions};
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
@@ -155,8 +155,8 @@ impl Identity {
         Ok(user)
     }
 
-    /// Replaces a password and ends the user's cookie sessions. API tokens
-    /// stay.
+    /// Replaces a password and ends what was signed in with the old one. API
+    /// tokens stay.
     ///
     /// # Errors
     /// 404 when there is no such user, 400 for a weak password.
@@ -168,6 +168,7 @@ impl Identity {
         let mut tx = self.db.write().await?;
         store::set_password(&mut tx, id, &hash, now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
+        access_tokens::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).called(Some(&user.name)), now)
             .await?;
         tx.commit().await?;
@@ -175,7 +176,7 @@ impl Identity {
         self.get_user(id).await
     }
 
-    /// Replaces the caller's own password and ends all their cookie sessions.
+    /// Replaces the caller's own password and ends all they signed in with.
     ///
     /// # Errors
     /// 403 when the present password is wrong, 429 after too many attempts, 400
@@ -230,6 +231,7 @@ impl Identity {
         keep_an_administrator(&mut tx, &user).await?;
         store::set_disabled(&mut tx, id, Some(now), now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
+        access_tokens::delete_of_user(&mut tx, id).await?;
         audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).called(Some(&user.name)), now)
             .await?;
         tx.commit().await?;

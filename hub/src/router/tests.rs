@@ -23,7 +23,8 @@ async fn every_route_has_its_reviewed_access() {
 async fn nobody_without_a_credential_learns_anything_from_a_guarded_route() {
     let hub = TestHub::with_users().await;
     let is_guarded = |route: &RouteRecord| {
-        matches!(route.access, Access::SignedIn | Access::FactorDue) || route.access.permission().is_some()
+        matches!(route.access, Access::SignedIn | Access::FactorDue | Access::Bearer)
+            || route.access.permission().is_some()
     };
     for route in records(&hub.app).into_iter().filter(is_guarded) {
         let (method, path) = sample(&route);
@@ -65,10 +66,21 @@ async fn what_belongs_to_the_local_socket_does_not_exist_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_credential_in_the_query_is_refused_even_beside_a_good_one() {
+async fn c30_a_credential_in_the_query_is_refused_even_beside_a_good_one() {
     let hub = TestHub::with_users().await;
     let (program, _) = hub.program_of("admin").await;
-    for query in ["token=x", "access_token=x", "API_KEY=x", "q=wfa1_abc", "q=wfe1_abc", "%74oken=x"] {
+    let queries = [
+        "token=x",
+        "access_token=x",
+        "refresh_token=x",
+        "API_KEY=x",
+        "q=wfa1_abc",
+        "q=wfe1_abc",
+        "q=wfr1_abc",
+        "q=eyJh.eyJp.c2ln",
+        "%74oken=x",
+    ];
+    for query in queries {
         let answer = hub.get(&program, &format!("/api/v1/users?{query}")).await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{query}");
     }

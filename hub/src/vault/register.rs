@@ -61,6 +61,13 @@ pub const SEALED_COLUMNS: &[SealedColumn] = &[
     of_id("environments", "id", "tls_key_sealed"),
     of_id("second_factors", "user_id", "secret_sealed"),
     SealedColumn {
+        table: "signing_keys",
+        column: "secret_sealed",
+        key: Key::Text("id"),
+        batch: 64,
+        is_mixed: false,
+    },
+    SealedColumn {
         table: "recording_chunks",
         column: "content_sealed",
         key: Key::Part("recording_id", "number"),

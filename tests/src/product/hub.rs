@@ -365,6 +365,8 @@ impl Hub {
         command.arg("serve").arg("--data-dir").arg(self.data_folder());
         command.arg("--listen").arg(self.options.listen.to_string());
         command.arg("--engine").arg(&self.options.engine).args(&self.options.arguments);
+        // Scenarios ask as fast as they can, but for those that are about it.
+        command.env("WINDFLOW_API_RATE", "off").env("WINDFLOW_API_RATE_ANONYMOUS", "off");
         command.envs(self.options.environment.iter().cloned());
         command
     }

@@ -1,6 +1,8 @@
 //! The ordinary `docker` command, pointed at the hub, works as if the engine
 //! were local: on both engines, over every way to them.
 
+mod tokens;
+
 use std::time::Duration;
 
 use windflow_tests::engine::{BUSYBOX, EngineVersion, Registry};

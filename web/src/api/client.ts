@@ -2,6 +2,7 @@
 import createClient from 'openapi-fetch'
 
 import { failureFrom, failureOf } from './failure'
+import { patiently } from './patience/patience'
 import type { paths } from './schema'
 
 /** What the hub knows by itself it says in moments. */
@@ -26,7 +27,7 @@ export const api = createClient<paths>({
   fetch: (request: Request) => {
     const signal = AbortSignal.any([request.signal, AbortSignal.timeout(deadlineOf(request))])
     // eslint-disable-next-line no-restricted-globals -- this is the one place
-    return fetch(request, { signal })
+    return patiently(request, signal, (again) => fetch(again, { signal }))
   },
 })
 

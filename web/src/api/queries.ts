@@ -24,6 +24,7 @@ export const keys = {
   enrollmentTokens: ['enrollment-tokens'] as const,
   sessions: ['sessions'] as const,
   apiTokens: ['api-tokens'] as const,
+  tokenFamilies: ['token-families'] as const,
   secondFactor: ['second-factor'] as const,
   signInSettings: ['sign-in-settings'] as const,
   enrollmentUses: (token: string) => ['enrollment-uses', token] as const,

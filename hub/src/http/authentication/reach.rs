@@ -159,6 +159,25 @@ impl Reach {
         Ok(Some(places))
     }
 
+    /// Whether there is this environment, and the caller may see it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sees(&self, environment: EnvironmentId) -> ApiResult<bool> {
+        let place = self.places.find(environment.0).await?;
+        Ok(place.is_some_and(|place| self.powers.at(&place).has(Permission::EnvironmentsView)))
+    }
+
+    /// Whether the caller may see a group: all of them, or an environment that
+    /// is in it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sees_group(&self, group: Uuid) -> ApiResult<bool> {
+        let visible = self.places().await?;
+        Ok(visible.is_none_or(|places| places.iter().any(|place| place.group == Some(group))))
+    }
+
     async fn place(&self, environment: Uuid) -> ApiResult<Option<Place>> {
         match self.is_placed() {
             true => self.places.find(environment).await,

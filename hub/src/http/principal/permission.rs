@@ -126,6 +126,12 @@ impl Permissions {
         Self(self.0 | other.0)
     }
 
+    /// What is in this set and in the other.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Those that are about what is in an environment.
     #[must_use]
     pub fn in_environments(self) -> Self {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{Permission, Permissions, Role};
+use super::{Limits, Permission, Permissions, Role};
 
 /// Where permissions count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -77,12 +77,15 @@ pub struct Powers {
     everywhere: Permissions,
     /// What counts in a part of the environments only.
     placed: Vec<(Scope, Permissions)>,
+    /// Where the environments are outside of which nothing counts; `None` for
+    /// everywhere.
+    within: Option<Vec<Scope>>,
 }
 
 impl Powers {
     /// What a role brings.
     pub fn of(role: Role) -> Self {
-        Self { everywhere: role.permissions(), placed: Vec::new() }
+        Self { everywhere: role.permissions(), placed: Vec::new(), within: None }
     }
 
     /// Adds what was granted. Whoever may do something in an environment sees
@@ -97,6 +100,24 @@ impl Powers {
         }
     }
 
+    /// What a credential with these limits leaves of them. Of powers that are
+    /// left in some environments only, none is about the hub.
+    #[must_use]
+    pub fn limited(&self, limits: &Limits) -> Self {
+        let left = limits.permissions();
+        let placed = self.placed.iter().map(|(scope, permissions)| (scope.clone(), keep(*permissions, left)));
+        let within = limits.places();
+        let (everywhere, moved) = match &within {
+            None => (keep(self.everywhere, left), None),
+            Some(_) => {
+                let inside = keep(self.everywhere.in_environments(), left);
+                (Permissions::default(), Some((Scope::Everywhere {}, inside)))
+            }
+        };
+        let placed = moved.into_iter().chain(placed).filter(|(_, permissions)| !permissions.is_empty()).collect();
+        Self { everywhere, placed, within }
+    }
+
     /// What they may do in all environments, and to the hub.
     pub const fn everywhere(&self) -> Permissions {
         self.everywhere
@@ -109,6 +130,9 @@ impl Powers {
 
     /// What they may do in this environment.
     pub fn at(&self, place: &Place) -> Permissions {
+        if self.within.as_ref().is_some_and(|within| !within.iter().any(|scope| scope.has(place))) {
+            return Permissions::default();
+        }
         let here = self.placed.iter().filter(|(scope, _)| scope.has(place));
         here.fold(self.everywhere, |all, (_, permissions)| all.or(*permissions))
     }
@@ -132,8 +156,19 @@ impl Powers {
     }
 }
 
+/// What is left of permissions, with the sight of the environments that they
+/// count in, as [`Powers::grant`] brings it.
+fn keep(permissions: Permissions, left: Permissions) -> Permissions {
+    let kept = permissions.and(left);
+    match kept.in_environments().is_empty() {
+        true => kept,
+        false => kept.or(permissions.and([Permission::EnvironmentsView].into_iter().collect())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::TokenScope;
     use super::*;
 
     const GROUP: Uuid = Uuid::from_u128(1);
@@ -214,6 +249,63 @@ mod tests {
         assert_eq!(powers.decide(Permission::ContainersOperate, Some(&elsewhere())), Decision::Forbidden);
         assert_eq!(powers.decide(Permission::ContainersView, Some(&elsewhere())), Decision::Allowed);
         assert_eq!(powers.decide(Permission::ContainersView, None), Decision::Allowed);
+    }
+
+    fn limits(scopes: &[TokenScope], environments: &[Uuid], groups: &[Uuid]) -> Limits {
+        let (environments, groups) = (environments.to_vec(), groups.to_vec());
+        Limits { scopes: scopes.iter().copied().collect(), environments, groups, networks: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_limited_is_what_both_leave_and_never_more() {
+        let mut placed = Powers::of(Role::Viewer);
+        placed.grant(Scope::Group { group_id: GROUP }, Role::Administrator.permissions());
+        let owners = [Powers::of(Role::Administrator), Powers::of(Role::Viewer), Powers::default(), placed];
+        let places = [(vec![], vec![]), (vec![ENVIRONMENT], vec![]), (vec![], vec![GROUP]), (vec![GROUP], vec![])];
+        for owner in &owners {
+            for scope in TokenScope::ALL {
+                for (environments, groups) in &places {
+                    let limits = limits(&[scope], environments, groups);
+                    let left = owner.limited(&limits);
+                    for at in [place(), elsewhere()] {
+                        let inside = match environments.is_empty() && groups.is_empty() {
+                            true => true,
+                            false => {
+                                environments.contains(&at.environment) || at.group.is_some_and(|g| groups.contains(&g))
+                            }
+                        };
+                        for permission in left.at(&at).iter() {
+                            assert!(inside && owner.at(&at).has(permission), "{permission} {limits:?}");
+                            let sight = permission == Permission::EnvironmentsView;
+                            assert!(sight || scope.brings(permission), "{permission} {limits:?}");
+                        }
+                        let both =
+                            owner.at(&at).in_environments().iter().filter(|permission| scope.brings(*permission));
+                        let missing = both.filter(|permission| !left.at(&at).has(*permission)).count();
+                        assert!(!inside || missing == 0, "{limits:?}");
+                    }
+                    assert!(left.everywhere().iter().all(|permission| owner.everywhere().has(permission)));
+                    assert!(!limits.are_placed() || left.everywhere().is_empty());
+                }
+            }
+            assert_eq!(owner.limited(&Limits::default()), *owner);
+        }
+    }
+
+    #[test]
+    fn outside_of_its_environments_there_is_nothing_for_a_limited_credential() {
+        let powers = Powers::of(Role::Administrator).limited(&limits(&[TokenScope::Admin], &[ENVIRONMENT], &[]));
+        for permission in Permission::ALL {
+            let there = powers.decide(*permission, Some(&elsewhere()));
+            assert_eq!((there, powers.decide(*permission, None)), (Decision::Hidden, Decision::Hidden), "{permission}");
+            let here = if permission.is_of_hub() { Decision::Forbidden } else { Decision::Allowed };
+            assert_eq!(powers.decide(*permission, Some(&place())), here, "{permission}");
+        }
+        let operates = Powers::of(Role::Administrator).limited(&limits(&[TokenScope::Operate], &[], &[GROUP]));
+        assert_eq!(operates.decide(Permission::ContainersOperate, Some(&place())), Decision::Allowed);
+        assert_eq!(operates.decide(Permission::EnvironmentsView, Some(&place())), Decision::Allowed, "it is there");
+        assert_eq!(operates.decide(Permission::ContainersView, Some(&place())), Decision::Forbidden);
+        assert_eq!(operates.decide(Permission::ContainersOperate, Some(&elsewhere())), Decision::Hidden);
     }
 
     #[test]

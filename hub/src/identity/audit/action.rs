@@ -75,6 +75,10 @@ actions! {
     SignOut => "user.sign_out",
     /// A cookie session was ended by someone.
     SessionRevoke => "session.revoke",
+    /// What a program signed in with was ended by someone.
+    TokenFamilyRevoke => "token_family.revoke",
+    /// A refresh token came a second time, and its family ended.
+    TokenFamilyReuse => "token_family.reuse",
     /// An API token was made.
     ApiTokenCreate => "api_token.create",
     /// An API token was revoked.

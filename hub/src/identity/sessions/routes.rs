@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Browser, Session, SessionFilter, SignIn, User};
+use super::{Browser, Credentials, Session, SessionFilter, User};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
@@ -16,6 +16,7 @@ use crate::http::{
     cookie,
 };
 use crate::identity::audit::Actor;
+use crate::identity::tokens::{refuse_limited, visible_owner};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -43,7 +44,7 @@ struct SignInRequest {
 
 /// Who the caller is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct MeResponse {
+pub struct MeResponse {
     /// `user`, or `local` on the Unix socket.
     kind: &'static str,
     /// The user.
@@ -86,8 +87,7 @@ async fn sign_in(
 ) -> ApiResult<Response> {
     let browser = Browser::of(&headers, caller.scheme);
     let SignInRequest { name, password, code } = request;
-    let request = SignIn { name, password, code, browser };
-    let (user, cookie) = app.identity.sign_in(request, &caller).await?;
+    let (user, cookie) = app.identity.sign_in(Credentials { name, password, code }, browser, &caller).await?;
     Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
 }
 
@@ -105,37 +105,43 @@ async fn sign_out(State(app): State<AppState>, caller: Caller) -> ApiResult<Resp
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie::clear(caller.scheme))]).into_response())
 }
 
+impl MeResponse {
+    /// What is told to this caller.
+    pub fn of(caller: &Caller) -> Self {
+        match &caller.principal {
+            Some(Principal::User(user)) => Self {
+                kind: "user",
+                id: Some(user.id),
+                name: user.name.clone(),
+                role: user.role,
+                permissions: user.powers.everywhere().to_vec(),
+                permissions_somewhere: user.powers.somewhere().to_vec(),
+                credential: Some(user.credential.to_string()),
+                second_factor_due: user.second_factor_due,
+            },
+            Some(Principal::LocalRoot) | None => {
+                let (name, role) = ("root".to_owned(), Role::Administrator);
+                let permissions = role.permissions().to_vec();
+                Self {
+                    kind: "local",
+                    id: None,
+                    name,
+                    role,
+                    permissions_somewhere: permissions.clone(),
+                    permissions,
+                    credential: None,
+                    second_factor_due: false,
+                }
+            }
+        }
+    }
+}
+
 /// Says who the caller is.
 #[utoipa::path(get, path = "/api/v1/me", tag = "identity",
     responses((status = 200, description = "The caller", body = MeResponse)))]
-async fn get_me(caller: Caller) -> ApiResult<Json<MeResponse>> {
-    let me = match &caller.principal {
-        Some(Principal::User(user)) => MeResponse {
-            kind: "user",
-            id: Some(user.id),
-            name: user.name.clone(),
-            role: user.role,
-            permissions: user.powers.everywhere().to_vec(),
-            permissions_somewhere: user.powers.somewhere().to_vec(),
-            credential: Some(user.credential.to_string()),
-            second_factor_due: user.second_factor_due,
-        },
-        Some(Principal::LocalRoot) | None => {
-            let (name, role) = ("root".to_owned(), Role::Administrator);
-            let permissions = role.permissions().to_vec();
-            MeResponse {
-                kind: "local",
-                id: None,
-                name,
-                role,
-                permissions_somewhere: permissions.clone(),
-                permissions,
-                credential: None,
-                second_factor_due: false,
-            }
-        }
-    };
-    Ok(Json(me))
+async fn get_me(caller: Caller) -> Json<MeResponse> {
+    Json(MeResponse::of(&caller))
 }
 
 /// Lists running sessions, newest first.
@@ -146,7 +152,8 @@ async fn list_sessions(
     caller: Caller,
     Listing { page, filter }: Listing<ListSessionsQuery>,
 ) -> ApiResult<Json<List<Session>>> {
-    let user = crate::identity::tokens::visible_owner(&caller, filter.user);
+    refuse_limited(&caller)?;
+    let user = visible_owner(&caller, filter.user);
     Ok(Json(app.identity.list_sessions(&SessionFilter { user }, page).await?))
 }
 
@@ -156,6 +163,7 @@ async fn list_sessions(
     (status = 404, description = "There is no such session"),
 ))]
 async fn revoke_session(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
+    refuse_limited(&caller)?;
     app.identity.revoke_session(id, &caller).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,4 +1,4 @@
-//! Slows down whoever guesses: per account, and per address.
+//! Slows down whoever guesses: per account, per address, and all together.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -18,16 +18,39 @@ const DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 /// Accounts and addresses remembered at once.
 const ENTRIES_MAX: usize = 10_000;
 
+/// Attempts of everybody together that may fail at once.
+const FAILURES_OF_ALL: u32 = 300;
+/// And then one more in this time.
+const FAILURE_OF_ALL_EVERY: Duration = Duration::from_secs(1);
+/// Who was right from an address is known there for so long.
+const KNOWN_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
 /// Counts failed attempts.
+///
+/// Whoever knows a name could hold its owner off by failing on purpose. So who
+/// was right from an address before is counted there by themselves, and what
+/// others do to the same account from elsewhere, or to all accounts, does not
+/// delay them.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    entries: Mutex<HashMap<Key, Entry>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: HashMap<Key, Entry>,
+    /// Until when who is known from where.
+    known: HashMap<(String, IpAddr), Timestamp>,
+    /// When as many may fail again as ever.
+    whole_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Key {
     Account(String),
     Address(IpAddr),
+    /// An account, asked for from where its owner is known.
+    Known(String, IpAddr),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -46,15 +69,21 @@ impl Throttle {
     ///
     /// [`forgiven`]: Throttle::forgive
     pub fn begin(&self, account: &str, address: Option<IpAddr>, now: Timestamp) -> Result<(), Duration> {
-        let keys = keys(account, address);
-        let mut entries = self.lock();
-        let wait = keys.iter().filter_map(|key| entries.get(key)).map(|entry| entry.blocked_until.since(now)).max();
-        if let Some(wait) = wait.filter(|wait| !wait.is_zero()) {
+        let mut state = self.lock();
+        let (keys, is_known) = state.keys(account, address, now);
+        let blocked = keys.iter().filter_map(|key| state.entries.get(key)).map(|entry| entry.blocked_until.since(now));
+        let of_all = if is_known { Duration::ZERO } else { state.wait_of_all(now) };
+        let wait = blocked.max().unwrap_or_default().max(of_all);
+        if !wait.is_zero() {
             return Err(wait);
         }
+        if !is_known {
+            state.whole_at = Some(state.whole_at(now) + FAILURE_OF_ALL_EVERY);
+        }
+        let entries = &mut state.entries;
         for key in keys {
             if !entries.contains_key(&key) && entries.len() >= ENTRIES_MAX {
-                make_room(&mut entries, now);
+                make_room(entries, now);
             }
             let entry = entries.entry(key).or_insert(Entry { failures: 0, last: now, blocked_until: now });
             entry.count(now);
@@ -63,19 +92,27 @@ impl Throttle {
     }
 
     /// Takes back what [`begin`](Self::begin) counted: the attempt succeeded.
+    /// From now on its owner is known there.
     pub fn forgive(&self, account: &str, address: Option<IpAddr>, now: Timestamp) {
-        let mut entries = self.lock();
-        for key in keys(account, address) {
+        let mut state = self.lock();
+        let (keys, is_known) = state.keys(account, address, now);
+        for key in keys {
             match key {
-                Key::Account(_) => drop(entries.remove(&key)),
+                Key::Account(_) | Key::Known(..) => drop(state.entries.remove(&key)),
                 // Others may be guessing from the same address.
                 Key::Address(_) => {
-                    if let Some(entry) = entries.get_mut(&key) {
+                    if let Some(entry) = state.entries.get_mut(&key) {
                         entry.failures = entry.failures.saturating_sub(1);
                         entry.blocked_until = now;
                     }
                 }
             }
+        }
+        if !is_known {
+            state.give_back(now);
+        }
+        if let Some(address) = address {
+            state.know(account, network(address), now);
         }
     }
 
@@ -83,9 +120,10 @@ impl Throttle {
     /// the attempt was right as far as it went, and is to be made again with
     /// what is missing. What was counted before it stays.
     pub fn take_back(&self, account: &str, address: Option<IpAddr>, now: Timestamp) {
-        let mut entries = self.lock();
-        for key in keys(account, address) {
-            if let Some(entry) = entries.get_mut(&key) {
+        let mut state = self.lock();
+        let (keys, is_known) = state.keys(account, address, now);
+        for key in keys {
+            if let Some(entry) = state.entries.get_mut(&key) {
                 entry.failures = entry.failures.saturating_sub(1);
                 // Where another attempt came since, the wait is that one's.
                 if entry.last == now {
@@ -93,10 +131,51 @@ impl Throttle {
                 }
             }
         }
+        if !is_known {
+            state.give_back(now);
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Entry>> {
-        self.entries.lock().expect("no code panics while it holds the throttle")
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while it holds the throttle")
+    }
+}
+
+impl State {
+    /// By what an attempt is counted, and whether its owner is known there.
+    fn keys(&self, account: &str, address: Option<IpAddr>, now: Timestamp) -> (Vec<Key>, bool) {
+        let (account, address) = (account.to_lowercase(), address.map(network));
+        let is_known = |address: IpAddr| self.known.get(&(account.clone(), address)).is_some_and(|until| *until > now);
+        match address.filter(|address| is_known(*address)) {
+            Some(address) => (vec![Key::Known(account, address), Key::Address(address)], true),
+            None => (std::iter::once(Key::Account(account)).chain(address.map(Key::Address)).collect(), false),
+        }
+    }
+
+    fn know(&mut self, account: &str, address: IpAddr, now: Timestamp) {
+        let key = (account.to_lowercase(), address);
+        if !self.known.contains_key(&key) && self.known.len() >= ENTRIES_MAX {
+            self.known.retain(|_, until| *until > now);
+            let oldest = self.known.iter().min_by_key(|(_, until)| **until).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest.filter(|_| self.known.len() >= ENTRIES_MAX) {
+                self.known.remove(&oldest);
+            }
+        }
+        self.known.insert(key, now + KNOWN_FOR);
+    }
+
+    /// A clock that was set back makes nobody wait for longer.
+    fn whole_at(&self, now: Timestamp) -> Timestamp {
+        let latest = now + FAILURE_OF_ALL_EVERY * FAILURES_OF_ALL;
+        self.whole_at.map_or(now, |whole_at| whole_at.max(now).min(latest))
+    }
+
+    fn wait_of_all(&self, now: Timestamp) -> Duration {
+        self.whole_at(now).since(now + FAILURE_OF_ALL_EVERY * (FAILURES_OF_ALL - 1))
+    }
+
+    fn give_back(&mut self, now: Timestamp) {
+        self.whole_at = Some(self.whole_at(now) - FAILURE_OF_ALL_EVERY);
     }
 }
 
@@ -128,11 +207,6 @@ fn make_room(entries: &mut HashMap<Key, Entry>, now: Timestamp) {
     if let Some(key) = oldest.map(|(key, _)| key.clone()) {
         entries.remove(&key);
     }
-}
-
-fn keys(account: &str, address: Option<IpAddr>) -> Vec<Key> {
-    let account = Key::Account(account.to_lowercase());
-    std::iter::once(account).chain(address.map(network).map(Key::Address)).collect()
 }
 
 /// An IPv6 host has a whole /64 to guess from.
@@ -213,9 +287,56 @@ mod tests {
     fn the_table_is_bounded() {
         let throttle = Throttle::default();
         for i in 0..ENTRIES_MAX + 10 {
+            throttle.lock().whole_at = None;
             throttle.begin(&format!("user {i}"), None, now()).unwrap();
         }
-        assert_eq!(throttle.lock().len(), ENTRIES_MAX);
+        assert_eq!(throttle.lock().entries.len(), ENTRIES_MAX);
+    }
+
+    #[test]
+    fn c35_a_known_owner_is_not_held_off_by_those_who_fail_on_purpose_elsewhere() {
+        let throttle = Throttle::default();
+        throttle.begin("ada", HOME, now()).unwrap();
+        throttle.forgive("ada", HOME, now());
+        let mut at = now();
+        for i in 0..200 {
+            at = at + Duration::from_secs(60);
+            let wait = throttle.begin("ADA", address(i), at).err().unwrap_or_default();
+            at = at + wait;
+            throttle.begin("ada", address(i), at).ok();
+            throttle.begin("ada", HOME, at).expect("where she is known");
+            throttle.forgive("ada", HOME, at);
+        }
+        assert!(throttle.begin("ada", address(250), at).is_err(), "her success does not help those who guess");
+        assert!(throttle.begin("ada", HOME, at).is_ok());
+
+        // Where she is known guesses are slowed as well.
+        let tries = (0..10).filter(|_| throttle.begin("ada", HOME, at).is_ok()).count();
+        assert!(tries < 5, "{tries}");
+        let long_after = at + KNOWN_FOR;
+        for _ in 0..5 {
+            throttle.begin("ada", address(1), long_after).unwrap();
+        }
+        assert!(throttle.begin("ada", HOME, long_after).is_err(), "nobody is known for ever");
+    }
+
+    #[test]
+    fn c35_many_accounts_from_many_addresses_are_slowed_together() {
+        let throttle = Throttle::default();
+        throttle.begin("ada", HOME, now()).unwrap();
+        throttle.forgive("ada", HOME, now());
+        let spread = |i: u32| Some(IpAddr::V4(std::net::Ipv4Addr::from(i)));
+        let tries = (0..1_000).filter(|i| throttle.begin(&format!("user {i}"), spread(*i), now()).is_ok()).count();
+        assert_eq!(tries, 300);
+        let wait = throttle.begin("another", spread(5_000), now()).unwrap_err();
+        assert_eq!(wait, FAILURE_OF_ALL_EVERY);
+        throttle.begin("ada", HOME, now()).expect("where she is known");
+        throttle.begin("another", spread(5_000), now() + wait).unwrap();
+        throttle.forgive("another", spread(5_000), now() + wait);
+        throttle.begin("a third", spread(6_000), now() + wait).expect("a success costs the others nothing");
+        // The clock is set back by a day.
+        let back = now() - Duration::from_secs(24 * 60 * 60);
+        assert!(throttle.begin("a fourth", spread(7_000), back).unwrap_err() <= FAILURE_OF_ALL_EVERY);
     }
 
     #[test]

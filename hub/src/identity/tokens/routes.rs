@@ -5,13 +5,16 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
+use uuid::Uuid;
+use windflow_protocol::ids::EnvironmentId;
 
-use super::{ApiToken, ApiTokenFilter, LIFE_DEFAULT, NewApiToken, visible_owner};
+use super::{ApiToken, ApiTokenFilter, AskedLimits, LIFE_DEFAULT, NewApiToken, limited_token, visible_owner};
 use crate::app::AppState;
-use crate::error::ApiResult;
-use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Routes, UserId};
+use crate::error::{ApiError, ApiResult};
+use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Reach, Routes, TokenScope, UserId};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -30,6 +33,19 @@ struct CreateApiTokenRequest {
     user: Option<String>,
     /// Seconds until it ends: 90 days unless given, at most 366 days.
     ttl_seconds: Option<u64>,
+    /// What it is for; all that its owner may do where this is left out.
+    scopes: Option<Vec<TokenScope>>,
+    /// The environments that there are for it. With neither these nor groups it
+    /// is not limited to any.
+    #[serde(default)]
+    environments: Vec<Uuid>,
+    /// The groups whose environments there are for it.
+    #[serde(default)]
+    groups: Vec<Uuid>,
+    /// The networks that it may be used from, such as 10.0.0.0/8.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    networks: Vec<IpNet>,
 }
 
 /// A new token with its text, which is shown this once.
@@ -53,7 +69,7 @@ struct ListApiTokensQuery {
     name: Option<String>,
 }
 
-/// Lists API tokens, newest first.
+/// Lists API tokens, newest first. One with limits sees itself alone.
 #[utoipa::path(get, path = "/api/v1/api-tokens", tag = "identity", params(Page, ListApiTokensQuery),
     responses((status = 200, description = "One page of tokens", body = List<ApiToken>)))]
 async fn list_api_tokens(
@@ -61,25 +77,47 @@ async fn list_api_tokens(
     caller: Caller,
     Listing { page, filter }: Listing<ListApiTokensQuery>,
 ) -> ApiResult<Json<List<ApiToken>>> {
-    let filter = ApiTokenFilter { user: visible_owner(&caller, filter.user), name: filter.name };
+    let id = limited_token(&caller).map(str::to_owned);
+    let filter = ApiTokenFilter { user: visible_owner(&caller, filter.user), name: filter.name, id };
     Ok(Json(app.identity.list_api_tokens(&filter, page).await?))
 }
 
-/// Makes an API token. Its text is in this answer and nowhere else.
+/// Makes an API token. Its text is in this answer and nowhere else. One that a
+/// token makes may do no more, and lives no longer.
 #[utoipa::path(post, path = "/api/v1/api-tokens", tag = "identity", request_body = CreateApiTokenRequest, responses(
     (status = 201, description = "The token", body = CreatedApiTokenResponse),
-    (status = 403, description = "The token would be someone else's"),
+    (status = 403, description = "The token would be someone else's, or could do more than the one that makes it"),
+    (status = 404, description = "There is no such environment or group"),
 ))]
 async fn create_api_token(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Json(request): Json<CreateApiTokenRequest>,
 ) -> ApiResult<Response> {
-    let life = request.ttl_seconds.map_or(LIFE_DEFAULT, Duration::from_secs);
-    let new = NewApiToken { name: request.name, user: request.user, life };
+    let CreateApiTokenRequest { name, user, ttl_seconds, scopes, environments, groups, networks } = request;
+    let limits = AskedLimits { scopes, environments, groups, networks };
+    require_visible(&reach, &limits).await?;
+    let new = NewApiToken { name, user, life: ttl_seconds.map_or(LIFE_DEFAULT, Duration::from_secs), limits };
     let (listed, token) = app.identity.create_api_token(new, &caller).await?;
     let response = CreatedApiTokenResponse { token: token.to_string(), listed };
     Ok((StatusCode::CREATED, Json(response)).into_response())
+}
+
+/// What somebody does not see is not there to be named.
+async fn require_visible(reach: &Reach, limits: &AskedLimits) -> ApiResult<()> {
+    limits.check_size()?;
+    for environment in &limits.environments {
+        if !reach.sees(EnvironmentId(*environment)).await? {
+            return Err(ApiError::not_found("environment"));
+        }
+    }
+    for group in &limits.groups {
+        if !reach.sees_group(*group).await? {
+            return Err(ApiError::not_found("group"));
+        }
+    }
+    Ok(())
 }
 
 /// Ends an API token: one's own, or any for those who manage users.

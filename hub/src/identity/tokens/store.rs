@@ -1,11 +1,13 @@
 //! API tokens in the database.
 
 use serde::{Deserialize, Serialize};
+use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
-use crate::http::{Page, UserId};
+use crate::http::{Limits, Page, UserId};
 use crate::identity::users::User;
 use crate::on_tx;
 
@@ -29,7 +31,14 @@ pub struct ApiToken {
     pub last_used_at: Option<Timestamp>,
     /// Since when it is revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What it is limited to.
+    #[serde(flatten)]
+    #[sqlx(flatten)]
+    pub limits: Limits,
 }
+
+const COLUMNS: &str = "t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at,
+    t.revoked_at, t.scopes, t.environments, t.environment_groups, t.networks";
 
 /// Which tokens to list.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +47,8 @@ pub struct ApiTokenFilter {
     pub user: Option<UserId>,
     /// Only those of this name.
     pub name: Option<String>,
+    /// Only the one of this id.
+    pub id: Option<String>,
 }
 
 /// A token as it is needed to recognise its user.
@@ -46,12 +57,15 @@ pub struct TokenUser {
     pub secret_hash: Vec<u8>,
     pub last_used_at: Option<Timestamp>,
     #[sqlx(flatten)]
+    pub limits: Limits,
+    #[sqlx(flatten)]
     pub user: User,
 }
 
 pub async fn insert(tx: &mut Tx, token: &ApiToken, secret_hash: &[u8]) -> Result<(), DbError> {
-    let sql = "INSERT INTO api_tokens (id, user_id, name, secret_hash, created_at, expires_at)
-               VALUES ($1, $2, $3, $4, $5, $6)";
+    let sql = "INSERT INTO api_tokens (id, user_id, name, secret_hash, created_at, expires_at, scopes, environments,
+                   environment_groups, networks)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     on_tx!(tx, |c| {
         sqlx::query(sql)
             .bind(&token.id)
@@ -60,6 +74,10 @@ pub async fn insert(tx: &mut Tx, token: &ApiToken, secret_hash: &[u8]) -> Result
             .bind(secret_hash)
             .bind(token.created_at)
             .bind(token.expires_at)
+            .bind(Json(&token.limits.scopes))
+            .bind(Json(&token.limits.environments))
+            .bind(Json(&token.limits.groups))
+            .bind(Json(&token.limits.networks))
             .execute(c)
             .await
             .map(drop)
@@ -69,41 +87,51 @@ pub async fn insert(tx: &mut Tx, token: &ApiToken, secret_hash: &[u8]) -> Result
 
 /// The token of this id with its user, if both are still good.
 pub async fn find_user(tx: &mut Tx, id: &str, now: Timestamp) -> Result<Option<TokenUser>, DbError> {
-    let sql = "SELECT t.secret_hash, t.last_used_at, u.id, u.name, u.role, u.created_at, u.updated_at, u.disabled_at
+    let sql = "SELECT t.secret_hash, t.last_used_at, t.scopes, t.environments, t.environment_groups, t.networks, u.id,
+                    u.name, u.role, u.created_at, u.updated_at, u.disabled_at
                FROM api_tokens t JOIN users u ON u.id = t.user_id
                WHERE t.id = $1 AND t.expires_at > $2 AND t.revoked_at IS NULL AND u.disabled_at IS NULL";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).bind(now).fetch_optional(c).await)?)
 }
 
 pub async fn find(tx: &mut Tx, id: &str) -> Result<Option<ApiToken>, DbError> {
-    let sql =
-        "SELECT t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
-               FROM api_tokens t JOIN users u ON u.id = t.user_id WHERE t.id = $1";
-    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id).fetch_optional(c).await)?)
+    let sql = format!("SELECT {COLUMNS} FROM api_tokens t JOIN users u ON u.id = t.user_id WHERE t.id = $1");
+    Ok(on_tx!(tx, |c| sqlx::query_as(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?)
 }
 
-/// Whether a token is still there, not revoked and not expired.
-pub async fn stands(tx: &mut Tx, id: &str, now: Timestamp) -> Result<bool, DbError> {
-    Ok(find(tx, id).await?.is_some_and(|token| token.revoked_at.is_none() && token.expires_at > now))
+/// A token that is neither revoked nor expired.
+pub async fn find_standing(tx: &mut Tx, id: &str, now: Timestamp) -> Result<Option<ApiToken>, DbError> {
+    Ok(find(tx, id).await?.filter(|token| token.revoked_at.is_none() && token.expires_at > now))
+}
+
+/// Whether there is such a group of environments.
+pub async fn group_exists(tx: &mut Tx, id: Uuid) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM environment_groups WHERE id = $1";
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id).fetch_one(c).await)?;
+    Ok(count > 0)
 }
 
 pub async fn list(tx: &mut Tx, filter: &ApiTokenFilter, page: Page) -> Result<Vec<ApiToken>, DbError> {
-    let sql =
-        "SELECT t.id, t.user_id, u.name AS user_name, t.name, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
-               FROM api_tokens t JOIN users u ON u.id = t.user_id
-               WHERE ($1 IS NULL OR t.user_id = $1) AND ($2 IS NULL OR t.name = $2)
-               ORDER BY t.created_at DESC, t.id LIMIT $3 OFFSET $4";
-    let user = filter.user.map(|user| user.0);
+    let sql = format!(
+        "SELECT {COLUMNS} FROM api_tokens t JOIN users u ON u.id = t.user_id
+         WHERE ($1 IS NULL OR t.user_id = $1) AND ($2 IS NULL OR t.name = $2) AND ($3 IS NULL OR t.id = $3)
+         ORDER BY t.created_at DESC, t.id LIMIT $4 OFFSET $5"
+    );
+    let (user, Page { limit, offset }) = (filter.user.map(|user| user.0), page);
     let tokens = on_tx!(tx, |c| {
-        sqlx::query_as(sql).bind(user).bind(&filter.name).bind(page.limit).bind(page.offset).fetch_all(c).await
+        let asked = sqlx::query_as(AssertSqlSafe(sql)).bind(user).bind(&filter.name).bind(&filter.id);
+        asked.bind(limit).bind(offset).fetch_all(c).await
     })?;
     Ok(tokens)
 }
 
 pub async fn count(tx: &mut Tx, filter: &ApiTokenFilter) -> Result<i64, DbError> {
-    let sql = "SELECT COUNT(*) FROM api_tokens WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR name = $2)";
+    let sql = "SELECT COUNT(*) FROM api_tokens
+               WHERE ($1 IS NULL OR user_id = $1) AND ($2 IS NULL OR name = $2) AND ($3 IS NULL OR id = $3)";
     let user = filter.user.map(|user| user.0);
-    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user).bind(&filter.name).fetch_one(c).await)?)
+    let count =
+        on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user).bind(&filter.name).bind(&filter.id).fetch_one(c).await)?;
+    Ok(count)
 }
 
 pub async fn set_last_used(tx: &mut Tx, id: &str, now: Timestamp) -> Result<(), DbError> {
@@ -146,6 +174,7 @@ mod tests {
             expires_at: at(10),
             last_used_at: None,
             revoked_at: None,
+            limits: Limits::default(),
         }
     }
 

@@ -301,8 +301,8 @@ async fn load(tx: &mut Tx, archive: &Archive, contents: &Contents) -> anyhow::Re
     Ok(())
 }
 
-/// What must not come back: cookie sessions that may have ended since, and
-/// enrollment tokens that may have been used since.
+/// What must not come back: what users signed in with, which may have ended
+/// since, and enrollment tokens that may have been used since.
 async fn settle(tx: &mut Tx, contents: &Contents, restored: &Restored, target: &Target<'_>) -> anyhow::Result<()> {
     let now = target.now;
     let key = contents.master_key.clone();
@@ -310,6 +310,7 @@ async fn settle(tx: &mut Tx, contents: &Contents, restored: &Restored, target: &
     let vault = vault.context("the backup's master key does not open its secrets")?;
     audit::unlock(tx, &vault, &Random::default(), now).await.context("the backup's audit log does not open")?;
     identity::sessions::delete_all(tx).await?;
+    identity::access_tokens::delete_all(tx).await?;
     fleet::enrollment::revoke_open(tx, "the hub was restored from a backup", now).await?;
     settings::put(tx, RESTORED, &serde_json::to_vec(restored)?, now).await?;
     let entry = Entry::new(&Actor::System, Action::HubRestore, &contents.header.hub.to_string());

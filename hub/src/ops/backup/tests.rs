@@ -156,6 +156,23 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO token_families (id, user_id, address, user_agent, created_at, expires_at, last_used_at)
+                   SELECT id, id, '192.0.2.1', 'program', $1, $1, $1 FROM users";
+        sqlx::query(sql).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO refresh_tokens (id, family_id, secret_hash, expires_at, used_at)
+                   SELECT 'abc', id, $1, $2, $2 FROM token_families";
+        sqlx::query(sql).bind(&[0_u8, 4, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO signing_keys (id, public_key, secret_sealed, created_at) VALUES ('abc', $1, $1, $2)";
+        sqlx::query(sql).bind(&[0_u8, 5, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)
@@ -234,7 +251,9 @@ async fn restored_between(from: Engine, to: Engine) {
     let after = rows_of(&db).await;
     for (table, rows) in &before {
         match table.as_str() {
-            "sessions" => assert_eq!(after[table], Vec::<String>::new(), "cookie sessions do not come back"),
+            "sessions" | "token_families" | "refresh_tokens" => {
+                assert_eq!(after[table], Vec::<String>::new(), "what was signed in with does not come back");
+            }
             "enrollment_tokens" => assert!(after[table].iter().all(|row| row.contains("restored from a backup"))),
             "settings" => assert!(rows.iter().all(|row| after[table].contains(row))),
             // The restore is recorded, too.

@@ -16,7 +16,7 @@ use super::service::owner;
 use crate::app::AppState;
 use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Routes, websocket};
+use crate::http::{Access, Caller, Json, Lease, List, Listing, Page, Path, Permission, Reach, Routes, websocket};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -56,17 +56,20 @@ async fn create_terminal(
     Ok((StatusCode::CREATED, Json(opened)))
 }
 
-/// Lists the caller's own terminals, the oldest first.
+/// Lists the caller's own terminals where they may have some, the oldest first.
 #[utoipa::path(get, path = "/api/v1/terminals", tag = "workloads", params(Page), responses(
     (status = 200, description = "One page of terminals", body = List<Terminal>),
 ))]
 async fn list_terminals(
     State(app): State<AppState>,
     caller: Caller,
+    reach: Reach,
     Listing { page, filter: NoFilter {} }: Listing<NoFilter>,
-) -> Json<List<Terminal>> {
-    let own = app.terminals.of(owner(&caller));
-    Json(page.of(own.iter().map(|terminal| terminal.view()).collect()))
+) -> ApiResult<Json<List<Terminal>>> {
+    let visible = reach.visible(Permission::ContainersExec).await?;
+    let mut own = app.terminals.of(owner(&caller));
+    own.retain(|terminal| visible.has(Some(terminal.host.session.environment)));
+    Ok(Json(page.of(own.iter().map(|terminal| terminal.view()).collect())))
 }
 
 /// All of them.
@@ -79,19 +82,24 @@ struct NoFilter {}
     (status = 204, description = "It is being closed"),
     (status = 404, description = "The caller has no such terminal"),
 ))]
-async fn delete_terminal(State(app): State<AppState>, caller: Caller, Path(id): Path<Uuid>) -> ApiResult<StatusCode> {
-    app.terminal(TerminalId(id), &caller)?.tell_to_end(Why::Closed);
+async fn delete_terminal(
+    State(app): State<AppState>,
+    caller: Caller,
+    reach: Reach,
+    Path(id): Path<Uuid>,
+) -> ApiResult<StatusCode> {
+    app.terminal(TerminalId(id), &caller, &reach).await?.tell_to_end(Why::Closed);
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn open_terminal_channel(
     State(app): State<AppState>,
     caller: Caller,
-    lease: Lease,
+    (lease, reach): (Lease, Reach),
     Path(id): Path<Uuid>,
     mut request: Request,
 ) -> ApiResult<Response> {
-    let terminal = app.terminal(TerminalId(id), &caller)?;
+    let terminal = app.terminal(TerminalId(id), &caller, &reach).await?;
     let (answer, opening) = websocket::accept(&mut request, MESSAGE_MAX)?;
     let shared = Arc::clone(&app);
     app.lifecycle.tasks.spawn(async move {

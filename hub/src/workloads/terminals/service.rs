@@ -17,7 +17,7 @@ use crate::docker::ContainerId;
 use crate::error::{ApiError, ApiResult};
 use crate::fleet::environments::Environment;
 use crate::http::websocket::Place;
-use crate::http::{Caller, Permission, Principal, UserId};
+use crate::http::{Caller, Permission, Principal, Reach, UserId};
 use crate::identity::audit::{Action, Actor, Entry, Outcome};
 use crate::tunnel::Session;
 use crate::workloads::containers;
@@ -95,12 +95,17 @@ impl App {
         self.lifecycle.tasks.spawn(opening).await.map_err(ApiError::internal)?
     }
 
-    /// A terminal of this caller.
+    /// A terminal of this caller, where they may have one: a token of theirs may
+    /// be good for other environments only.
     ///
     /// # Errors
-    /// 404 where there is none, or it is another's.
-    pub(super) fn terminal(&self, id: TerminalId, caller: &Caller) -> ApiResult<Arc<Running>> {
-        self.terminals.find(id, owner(caller)).ok_or_else(|| ApiError::not_found("terminal"))
+    /// 404 where there is none, or it is another's, 403 where they may do other
+    /// things there.
+    pub(super) async fn terminal(&self, id: TerminalId, caller: &Caller, reach: &Reach) -> ApiResult<Arc<Running>> {
+        let terminal = self.terminals.find(id, owner(caller)).ok_or_else(|| ApiError::not_found("terminal"))?;
+        let environment = terminal.host.session.environment;
+        reach.require_of(Permission::ContainersExec, Some(environment), "terminal").await?;
+        Ok(terminal)
     }
 
     async fn start(self: &Arc<Self>, opening: Opening) -> Result<(Arc<Running>, ProgramIo), OpenError> {

@@ -73,6 +73,33 @@ async fn a_terminal_is_opened_listed_to_its_owner_alone_and_closed() {
     assert_eq!(world.outcomes(&admin).await, ["done", "begun"]);
 }
 
+/// C-12 of the threat list, for a token of its own owner.
+#[tokio::test]
+async fn a_token_for_another_environment_does_not_get_at_its_owners_terminals() {
+    let world = World::start().await;
+    let admin = world.hub.signed_in("admin").await;
+    let opened = world.open(&admin, json!({})).await;
+    let elsewhere = json!({ "name": "elsewhere", "address": "tcp://127.0.0.1:1" });
+    let elsewhere = world.hub.post(&admin, "/api/v1/environments", elsewhere).await.body["id"].clone();
+    let here = world.path.split('/').nth(4).unwrap();
+    let path = format!("/api/v1/terminals/{}", opened.body["id"].as_str().unwrap());
+    for (environment, visible) in [(elsewhere, false), (json!(here), true)] {
+        let new = json!({ "name": "test", "environments": [environment] });
+        let made = world.hub.post(&admin, "/api/v1/api-tokens", new).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+        let program = Client::program(made.body["token"].as_str().unwrap());
+        let listed = world.hub.get(&program, "/api/v1/terminals").await.body;
+        assert_eq!(listed["total"], i32::from(visible), "{listed}");
+        let channel = world.hub.get(&program, &format!("{path}/channel")).await;
+        let ended = world.hub.delete(&program, &path).await;
+        let (code, status) = match visible {
+            true => ("not_a_websocket", StatusCode::NO_CONTENT),
+            false => ("not_found", StatusCode::NOT_FOUND),
+        };
+        assert_eq!((channel.code(), ended.status), (code, status));
+    }
+}
+
 #[tokio::test]
 async fn viewers_open_no_terminals_and_nothing_is_asked() {
     let world = World::start().await;

@@ -227,7 +227,7 @@ fn in_browser(caller: &Caller) -> ApiResult<&SignedInUser> {
     let own = caller.require_user()?;
     match own.credential {
         CredentialUsed::Session(_) => Ok(own),
-        CredentialUsed::ApiToken(_) => {
+        CredentialUsed::ApiToken(_) | CredentialUsed::AccessToken(_) => {
             let message = "Sign in with a browser to look after your second factor.";
             Err(ApiError::forbidden("session_required", message))
         }
