@@ -7,7 +7,9 @@ import { folder, url } from './e2e/surroundings'
 // One walk through the console: each file goes on where the one before ended,
 // against the hub that `tests/tests/scenarios/acceptance/console.rs` started.
 export default defineConfig({
-  testDir: 'e2e',
+  testDir: process.env.WINDFLOW_E2E_SPECS ?? 'e2e',
+  // They are a walk of their own.
+  testIgnore: process.env.WINDFLOW_E2E_SPECS ? [] : 'e2e/federation/**',
   outputDir: join(folder, 'results'),
   workers: 1,
   fullyParallel: false,

@@ -28,6 +28,7 @@ use crate::ops::console::Files;
 use crate::ops::health::Health;
 use crate::ops::keys::Keys;
 use crate::ops::metrics::Metrics;
+use crate::outgoing::Outgoing;
 use crate::telemetry::events::Events;
 use crate::telemetry::inventory::Inventories;
 use crate::telemetry::live::Live;
@@ -79,6 +80,8 @@ pub struct App {
     pub attached: Attached,
     /// Hands out what a new host needs.
     pub installer: Installer,
+    /// The way to addresses that somebody configured.
+    pub outgoing: Arc<Outgoing>,
     /// Where edge agents come in.
     pub listener: Listener<Fleet>,
     /// The container that the hub itself runs in, where it does.
@@ -136,6 +139,8 @@ pub struct Foundations {
     pub rates: RateOptions,
     /// Hands out what a new host needs.
     pub installer: Installer,
+    /// The way to addresses that somebody configured.
+    pub outgoing: Outgoing,
     /// The ends of the hub, and its tasks.
     pub lifecycle: Lifecycle,
 }
@@ -168,6 +173,7 @@ impl App {
             session_terms: options.sessions,
             rates: options.rates,
             installer,
+            outgoing: Outgoing::default(),
             lifecycle,
         })
         .await
@@ -205,9 +211,11 @@ impl App {
             session_terms,
             rates,
             installer,
+            outgoing,
             lifecycle,
         } = base;
         let (vault, random) = (Arc::new(vault), Random::default());
+        let outgoing = Arc::new(outgoing);
         let sessions = Registry::new(Feed::starting_at(u64::try_from(clock.now().as_micros()).unwrap_or_default()));
         // Before anything is done that is recorded.
         let mut tx = db.write_vital().await?;
@@ -219,6 +227,7 @@ impl App {
             clock: clock.clone(),
             cost,
             terms: session_terms,
+            outgoing: outgoing.clone(),
         };
         let identity = Arc::new(Identity::open(foundation).await?);
         let foundation = fleet::Foundation {
@@ -270,6 +279,7 @@ impl App {
             replacements: Replacements::default(),
             attached,
             installer,
+            outgoing,
             listener,
             container,
             live,

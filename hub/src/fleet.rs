@@ -31,8 +31,8 @@ use crate::app::AppState;
 use crate::clock::{Clock, Random};
 use crate::db::{Db, DbError, Tx};
 use crate::http::Routes;
-use crate::settings;
 use crate::tunnel::{News, Registry};
+use crate::vault::settings;
 use crate::vault::{self, SealedSettingError, Vault};
 
 /// How long tokens and certificates are listed after their end.

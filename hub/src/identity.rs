@@ -1,9 +1,10 @@
 //! Users, what they were granted, and every way in which they prove who they
-//! are: password, second factor and cookie session, access token, API token,
-//! setup code. What they do is recorded in [`audit`].
+//! are: password, second factor and cookie session, an identity provider, access
+//! token, API token, setup code. What they do is recorded in [`audit`].
 
 pub mod access_tokens;
 pub mod audit;
+pub mod federation;
 mod grants;
 mod recent;
 pub mod sessions;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+use self::federation::Federation;
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
@@ -36,8 +38,9 @@ use crate::http::{
     ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
     Routes, SignedInUser, UserId,
 };
-use crate::settings;
+use crate::outgoing::Outgoing;
 use crate::vault::Vault;
+use crate::vault::settings;
 
 /// Where the hub keeps the name under which it signs.
 const ISSUER_KEY: &str = "identity.issuer";
@@ -55,6 +58,7 @@ pub struct Identity {
     throttle: Throttle,
     setup: Setup,
     terms: SessionOptions,
+    federation: Federation,
     recent_tokens: Recent,
     recent_sessions: Recent,
     recent_access: Recent,
@@ -76,6 +80,8 @@ pub struct Foundation {
     pub cost: HashCost,
     /// How long somebody stays signed in.
     pub terms: SessionOptions,
+    /// The way to identity providers.
+    pub outgoing: Arc<Outgoing>,
 }
 
 impl Identity {
@@ -84,7 +90,7 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn open(base: Foundation) -> Result<Self, DbError> {
-        let Foundation { db, vault, clock, cost, terms } = base;
+        let Foundation { db, vault, clock, cost, terms, outgoing } = base;
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
@@ -104,6 +110,7 @@ impl Identity {
             throttle: Throttle::default(),
             setup,
             terms,
+            federation: Federation::new(outgoing),
             recent_tokens: Recent::default(),
             recent_sessions: Recent::default(),
             recent_access: Recent::default(),
@@ -123,8 +130,9 @@ impl Identity {
         let sessions = sessions::delete_expired(&mut tx, self.running()).await?;
         let families = access_tokens::delete_expired(&mut tx, now).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
+        let attempts = federation::delete_spent(&mut tx, now).await?;
         tx.commit().await?;
-        Ok(sessions + families + tokens)
+        Ok(sessions + families + tokens + attempts)
     }
 
     /// To be called once a credential was ended, or a user shut out or given
@@ -259,6 +267,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = grants::routes(routes);
     let routes = sessions::routes(routes);
     let routes = access_tokens::routes(routes);
+    let routes = federation::routes(routes);
     let routes = tokens::routes(routes);
     audit::routes(routes)
 }

@@ -2,7 +2,8 @@
 //! the console and the Docker gateway over them.
 //!
 //! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
-//! are what everything stands on; [`http`] has the ground rules of every route;
+//! are what everything stands on; [`http`] has the ground rules of every route,
+//! [`outgoing`] those of every request to an address that somebody configured;
 //! [`tunnel`] holds the sessions and [`docker`] the engines behind them, [`jobs`]
 //! does what takes long; the features are [`identity`], [`fleet`], [`workloads`] and [`ops`]. [`router`] lists every route,
 //! [`background`] every job, and [`app`] what they share. [`server`] opens the
@@ -22,12 +23,14 @@ pub mod identity;
 pub mod jobs;
 pub mod lifecycle;
 pub mod ops;
+pub mod outgoing;
 pub mod router;
 pub mod server;
-pub mod settings;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod tunnel;
 pub mod vault;
 pub mod workloads;
+
+pub use vault::settings;

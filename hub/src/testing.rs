@@ -27,6 +27,7 @@ use crate::identity::users::passwords::HashCost;
 use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
 use crate::ops::keys::Keys;
+use crate::outgoing::Outgoing;
 use crate::router;
 use crate::telemetry::{events, inventory};
 use crate::vault::{KeyCost, MasterKey, MasterKeySource, Vault};
@@ -198,6 +199,7 @@ impl TestHub {
             session_terms: SessionOptions::default(),
             rates,
             installer: Installer::new(Some(agents.path().to_owned()), None),
+            outgoing: Outgoing::default(),
             lifecycle: Lifecycle::default(),
         })
         .await

@@ -16,6 +16,7 @@ mod master_key;
 mod register;
 mod rotation;
 mod sealed;
+pub mod settings;
 mod source;
 mod store;
 #[cfg(test)]
@@ -37,7 +38,6 @@ pub use self::sealed::{SealedSettingError, get_or_seal};
 pub use self::source::{MasterKeySource, OpenError, Opened, Staged};
 use crate::clock::{Random, Timestamp};
 use crate::db::{Db, DbError, Tx, dialect};
-use crate::settings;
 
 const FORM_ROOT: u8 = 1;
 const FORM_DATA_KEY: u8 = 2;

@@ -49,6 +49,7 @@ const routes: RouteRecordRaw[] = [
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/access', name: 'access', component: () => import('@/features/access/pages/AccessPage.vue'), meta: { title: 'access.title' } },
+  { path: '/identity-providers', name: 'identity-providers', component: () => import('@/features/federation/pages/ProvidersPage.vue'), meta: { title: 'federation.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },
   { path: '/:rest(.*)*', name: 'not-found', component: () => import('@/shell/NotFoundPage.vue'), meta: { title: 'notFound.title' } },
 ]

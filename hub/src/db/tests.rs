@@ -87,7 +87,7 @@ on_both_engines! {
         // As text, "01Z" would sort after "01.5Z".
         let moments = [0, 100, 500_000, 999_999, 1_000_000].map(|micros| start + Duration::from_micros(micros));
         for (i, moment) in moments.iter().rev().enumerate() {
-            crate::settings::put(&mut tx, &format!("key {i}"), b"", *moment).await.unwrap();
+            crate::vault::settings::put(&mut tx, &format!("key {i}"), b"", *moment).await.unwrap();
         }
         let sql = "SELECT updated_at FROM settings WHERE updated_at > $1 ORDER BY updated_at";
         let found: Vec<Timestamp> =
@@ -128,19 +128,19 @@ on_both_engines! {
     async fn a_dropped_transaction_leaves_nothing(db) {
         let now = Timestamp::from_micros(0).unwrap();
         let mut tx = db.write().await.unwrap();
-        crate::settings::put(&mut tx, "a", b"1", now).await.unwrap();
+        crate::vault::settings::put(&mut tx, "a", b"1", now).await.unwrap();
         drop(tx);
-        assert_eq!(crate::settings::find(&mut db.read().await.unwrap(), "a").await.unwrap(), None);
+        assert_eq!(crate::vault::settings::find(&mut db.read().await.unwrap(), "a").await.unwrap(), None);
         let mut tx = db.write().await.unwrap();
-        crate::settings::put(&mut tx, "a", b"1", now).await.unwrap();
+        crate::vault::settings::put(&mut tx, "a", b"1", now).await.unwrap();
         tx.commit().await.unwrap();
-        assert!(crate::settings::find(&mut db.read().await.unwrap(), "a").await.unwrap().is_some());
+        assert!(crate::vault::settings::find(&mut db.read().await.unwrap(), "a").await.unwrap().is_some());
     }
 
     async fn a_reader_cannot_write(db) {
         let mut tx = db.read().await.unwrap();
         let now = Timestamp::from_micros(0).unwrap();
-        assert!(crate::settings::put(&mut tx, "a", b"1", now).await.is_err());
+        assert!(crate::vault::settings::put(&mut tx, "a", b"1", now).await.is_err());
     }
 
     async fn read_then_write_transactions_never_fail_for_each_others_sake(db) {
@@ -152,13 +152,13 @@ on_both_engines! {
             writers.spawn(async move {
                 let mut tx = db.write().await.unwrap();
                 dialect::lock_exclusive(&mut tx, dialect::Exclusive::Enrollment).await.unwrap();
-                let count = crate::settings::find(&mut tx, "count").await.unwrap().map_or(0, |value| value[0]);
-                crate::settings::put(&mut tx, "count", &[count + 1], now).await.unwrap();
+                let count = crate::vault::settings::find(&mut tx, "count").await.unwrap().map_or(0, |value| value[0]);
+                crate::vault::settings::put(&mut tx, "count", &[count + 1], now).await.unwrap();
                 tx.commit().await.unwrap();
             });
         }
         writers.join_all().await;
-        let count = crate::settings::find(&mut db.read().await.unwrap(), "count").await.unwrap().unwrap();
+        let count = crate::vault::settings::find(&mut db.read().await.unwrap(), "count").await.unwrap().unwrap();
         assert_eq!(i64::from(count[0]), WRITERS);
     }
 

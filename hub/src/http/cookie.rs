@@ -9,41 +9,70 @@ use zeroize::Zeroizing;
 
 use super::peer::Scheme;
 
-fn name(scheme: Scheme) -> &'static str {
-    match scheme {
-        Scheme::Https => "__Host-windflow",
-        Scheme::Http => "windflow-loopback",
+/// What a cookie holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Session,
+    Attempt,
+}
+
+fn name(scheme: Scheme, purpose: Purpose) -> &'static str {
+    match (scheme, purpose) {
+        (Scheme::Https, Purpose::Session) => "__Host-windflow",
+        (Scheme::Http, Purpose::Session) => "windflow-loopback",
+        (Scheme::Https, Purpose::Attempt) => "__Host-windflow-sign-in",
+        (Scheme::Http, Purpose::Attempt) => "windflow-loopback-sign-in",
     }
 }
 
 /// The session secret in a request's cookies. Two of them are none: which one
 /// is meant cannot be known.
 pub fn find(headers: &HeaderMap, scheme: Scheme) -> Option<Zeroizing<String>> {
+    find_named(headers, name(scheme, Purpose::Session))
+}
+
+/// What a request says of the attempt to sign in elsewhere that its browser is
+/// in the middle of.
+pub fn find_attempt(headers: &HeaderMap, scheme: Scheme) -> Option<Zeroizing<String>> {
+    find_named(headers, name(scheme, Purpose::Attempt))
+}
+
+fn find_named(headers: &HeaderMap, name: &str) -> Option<Zeroizing<String>> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let pairs = cookies.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let mut values = pairs.filter(|(key, _)| *key == name(scheme)).map(|(_, value)| value);
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
     let value = values.next()?;
     values.next().is_none().then(|| Zeroizing::new(value.to_owned()))
 }
 
 /// The header that gives a browser its session.
 pub fn set(scheme: Scheme, secret: &str, lifetime: Duration) -> HeaderValue {
-    render(scheme, secret, lifetime.as_secs())
+    render(scheme, Purpose::Session, secret, lifetime.as_secs())
 }
 
 /// The header that takes a browser's session away.
 pub fn clear(scheme: Scheme) -> HeaderValue {
-    render(scheme, "", 0)
+    render(scheme, Purpose::Session, "", 0)
 }
 
-fn render(scheme: Scheme, value: &str, seconds: u64) -> HeaderValue {
+/// The header that has a browser remember an attempt to sign in elsewhere.
+pub fn set_attempt(scheme: Scheme, value: &str, lifetime: Duration) -> HeaderValue {
+    render(scheme, Purpose::Attempt, value, lifetime.as_secs())
+}
+
+/// The header that has a browser forget it.
+pub fn clear_attempt(scheme: Scheme) -> HeaderValue {
+    render(scheme, Purpose::Attempt, "", 0)
+}
+
+fn render(scheme: Scheme, purpose: Purpose, value: &str, seconds: u64) -> HeaderValue {
     let secure = match scheme {
         Scheme::Https => "; Secure",
         Scheme::Http => "",
     };
-    let text =
-        Zeroizing::new(format!("{}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}", name(scheme)));
-    let mut header = HeaderValue::from_str(&text).expect("a session secret is base32");
+    let name = name(scheme, purpose);
+    let text = Zeroizing::new(format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}"));
+    let mut header = HeaderValue::from_str(&text).expect("secrets and sealed values are base32 or base64");
     header.set_sensitive(true);
     header
 }
@@ -61,6 +90,19 @@ mod tests {
         let headers = with_cookies(&["a=b; __Host-windflow=secret; windflow-loopback=other"]);
         assert_eq!(find(&headers, Scheme::Https).unwrap().as_str(), "secret");
         assert_eq!(find(&headers, Scheme::Http).unwrap().as_str(), "other");
+    }
+
+    #[test]
+    fn an_attempt_has_a_cookie_of_its_own() {
+        let headers = with_cookies(&["__Host-windflow=secret; __Host-windflow-sign-in=sealed"]);
+        assert_eq!(find_attempt(&headers, Scheme::Https).unwrap().as_str(), "sealed");
+        assert_eq!(find(&headers, Scheme::Https).unwrap().as_str(), "secret");
+        let set = set_attempt(Scheme::Https, "x", Duration::from_secs(600));
+        assert_eq!(set, "__Host-windflow-sign-in=x; Path=/; HttpOnly; SameSite=Lax; Max-Age=600; Secure");
+        assert!(
+            find_attempt(&with_cookies(&["__Host-windflow-sign-in=a; __Host-windflow-sign-in=b"]), Scheme::Https)
+                .is_none()
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What users may do in some environments only: roles, the teams and users to
 //! whom they are granted, and where each grant counts.
 
+mod mapped;
 mod model;
 mod routes;
 mod service;
@@ -8,7 +9,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
+pub(super) use self::mapped::{Mapped, reconcile, take_back_unmapped};
+pub(super) use self::model::RoleRef;
 pub(super) use self::routes::routes;
+pub(super) use self::service::{check_scope, require_role};
+pub(super) use self::store::ScopeRow;
 use super::users::User;
 use crate::db::{DbError, Tx};
 use crate::http::{Powers, Role};

@@ -81,12 +81,23 @@ pub struct Browser {
     pub replaces: Option<Zeroizing<String>>,
     /// What it calls itself.
     pub user_agent: String,
+    /// The provider by whom its user is known, where it is not their password.
+    pub provider: Option<SignedInBy>,
+}
+
+/// The identity provider that said who somebody is.
+#[derive(Clone, Debug)]
+pub struct SignedInBy {
+    /// The provider.
+    pub id: Uuid,
+    /// What it is called.
+    pub name: String,
 }
 
 impl Browser {
     /// What a request tells of its browser.
     pub fn of(headers: &HeaderMap, scheme: Scheme) -> Self {
-        Self { replaces: cookie::find(headers, scheme), user_agent: user_agent(headers) }
+        Self { replaces: cookie::find(headers, scheme), user_agent: user_agent(headers), provider: None }
     }
 }
 
@@ -185,7 +196,7 @@ impl Identity {
     }
 
     /// The same in a transaction that proves it; also who acts from now on.
-    async fn start_session_within(
+    pub(super) async fn start_session_within(
         &self,
         tx: &mut Tx,
         user: &User,
@@ -210,22 +221,28 @@ impl Identity {
             store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?;
         }
         store::insert(tx, &session, &hash_secret(secret.as_bytes())).await?;
-        audit::record(tx, Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name)), now)
-            .await?;
+        let mut entry = Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name));
+        if let Some(provider) = browser.provider {
+            store::set_provider(tx, session.id, provider.id).await?;
+            entry = entry.fact("provider", provider.name.into());
+        }
+        audit::record(tx, entry, now).await?;
         Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))
     }
 
-    /// Ends the caller's own session.
+    /// Ends the caller's own session; by which provider they were known, where
+    /// it was one.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sign_out(&self, session: Uuid, user: UserId, by: &Actor) -> ApiResult<()> {
+    pub async fn sign_out(&self, session: Uuid, user: UserId, by: &Actor) -> ApiResult<Option<Uuid>> {
         let mut tx = self.db.write_vital().await?;
+        let provider = store::find_provider(&mut tx, session).await?;
         store::delete(&mut tx, session).await?;
         audit::record(&mut tx, Entry::new(by, Action::SignOut, &user.to_string()), self.now()).await?;
         tx.commit().await?;
         self.credentials_ended();
-        Ok(())
+        Ok(provider)
     }
 
     /// Ends a session, if it is one that `caller` may end: their own, or any

@@ -13,10 +13,11 @@ use zeroize::Zeroizing;
 
 pub(super) use self::routes::routes;
 pub use self::store::{User, UserFilter};
-pub(super) use self::store::{any, find};
+pub(super) use self::store::{any, find, find_password_hash};
 use super::Identity;
 use super::audit::{self, Action, Actor, Entry};
 use super::{access_tokens, sessions};
+use crate::clock::Timestamp;
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
@@ -190,8 +191,8 @@ impl Identity {
     ) -> ApiResult<User> {
         let now = self.now();
         self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
-        let hash = store::get_password_hash(&mut self.db.read().await?, own.id).await?;
-        if !self.passwords.verify(present, Some(hash)).await? {
+        let hash = store::find_password_hash(&mut self.db.read().await?, own.id).await?;
+        if !self.passwords.verify(present, hash).await? {
             return Err(ApiError::forbidden("wrong_password", "The present password is wrong."));
         }
         self.throttle.forgive(&own.name, caller.address, now);
@@ -297,13 +298,22 @@ impl Identity {
     }
 }
 
-/// The user of this name and the hash of their password, unless disabled.
+/// The user of this name and the hash of their password, unless they are
+/// disabled or have none.
 pub(super) async fn find_for_sign_in(tx: &mut Tx, name: &str) -> Result<Option<(User, String)>, DbError> {
     let Some(user) = store::find_by_name(tx, name).await?.filter(|user| user.disabled_at.is_none()) else {
         return Ok(None);
     };
-    let hash = store::get_password_hash(tx, user.id).await?;
-    Ok(Some((user, hash)))
+    let hash = store::find_password_hash(tx, user.id).await?;
+    Ok(hash.map(|hash| (user, hash)))
+}
+
+/// Makes a user whom somebody else knows: without a password, and with nothing
+/// but what they are granted.
+pub(super) async fn insert_without_password(tx: &mut Tx, name: &UserName, now: Timestamp) -> Result<User, DbError> {
+    let user = User::new(name, Role::Restricted, now);
+    store::insert(tx, &user, store::NO_PASSWORD).await?;
+    Ok(user)
 }
 
 /// The user of this name.
@@ -337,8 +347,7 @@ fn check_password(password: &SecretString, name: &UserName) -> ApiResult<()> {
 /// Users for the tests of other stores.
 #[cfg(test)]
 pub(super) mod testing {
-    use super::{Role, Tx, User, UserId, store};
-    use crate::clock::Timestamp;
+    use super::{Role, Timestamp, Tx, User, UserId, store};
 
     pub async fn insert_user(tx: &mut Tx, name: &str) -> User {
         let user = User::new(&name.parse().unwrap(), Role::Viewer, Timestamp::from_micros(0).unwrap());

@@ -22,13 +22,13 @@ use zeroize::Zeroizing;
 use self::failpoint::at as failpoint;
 use super::keyring::KeyBytes;
 use super::register::{RowKey, SEALED_COLUMNS, SealedColumn};
+use super::settings;
 use super::{
     CANARY_KEY, Generation, KeyCost, MASTER_KEY_ID, MasterKey, Place, Root, SALT_KEY, Vault, VaultError, head, store,
 };
 use crate::clock::{Random, Timestamp};
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{Db, Tx};
-use crate::settings;
 
 /// Nothing fails outside of tests.
 #[cfg(not(test))]

@@ -2,10 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::{Place, Vault, VaultError};
+use super::{Place, Vault, VaultError, settings};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
-use crate::settings;
 
 /// Why a sealed setting could not be read or made.
 #[derive(Debug, thiserror::Error)]

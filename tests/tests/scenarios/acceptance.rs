@@ -2,3 +2,4 @@
 
 mod console;
 mod demo;
+mod identity_provider;

@@ -30,6 +30,9 @@ export const keys = {
   enrollmentUses: (token: string) => ['enrollment-uses', token] as const,
   users: ['users'] as const,
   access: ['access'] as const,
+  identityProviders: ['identity-providers'] as const,
+  signInProviders: ['sign-in-providers'] as const,
+  identities: ['identities'] as const,
   jobs: ['jobs'] as const,
   job: (id: string) => ['jobs', id] as const,
 }

@@ -1,5 +1,5 @@
 /** The pages that a user can go to from anywhere: those for what they may do. */
-import { Box, CirclePlay, CircleUser, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, LockKeyhole, Network, ScrollText, ShieldCheck, Users } from '@lucide/vue'
+import { Box, CirclePlay, CircleUser, Fingerprint, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, LockKeyhole, Network, ScrollText, ShieldCheck, Users } from '@lucide/vue'
 import { computed, type Component, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
@@ -33,6 +33,7 @@ export function usePages(): ComputedRef<Page[]> {
       { to: '/users', label: t('users.title'), icon: Users, needs: { everywhere: 'users.manage' } },
       { to: '/access', label: t('access.title'), icon: ShieldCheck, needs: { everywhere: 'users.manage' } },
       { to: '/keys', label: t('keys.title'), icon: LockKeyhole, needs: { everywhere: 'hub.manage' } },
+      { to: '/identity-providers', label: t('federation.title'), icon: Fingerprint, needs: { everywhere: 'hub.manage' } },
       { to: '/account', label: t('account.title'), icon: CircleUser, needs: null },
     ]
     return pages.filter(({ needs }) => isMet(needs, me.value))

@@ -69,6 +69,16 @@ actions! {
     RecoveryCodeUse => "user.recovery_code_used",
     /// Of whom a second factor is asked was changed.
     SignInSettings => "hub.sign_in_settings",
+    /// An identity provider was added, by which people may sign in.
+    ProviderCreate => "identity_provider.create",
+    /// An identity provider was changed.
+    ProviderChange => "identity_provider.change",
+    /// An identity provider was removed, with what it granted.
+    ProviderDelete => "identity_provider.delete",
+    /// A user linked who they are with an identity provider.
+    IdentityLink => "user.link_identity",
+    /// A user signs in by an identity provider no more.
+    IdentityUnlink => "user.unlink_identity",
     /// Someone signed in, or was refused.
     SignIn => "user.sign_in",
     /// Someone signed out.

@@ -67,6 +67,12 @@ impl<'de> Deserialize<'de> for RoleRef {
     }
 }
 
+impl Serialize for RoleRef {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl std::fmt::Display for RoleRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -192,6 +198,11 @@ pub struct Grant {
     pub scope: Scope,
     /// What the group or the environment is called, where it is one.
     pub scope_name: Option<String>,
+    /// The identity provider whose mapping made it, and takes it away; null
+    /// where somebody granted it.
+    pub provider_id: Option<Uuid>,
+    /// What that is called.
+    pub provider_name: Option<String>,
     /// When it was made.
     pub created_at: Timestamp,
 }

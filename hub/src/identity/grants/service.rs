@@ -22,7 +22,7 @@ const TEAMS_MAX: usize = 1_000;
 /// Most users in one team.
 const MEMBERS_MAX: usize = 10_000;
 /// Most grants of a hub.
-const GRANTS_MAX: i64 = 20_000;
+pub(super) const GRANTS_MAX: i64 = 20_000;
 /// Longest label that a grant may name: a key, a sign and a value.
 const LABEL_MAX: usize = 320;
 
@@ -268,7 +268,7 @@ impl Identity {
     }
 }
 
-fn entry(by: &Actor, action: Action, grant: &Grant) -> Entry {
+pub(super) fn entry(by: &Actor, action: Action, grant: &Grant) -> Entry {
     let entry = Entry::new(by, action, &grant.id.to_string()).fact("role", json!(grant.role_name));
     let entry = match (&grant.user_name, &grant.team_name) {
         (Some(user), _) => entry.fact("user", json!(user)),
@@ -281,6 +281,10 @@ fn entry(by: &Actor, action: Action, grant: &Grant) -> Entry {
         Scope::Group { .. } | Scope::Environment { .. } => grant.scope_name.as_ref(),
     };
     let entry = entry.fact("scope", json!(scope_kind(&grant.scope)));
+    let entry = match &grant.provider_name {
+        Some(provider) => entry.fact("provider", json!(provider)),
+        None => entry,
+    };
     match place {
         Some(place) => entry.fact("place", json!(place)),
         None => entry,
@@ -306,7 +310,8 @@ fn grantee(new: &NewGrant) -> ApiResult<Grantee> {
     }
 }
 
-fn check_scope(scope: &Scope) -> ApiResult<()> {
+/// Whether a scope makes sense by itself.
+pub(in crate::identity) fn check_scope(scope: &Scope) -> ApiResult<()> {
     let Scope::Label { label } = scope else { return Ok(()) };
     let key = label.split_once('=').map_or(label.as_str(), |(key, _)| key);
     if key.is_empty() || label.len() > LABEL_MAX || label.chars().any(char::is_control) {
@@ -321,7 +326,12 @@ async fn require_parts(tx: &mut Tx, granted: &Granted<'_>) -> ApiResult<()> {
         Grantee::User(id) => found(users::find(tx, UserId(id)).await?, "user").map(drop)?,
         Grantee::Team(id) => found(store::find_team(tx, id).await?, "team").map(drop)?,
     }
-    match granted.role {
+    require_role(tx, granted.role).await
+}
+
+/// Whether there is this role.
+pub(in crate::identity) async fn require_role(tx: &mut Tx, role: RoleRef) -> ApiResult<()> {
+    match role {
         RoleRef::BuiltIn(_) => Ok(()),
         RoleRef::Own(id) => found(store::find_role(tx, id).await?, "role").map(drop),
     }

@@ -11,18 +11,18 @@ use crate::http::{Page, Permission, Permissions, Role, Scope, Title, UserId};
 use crate::on_tx;
 
 /// A scope as it stands in a row.
-#[derive(sqlx::FromRow)]
-struct ScopeRow {
-    scope: String,
-    group_id: Option<Uuid>,
-    label: Option<String>,
-    environment_id: Option<Uuid>,
+#[derive(Debug, sqlx::FromRow)]
+pub struct ScopeRow {
+    pub scope: String,
+    pub group_id: Option<Uuid>,
+    pub label: Option<String>,
+    pub environment_id: Option<Uuid>,
 }
 
 impl ScopeRow {
     /// What the row says; `None` where it says nothing that is known, which
     /// gives nobody anything.
-    fn scope(self) -> Option<Scope> {
+    pub fn scope(self) -> Option<Scope> {
         match self.scope.as_str() {
             "everywhere" => Some(Scope::Everywhere {}),
             "group" => self.group_id.map(|group_id| Scope::Group { group_id }),
@@ -226,6 +226,8 @@ struct GrantRow {
     role_name: Option<String>,
     group_name: Option<String>,
     environment_name: Option<String>,
+    provider_id: Option<Uuid>,
+    provider_name: Option<String>,
     created_at: Timestamp,
     #[sqlx(flatten)]
     scope: ScopeRow,
@@ -244,6 +246,8 @@ impl GrantRow {
             role_id,
             scope: self.scope.scope()?,
             scope_name: self.group_name.or(self.environment_name),
+            provider_id: self.provider_id,
+            provider_name: self.provider_name,
             created_at: self.created_at,
         })
     }
@@ -252,11 +256,13 @@ impl GrantRow {
 const GRANT: &str = "SELECT grants.id, grants.user_id, users.name AS user_name, grants.team_id,
     teams.name AS team_name, grants.role, grants.role_id, roles.name AS role_name, grants.scope, grants.group_id,
     grants.label, grants.environment_id, environment_groups.name AS group_name,
-    environments.name AS environment_name, grants.created_at
+    environments.name AS environment_name, grants.provider_id, identity_providers.name AS provider_name,
+    grants.created_at
     FROM grants LEFT JOIN users ON users.id = grants.user_id LEFT JOIN teams ON teams.id = grants.team_id
     LEFT JOIN roles ON roles.id = grants.role_id
     LEFT JOIN environment_groups ON environment_groups.id = grants.group_id
-    LEFT JOIN environments ON environments.id = grants.environment_id";
+    LEFT JOIN environments ON environments.id = grants.environment_id
+    LEFT JOIN identity_providers ON identity_providers.id = grants.provider_id";
 
 /// What a filter wants, its fields being $1 to $5.
 const WANTED: &str = "($1 IS NULL OR grants.user_id = $1) AND ($2 IS NULL OR grants.team_id = $2)
@@ -308,13 +314,13 @@ pub struct Granted<'a> {
     pub scope: &'a Scope,
 }
 
-/// Whether there is one that says the same.
+/// Whether somebody granted the same already.
 pub async fn exists(tx: &mut Tx, new: &Granted<'_>) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) FROM grants
                WHERE user_id IS NOT DISTINCT FROM $1 AND team_id IS NOT DISTINCT FROM $2
                  AND role IS NOT DISTINCT FROM $3 AND role_id IS NOT DISTINCT FROM $4 AND scope = $5
                  AND group_id IS NOT DISTINCT FROM $6 AND label IS NOT DISTINCT FROM $7
-                 AND environment_id IS NOT DISTINCT FROM $8";
+                 AND environment_id IS NOT DISTINCT FROM $8 AND provider_id IS NULL";
     let ((user, team), scope) = (new.grantee.ids(), ScopeRow::from(new.scope));
     let count: i64 = on_tx!(tx, |c| {
         let query = sqlx::query_scalar(sql).bind(user).bind(team);

@@ -91,18 +91,34 @@ async fn sign_in(
     Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
 }
 
+/// Where the browser may end what it is signed in to elsewhere.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SignedOutResponse {
+    /// An address of the identity provider by which the session began.
+    end_session_url: String,
+}
+
 /// Ends the caller's session.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "identity", responses(
+    (status = 200, description = "The session is over; the one with the identity provider is not yet", body = SignedOutResponse),
     (status = 204, description = "The session is over"),
     (status = 400, description = "The caller has no session"),
 ))]
-async fn sign_out(State(app): State<AppState>, caller: Caller) -> ApiResult<Response> {
+async fn sign_out(State(app): State<AppState>, caller: Caller, headers: HeaderMap) -> ApiResult<Response> {
     let user = caller.require_user()?;
     let CredentialUsed::Session(session) = &user.credential else {
         return Err(ApiError::bad_request("no_session", "An API token is not signed in; revoke it instead."));
     };
-    app.identity.sign_out(*session, user.id, &Actor::from(&caller)).await?;
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie::clear(caller.scheme))]).into_response())
+    let provider = app.identity.sign_out(*session, user.id, &Actor::from(&caller)).await?;
+    let clear = [(header::SET_COOKIE, cookie::clear(caller.scheme))];
+    let elsewhere = match provider {
+        Some(provider) => app.identity.end_session_address(provider, &headers, caller.scheme).await,
+        None => None,
+    };
+    Ok(match elsewhere {
+        Some(url) => (clear, Json(SignedOutResponse { end_session_url: url.into() })).into_response(),
+        None => (StatusCode::NO_CONTENT, clear).into_response(),
+    })
 }
 
 impl MeResponse {

@@ -76,6 +76,19 @@ pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Resul
     Ok(())
 }
 
+/// Notes by which provider the session's user is known.
+pub async fn set_provider(tx: &mut Tx, id: Uuid, provider: Uuid) -> Result<(), DbError> {
+    let sql = "UPDATE sessions SET provider_id = $2 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(provider).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+/// By which provider the session's user is known, where it was one.
+pub async fn find_provider(tx: &mut Tx, id: Uuid) -> Result<Option<Uuid>, DbError> {
+    let sql = "SELECT provider_id FROM sessions WHERE id = $1 AND provider_id IS NOT NULL";
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)?)
+}
+
 /// The user whose running session has this secret, unless disabled.
 pub async fn find_user(tx: &mut Tx, secret_hash: &[u8], running: Running) -> Result<Option<FoundUser>, DbError> {
     let sql =

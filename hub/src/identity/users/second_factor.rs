@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 
 use self::codes::{GivenCode, RECOVERY_CODES, RecoveryCode};
 pub use self::policy::SecondFactorPolicy;
-pub(in crate::identity) use self::policy::is_due;
+pub(in crate::identity) use self::policy::{is_asked, is_due};
 pub(in crate::identity) use self::routes::routes;
 use self::store::FactorRow;
 use self::totp::Secret;
@@ -30,13 +30,17 @@ use super::{User, found};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, Principal, SignedInUser, UserId};
-use crate::identity::Identity;
+use crate::http::{Caller, CredentialUsed, Principal, SignedInUser, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry};
+use crate::identity::{Identity, sessions};
 use crate::vault::Place;
 
 /// A secret that was given to an app must be confirmed within this.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// Who has no password here is asked to have signed in within this, where others
+/// are asked for theirs.
+const JUST_NOW: Duration = Duration::from_secs(10 * 60);
 
 /// What somebody proved beside their password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +80,8 @@ pub struct Standing {
     pub recovery_codes: i64,
     /// Whether the hub asks for it.
     pub is_asked_for: bool,
+    /// Whether the user has a password here.
+    pub has_password: bool,
 }
 
 /// Recovery codes, shown this once.
@@ -93,11 +99,13 @@ impl Identity {
             since: user.second_factor_since,
             recovery_codes: store::count_recovery_codes(&mut tx, own.id).await?,
             is_asked_for: policy::read(&mut tx).await?.asks(&own.powers),
+            has_password: super::find_password_hash(&mut tx, own.id).await?.is_some(),
         })
     }
 
     /// Makes a secret for an app. It counts for nothing until it is confirmed,
-    /// and is of no use after a quarter of an hour.
+    /// and is of no use after a quarter of an hour. Who has no password here is
+    /// to have signed in a moment ago.
     ///
     /// # Errors
     /// 403 when the password is wrong, 409 where there is a second factor, 429
@@ -105,7 +113,7 @@ impl Identity {
     pub async fn begin_second_factor(
         &self,
         own: &SignedInUser,
-        password: SecretString,
+        password: Option<SecretString>,
         issuer: &str,
         caller: &Caller,
     ) -> ApiResult<Begun> {
@@ -171,7 +179,7 @@ impl Identity {
     pub async fn end_second_factor(
         &self,
         own: &SignedInUser,
-        password: SecretString,
+        password: Option<SecretString>,
         code: &SecretString,
         caller: &Caller,
     ) -> ApiResult<()> {
@@ -334,12 +342,46 @@ impl Identity {
         Ok(now)
     }
 
-    async fn check_own_password(&self, own: &SignedInUser, password: SecretString) -> ApiResult<()> {
-        let hash = super::store::get_password_hash(&mut self.db.read().await?, own.id).await?;
-        match self.passwords.verify(password, Some(hash)).await? {
+    /// Sees that it is really they before something that outlasts their session.
+    ///
+    /// # Errors
+    /// 403 when the password is wrong, or where there is none and they signed in
+    /// too long ago; 429 after too many attempts.
+    pub async fn prove_again(
+        &self,
+        own: &SignedInUser,
+        password: Option<SecretString>,
+        caller: &Caller,
+    ) -> ApiResult<()> {
+        let now = self.begin_attempt(own, caller)?;
+        self.check_own_password(own, password).await?;
+        self.throttle.forgive(&own.name, caller.address, now);
+        Ok(())
+    }
+
+    /// Sees that it is really they: by their password, or where they have none
+    /// here, by having signed in a moment ago.
+    async fn check_own_password(&self, own: &SignedInUser, password: Option<SecretString>) -> ApiResult<()> {
+        let hash = super::find_password_hash(&mut self.db.read().await?, own.id).await?;
+        let proven = match (hash, password) {
+            (Some(hash), Some(password)) => self.passwords.verify(password, Some(hash)).await?,
+            (Some(_), None) => false,
+            (None, _) if self.signed_in_just_now(own).await? => true,
+            (None, _) => {
+                let message = "You signed in too long ago for this. Sign out, sign in again and go on at once.";
+                return Err(ApiError::forbidden("signed_in_too_long_ago", message));
+            }
+        };
+        match proven {
             true => Ok(()),
             false => Err(ApiError::forbidden("wrong_password", "The present password is wrong.")),
         }
+    }
+
+    async fn signed_in_just_now(&self, own: &SignedInUser) -> ApiResult<bool> {
+        let CredentialUsed::Session(id) = own.credential else { return Ok(false) };
+        let session = sessions::find_running(&mut self.db.read().await?, id, self.running()).await?;
+        Ok(session.is_some_and(|session| self.now().since(session.created_at) < JUST_NOW))
     }
 
     async fn renew_recovery_codes_within(&self, tx: &mut Tx, user: UserId) -> ApiResult<RecoveryCodes> {

@@ -93,9 +93,14 @@ pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbErr
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_optional(c).await)?)
 }
 
-pub async fn get_password_hash(tx: &mut Tx, id: UserId) -> Result<String, DbError> {
+/// What stands for the hash of somebody who has no password here.
+pub const NO_PASSWORD: &str = "";
+
+/// The hash of a user's password, where they have one.
+pub async fn find_password_hash(tx: &mut Tx, id: UserId) -> Result<Option<String>, DbError> {
     let sql = "SELECT password_hash FROM users WHERE id = $1";
-    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id.0).fetch_one(c).await)?)
+    let hash: Option<String> = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id.0).fetch_optional(c).await)?;
+    Ok(hash.filter(|hash| hash != NO_PASSWORD))
 }
 
 pub async fn list(tx: &mut Tx, filter: &UserFilter, page: Page) -> Result<Vec<User>, DbError> {
@@ -183,7 +188,7 @@ mod tests {
             let found = find(&mut tx, ada.id).await.unwrap().unwrap();
             assert_eq!((found.name.as_str(), found.role, found.created_at), ("Ada", Role::Viewer, now()));
             assert_eq!(find_by_name(&mut tx, "aDA").await.unwrap().unwrap().id, ada.id);
-            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "hash");
+            assert_eq!(find_password_hash(&mut tx, ada.id).await.unwrap().unwrap(), "hash");
             assert!(find(&mut tx, UserId::generate()).await.unwrap().is_none());
         }
 
@@ -210,7 +215,7 @@ mod tests {
             assert!(renew_password_hash(&mut tx, ada.id, "old", "fresh").await.unwrap());
             set_password(&mut tx, ada.id, "changed", now()).await.unwrap();
             assert!(!renew_password_hash(&mut tx, ada.id, "fresh", "late").await.unwrap());
-            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "changed");
+            assert_eq!(find_password_hash(&mut tx, ada.id).await.unwrap().unwrap(), "changed");
         }
 
         async fn a_password_a_role_and_a_lock_are_updated_with_their_time(db) {
@@ -219,7 +224,7 @@ mod tests {
             insert(&mut tx, &ada, "old").await.unwrap();
             let later = now() + Duration::from_secs(1);
             set_password(&mut tx, ada.id, "new", later).await.unwrap();
-            assert_eq!(get_password_hash(&mut tx, ada.id).await.unwrap(), "new");
+            assert_eq!(find_password_hash(&mut tx, ada.id).await.unwrap().unwrap(), "new");
             assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 1);
             set_disabled(&mut tx, ada.id, Some(later), later).await.unwrap();
             assert_eq!(count_active_administrators(&mut tx).await.unwrap(), 0);

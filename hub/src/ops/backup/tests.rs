@@ -155,6 +155,33 @@ async fn hub_with_history(engine: Engine) -> TestHub {
         sqlx::query(sql).bind(&[0_u8, 3, 255][..]).bind(now).execute(c).await.map(drop)
     })
     .unwrap();
+    let provider = Uuid::now_v7();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO identity_providers (id, kind, name, slug, enabled, create_users,
+                       trusted_for_second_factor, required_group, configuration, client_secret_sealed, created_at,
+                       updated_at)
+                   VALUES ($1, 'oidc', 'Körperschaft', 'corp', $2, $2, $2, 'söte', $3, $4, $5, $5)";
+        let query = sqlx::query(sql).bind(provider).bind(true).bind(sqlx::types::Json(json!({ "kind": "oidc" })));
+        query.bind(&[0_u8, 4, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO linked_identities (id, provider_id, issuer, subject, user_id, linked_at, last_used_at)
+                   SELECT $1, $2, 'https://idp.example', 's', id, $3, $3 FROM users";
+        sqlx::query(sql).bind(Uuid::now_v7()).bind(provider).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO provider_mappings (id, provider_id, value, role, scope, environment_id)
+                   VALUES ($1, $2, 'ops', 'viewer', 'environment', $3)";
+        sqlx::query(sql).bind(Uuid::now_v7()).bind(provider).bind(environment).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO spent_sign_ins (digest, spent_at) VALUES ($1, $2)";
+        sqlx::query(sql).bind(&[0_u8, 5, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
     on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO token_families (id, user_id, address, user_agent, created_at, expires_at, last_used_at)
                    SELECT id, id, '192.0.2.1', 'program', $1, $1, $1 FROM users";
@@ -411,7 +438,7 @@ async fn a_backup_of_an_earlier_schema_is_brought_up_to_date() {
     let (master_key, _) = MasterKey::read_or_generate(&key, &crate::clock::Random::default()).unwrap();
     crate::vault::Vault::unlock(&old, master_key.clone(), KeyCost::Cheap, now).await.unwrap();
     let mut tx = old.write().await.unwrap();
-    crate::settings::put(&mut tx, "fleet.hub_id", Uuid::nil().as_bytes(), now).await.unwrap();
+    crate::vault::settings::put(&mut tx, "fleet.hub_id", Uuid::nil().as_bytes(), now).await.unwrap();
     tx.commit().await.unwrap();
     let (sink, mut parts) = mpsc::channel(100);
     let source = Source { db: old, master_key, now, cost: KeyCost::Cheap };

@@ -13,8 +13,8 @@ use crate::db::Tx;
 use crate::db::testing::{TestDb, on_both_engines};
 use crate::http::{Page, Visible};
 use crate::on_tx;
-use crate::settings;
 use crate::testing::{Client, TestHub};
+use crate::vault::settings;
 use crate::vault::{Generation, Place};
 
 /// What is sealed somewhere, and for which row.

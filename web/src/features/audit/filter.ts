@@ -8,7 +8,7 @@ import { asked } from '@/shared/lib/lists'
 export const OUTCOMES = ['done', 'denied', 'failed', 'begun'] as const
 export type Outcome = (typeof OUTCOMES)[number]
 /** What the names of actions begin with. */
-export const AREAS = ['user', 'session', 'token_family', 'api_token', 'enrollment_token', 'agent', 'environment', 'group', 'container', 'terminal', 'recording', 'image', 'job', 'permission', 'hub', 'audit'] as const
+export const AREAS = ['user', 'session', 'identity_provider', 'token_family', 'api_token', 'enrollment_token', 'agent', 'environment', 'group', 'container', 'terminal', 'recording', 'image', 'job', 'permission', 'hub', 'audit'] as const
 export type Area = (typeof AREAS)[number]
 
 export interface AuditFilter {

@@ -246,7 +246,7 @@ on_both_engines! {
                 if number % 2 == 0 {
                     record(&mut tx, entry(&target), at(number)).await.unwrap();
                 }
-                crate::settings::put(&mut tx, "shared", b"x", at(number)).await.unwrap();
+                crate::vault::settings::put(&mut tx, "shared", b"x", at(number)).await.unwrap();
                 tokio::task::yield_now().await;
                 record(&mut tx, entry(&target), at(number)).await.unwrap();
                 tx.commit().await.unwrap();

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
-use crate::settings;
+use crate::vault::settings;
 
 const KEY: &str = "audit.shipping";
 const CURSOR: &str = "audit.shipping_cursor";

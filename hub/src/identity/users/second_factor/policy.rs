@@ -8,7 +8,7 @@ use super::store;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::http::{Permission, Powers, UserId};
-use crate::settings;
+use crate::vault::settings;
 
 const KEY: &str = "identity.second_factor";
 
@@ -73,9 +73,16 @@ pub async fn write(tx: &mut Tx, policy: SecondFactorPolicy, now: Timestamp) -> R
     settings::put(tx, KEY, policy.as_str().as_bytes(), now).await
 }
 
-/// Whether a second factor is asked of this user, who may do this and has none.
+/// Whether a second factor is asked of those who may do this.
+pub async fn is_asked(tx: &mut Tx, powers: &Powers) -> Result<bool, DbError> {
+    Ok(read(tx).await?.asks(powers))
+}
+
+/// Whether a second factor is asked of this user, who may do this and has none,
+/// neither here nor where alone they sign in.
 pub async fn is_due(tx: &mut Tx, user: UserId, powers: &Powers) -> Result<bool, DbError> {
-    Ok(read(tx).await?.asks(powers) && !store::is_on(tx, user).await?)
+    let asked = read(tx).await?.asks(powers) && !store::is_on(tx, user).await?;
+    Ok(asked && !store::is_looked_after_elsewhere(tx, user).await?)
 }
 
 #[cfg(test)]

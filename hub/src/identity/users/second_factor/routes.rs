@@ -40,12 +40,14 @@ struct SecondFactorResponse {
     recovery_codes: i64,
     /// Whether the hub asks for it.
     is_asked_for: bool,
+    /// Whether the user has a password here, and is asked for it.
+    has_password: bool,
 }
 
 impl From<Standing> for SecondFactorResponse {
     fn from(standing: Standing) -> Self {
-        let Standing { since, recovery_codes, is_asked_for } = standing;
-        Self { since, recovery_codes, is_asked_for }
+        let Standing { since, recovery_codes, is_asked_for, has_password } = standing;
+        Self { since, recovery_codes, is_asked_for, has_password }
     }
 }
 
@@ -53,9 +55,9 @@ impl From<Standing> for SecondFactorResponse {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct BeginSecondFactorRequest {
-    /// The present password.
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    /// The present password, where there is one.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// What an authenticator app needs, shown this once.
@@ -80,9 +82,9 @@ struct CodeRequest {
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EndSecondFactorRequest {
-    /// The present password.
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    /// The present password, where there is one.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
     /// A code of the app, or a recovery code.
     #[schema(value_type = String, format = Password)]
     code: SecretString,

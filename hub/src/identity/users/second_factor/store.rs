@@ -19,6 +19,19 @@ pub async fn find(tx: &mut Tx, user: UserId) -> Result<Option<FactorRow>, DbErro
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(user.0).fetch_optional(c).await)?)
 }
 
+/// Whether a user has no password here, and signs in only with providers that
+/// are trusted to ask for a second factor.
+pub async fn is_looked_after_elsewhere(tx: &mut Tx, user: UserId) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM users WHERE users.id = $1 AND users.password_hash = ''
+               AND EXISTS (SELECT 1 FROM linked_identities WHERE linked_identities.user_id = users.id)
+               AND NOT EXISTS (SELECT 1 FROM linked_identities
+                               JOIN identity_providers ON identity_providers.id = linked_identities.provider_id
+                               WHERE linked_identities.user_id = users.id
+                                 AND NOT identity_providers.trusted_for_second_factor)";
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user.0).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
 pub async fn is_on(tx: &mut Tx, user: UserId) -> Result<bool, DbError> {
     let sql = "SELECT COUNT(*) FROM second_factors WHERE user_id = $1 AND confirmed_at IS NOT NULL";
     let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user.0).fetch_one(c).await)?;

@@ -73,7 +73,7 @@ fn refusal(status: u16, code: &str) -> (u16, String) {
 
 async fn signing_in_takes_a_code(hub: TestHub) {
     let viewer = hub.signed_in("viewer").await;
-    let off = json!({ "since": null, "recovery_codes": 0, "is_asked_for": false });
+    let off = json!({ "since": null, "recovery_codes": 0, "is_asked_for": false, "has_password": true });
     assert_eq!(hub.get(&viewer, FACTOR).await.body, off);
     let phone = set_up(&hub, &viewer).await;
     let on = hub.get(&viewer, FACTOR).await.body;
