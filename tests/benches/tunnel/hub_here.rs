@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
     AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
-    RetentionOptions, RotationOptions, ServeOptions, SessionOptions, StorageOptions,
+    RateOptions, RetentionOptions, RotationOptions, ServeOptions, SessionOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
@@ -167,6 +167,7 @@ fn options(engine: Option<PathBuf>) -> ServeOptions {
         agents: AgentsOptions { agent_dir: None },
         retention: RetentionOptions::default(),
         sessions: SessionOptions::default(),
+        rates: RateOptions::OFF,
         logging: LoggingOptions { log_format: LogFormat::Text, log_level: "error".to_owned() },
     }
 }

@@ -50,7 +50,7 @@ test('a provider is added and tested, and a new user comes and goes with their g
   await dialog.getByLabel('Without TLS').check()
   await dialog.getByRole('button', { name: 'Add mapping' }).click()
   await dialog.getByLabel('Group', { exact: true }).fill('ops')
-  await dialog.getByLabel('Role').selectOption('operator')
+  await dialog.getByLabel('Role', { exact: true }).selectOption('operator')
   await expectAccessible(page)
   await expectToFit(page)
   await picture(page, 'identity-provider-form')

@@ -339,7 +339,7 @@ fn in_browser(caller: &Caller) -> ApiResult<&SignedInUser> {
     let own = caller.require_user()?;
     match own.credential {
         CredentialUsed::Session(_) => Ok(own),
-        CredentialUsed::ApiToken(_) => Err(ApiError::forbidden(
+        CredentialUsed::ApiToken(_) | CredentialUsed::AccessToken(_) => Err(ApiError::forbidden(
             "session_required",
             "Sign in with a browser to look after your accounts elsewhere.",
         )),

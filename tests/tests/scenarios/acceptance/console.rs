@@ -32,7 +32,12 @@ fn a_person_walks_through_the_console() {
         start_container(&engine, name);
     }
     let listen = (Ipv4Addr::UNSPECIFIED, 0).into();
-    let hub = Hub::start_untouched(HubOptions { listen, engine: engine.address(), ..HubOptions::default() });
+    let hub = Hub::start_untouched(HubOptions {
+        listen,
+        engine: engine.address(),
+        environment: Vec::new(),
+        ..HubOptions::default()
+    });
     let machine = machine_with(&engine);
 
     let folder = results_folder();

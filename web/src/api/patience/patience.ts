@@ -7,7 +7,7 @@ const WAIT_MAX_S = 10
 
 type Listener = (seconds: number) => void
 
-let listener: Listener = () => {}
+let listener: Listener | null = null
 let told = 0
 
 /** Has somebody say so, once for all requests that wait at the same time. */
@@ -30,7 +30,7 @@ export async function patiently(request: Request, signal: AbortSignal, send: (re
     const answer = await send(request.method === 'GET' ? request.clone() : request)
     const seconds = attempt < ATTEMPTS_MAX ? waitOf(request, answer) : null
     if (seconds === null) return answer
-    if (told++ === 0) listener(seconds)
+    if (told++ === 0) listener?.(seconds)
     try {
       await pause(seconds * 1_000, signal)
     } finally {
