@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/.well-known/jwks.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The keys with which access tokens are signed, as a JSON web key set. */
+        get: operations["list_signing_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/activity": {
         parameters: {
             query?: never;
@@ -117,10 +134,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists API tokens, newest first. */
+        /** Lists API tokens, newest first. One with limits sees itself alone. */
         get: operations["list_api_tokens"];
         put?: never;
-        /** Makes an API token. Its text is in this answer and nowhere else. */
+        /**
+         * Makes an API token. Its text is in this answer and nowhere else. One that a
+         *     token makes may do no more, and lives no longer.
+         */
         post: operations["create_api_token"];
         delete?: never;
         options?: never;
@@ -193,6 +213,148 @@ export interface paths {
         get: operations["verify_audit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Signs a program in. No cookie is set. */
+        post: operations["log_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends the family that the access token belongs to. */
+        post: operations["log_out"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says who the caller is, by the token that they send. */
+        get: operations["get_own_account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/oidc/{slug}/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where an identity provider of OpenID Connect sends a browser back to. */
+        get: operations["finish_oidc_sign_in"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/oidc/{slug}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends a browser to an identity provider of OpenID Connect. */
+        get: operations["start_oidc_sign_in"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the identity providers by which one can sign in. */
+        get: operations["list_sign_in_providers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/refresh": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the next pair. A refresh token is good once: where one comes a second
+         *     time, its family ends.
+         */
+        post: operations["refresh_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/second-factor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends signing in by a provider with the code of one's own second factor. The
+         *     answer sets a cookie.
+         */
+        post: operations["complete_sign_in"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1030,6 +1192,72 @@ export interface paths {
         patch: operations["rename_group"];
         trace?: never;
     };
+    "/api/v1/identity-providers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists identity providers, by name. */
+        get: operations["list_identity_providers"];
+        put?: never;
+        /**
+         * Adds an identity provider. It takes `users.manage` too, since whom it lets
+         *     in as what is decided here.
+         */
+        post: operations["create_identity_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/identity-providers/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how an identity provider stands. */
+        get: operations["get_identity_provider"];
+        /**
+         * Changes an identity provider. With another issuer its client secret goes,
+         *     unless a new one comes along. It takes `users.manage` too.
+         */
+        put: operations["change_identity_provider"];
+        post?: never;
+        /**
+         * Removes an identity provider with its links and what it granted. The users
+         *     stay. It takes `users.manage` too.
+         */
+        delete: operations["delete_identity_provider"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/identity-providers/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Tries what can be tried of a provider without a user: what it says of itself,
+         *     its addresses and its keys.
+         */
+        post: operations["test_identity_provider"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images": {
         parameters: {
             query?: never;
@@ -1132,6 +1360,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says with which keys secrets are sealed at rest. */
+        get: operations["get_keys"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/master-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Wraps the data keys with another master key. Only for the command line on
+         *     the hub's own machine.
+         */
+        post: operations["replace_master_key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/keys/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes a new data key and seals every secret with it, in a job. The hub works
+         *     meanwhile; what is cut off goes on at its next start.
+         */
+        post: operations["rotate_keys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -1144,6 +1429,44 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/identities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists who one is with identity providers. */
+        get: operations["list_identities"];
+        put?: never;
+        /**
+         * Begins to link the caller with who they are with a provider: says where the
+         *     browser is to go, and sets a cookie.
+         */
+        post: operations["link_identity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/identities/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Signs in by a provider no more. */
+        delete: operations["unlink_identity"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1411,6 +1734,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/settings/audit-shipping": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says where audit records are sent, and how that does. */
+        get: operations["get_audit_shipping"];
+        /**
+         * Sends audit records somewhere else from now on, or nowhere. The first that is
+         *     sent is that of this change.
+         */
+        put: operations["set_audit_shipping"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/audit-shipping/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends one message to a syslog server, to see whether it arrives there. */
+        post: operations["test_audit_shipping"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings/sign-in": {
         parameters: {
             query?: never;
@@ -1568,7 +1929,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists the caller's own terminals, the oldest first. */
+        /** Lists the caller's own terminals where they may have some, the oldest first. */
         get: operations["list_terminals"];
         put?: never;
         post?: never;
@@ -1590,6 +1951,40 @@ export interface paths {
         post?: never;
         /** Closes a terminal and ends its program; a main process runs on. */
         delete: operations["delete_terminal"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/token-families": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists what programs signed in with and is not over, newest first. */
+        get: operations["list_token_families"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/token-families/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends a family: one's own, or any for those who manage users. */
+        delete: operations["revoke_token_family"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1952,7 +2347,7 @@ export interface components {
          */
         AgentState: "active" | "pending" | "revoked";
         /** @description One token. Its secret is not part of it. */
-        ApiToken: {
+        ApiToken: components["schemas"]["Limits"] & {
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
             /** @description When it ends. */
@@ -2034,13 +2429,25 @@ export interface components {
             /** @description The kind of what it was done to. */
             target_kind?: string | null;
         };
+        /** @description Where records are sent. */
+        AuditShippingRequest: {
+            syslog?: components["schemas"]["Syslog"] | null;
+        };
+        /** @description Where records are sent, and how that does. */
+        AuditShippingResponse: {
+            /** @description Whether somebody between here and there can read the records. */
+            is_exposed: boolean;
+            /** @description How it does. */
+            status: components["schemas"]["ShippingStatus"];
+            syslog?: components["schemas"]["Syslog"] | null;
+        };
         /** @description Who begins. */
         BeginSecondFactorRequest: {
             /**
              * Format: password
-             * @description The present password.
+             * @description The present password, where there is one.
              */
-            password: string;
+            password?: string | null;
         };
         /** @description What an authenticator app needs, shown this once. */
         BegunSecondFactorResponse: {
@@ -2097,6 +2504,21 @@ export interface components {
          * @enum {string}
          */
         Comparison: "met" | "not_met" | "deleted";
+        /** @description What the provider's answer did not say. */
+        CompleteSignInRequest: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code.
+             */
+            code: string;
+        };
+        /** @description Who is signed in, and where they wanted to go. */
+        CompletedSignIn: {
+            /** @description A path of the console. */
+            next: string;
+            /** @description The user. */
+            user: components["schemas"]["User"];
+        };
         /** @description One part of the hub. */
         ComponentResponse: {
             /** @description Which part. */
@@ -2109,6 +2531,11 @@ export interface components {
          * @enum {string}
          */
         Condition: "ready" | "degraded";
+        /** @description How a provider is asked, by the protocol that it speaks. */
+        Configuration: components["schemas"]["OidcConfiguration"] & {
+            /** @enum {string} */
+            kind: "oidc";
+        };
         /** @description One thing that is in the way. */
         Conflict: {
             /** @description The id of the container that has it. */
@@ -2507,8 +2934,19 @@ export interface components {
         };
         /** @description A new token. */
         CreateApiTokenRequest: {
+            /**
+             * @description The environments that there are for it. With neither these nor groups it
+             *     is not limited to any.
+             */
+            environments?: string[];
+            /** @description The groups whose environments there are for it. */
+            groups?: string[];
             /** @description What it is for. */
             name: string;
+            /** @description The networks that it may be used from, such as 10.0.0.0/8. */
+            networks?: string[];
+            /** @description What it is for; all that its owner may do where this is left out. */
+            scopes?: components["schemas"]["TokenScope"][] | null;
             /**
              * Format: int64
              * @description Seconds until it ends: 90 days unless given, at most 366 days.
@@ -2578,9 +3016,9 @@ export interface components {
             code: string;
             /**
              * Format: password
-             * @description The present password.
+             * @description The present password, where there is one.
              */
-            password: string;
+            password?: string | null;
         };
         /** @description How a terminal ended. */
         Ending: {
@@ -2924,6 +3362,11 @@ export interface components {
             /** @description What it was done to. */
             target_id?: string | null;
         };
+        /**
+         * Format: int32
+         * @description Which data key. Each rotation makes the next one.
+         */
+        Generation: number;
         /** @description Graphics processors. */
         Gpus: {
             /**
@@ -2957,6 +3400,14 @@ export interface components {
              * @description Its id.
              */
             id: string;
+            /**
+             * Format: uuid
+             * @description The identity provider whose mapping made it, and takes it away; null
+             *     where somebody granted it.
+             */
+            provider_id?: string | null;
+            /** @description What that is called. */
+            provider_name?: string | null;
             /** @description The role that it gives; of one that comes with the hub, its name. */
             role_id: string;
             /** @description What that is called. */
@@ -3154,6 +3605,31 @@ export interface components {
          */
         JobState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         /**
+         * @description How a data key is used.
+         * @enum {string}
+         */
+        KeyState: "current" | "in_use" | "emptied";
+        /** @description The keys of secrets at rest. None of them is shown. */
+        KeysResponse: {
+            /** @description All data keys, the oldest first. */
+            data_keys: components["schemas"]["ListedKey"][];
+            /** @description The data key with which secrets are sealed now. */
+            generation: components["schemas"]["Generation"];
+            job_id?: components["schemas"]["JobId"] | null;
+            /** @description Where it comes from: `file`, `passphrase` or `command`. */
+            master_key_from: string;
+            /**
+             * @description What the master key is called. A hub that is started with another one
+             *     says which it needs.
+             */
+            master_key_id: components["schemas"]["MasterKeyId"];
+            /**
+             * Format: int64
+             * @description A new data key is made by itself after so many days.
+             */
+            rotate_days?: number | null;
+        };
+        /**
          * @description At most 32 labels. A key has 1 to 63 of `a-z A-Z 0-9 . _ - /` and starts
          *     with a letter or digit; a value has at most 255 bytes on one line.
          */
@@ -3171,6 +3647,67 @@ export interface components {
             at: components["schemas"]["Timestamp"];
             /** @description The name of what it happened to. */
             target_name?: string | null;
+        };
+        /** @description What a token is limited to. */
+        Limits: {
+            /**
+             * @description The environments that there are for it. Where it names neither these nor
+             *     groups, it is not limited to any.
+             */
+            environments: string[];
+            /** @description The groups whose environments there are for it. */
+            groups: string[];
+            /**
+             * @description The networks that it may be used from; from everywhere where there is
+             *     none.
+             */
+            networks: string[];
+            /** @description What it is for: `admin` is all that its owner may do. */
+            scopes: components["schemas"]["TokenScope"][];
+        };
+        /** @description Who wants to be linked, and with whom. */
+        LinkIdentityRequest: {
+            /**
+             * Format: password
+             * @description The present password, where there is one.
+             */
+            password?: string | null;
+            /** @description The provider, as it is called in addresses. */
+            provider: string;
+        };
+        /** @description Where the browser is to go. */
+        LinkIdentityResponse: {
+            /** @description An address of the provider's. */
+            location: string;
+        };
+        /** @description Who a user is elsewhere. */
+        LinkedIdentities: {
+            /** @description Whether they have a password here. */
+            has_password: boolean;
+            /** @description The oldest first. */
+            items: components["schemas"]["LinkedIdentity"][];
+        };
+        /** @description Who a user is with a provider. */
+        LinkedIdentity: {
+            /**
+             * Format: uuid
+             * @description The link.
+             */
+            id: string;
+            /** @description Who says so. */
+            issuer: string;
+            last_used_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Since when. */
+            linked_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: uuid
+             * @description The provider.
+             */
+            provider_id: string;
+            /** @description What it is called. */
+            provider_name: string;
+            /** @description Who they are there. */
+            subject: string;
         };
         /** @description A page of a list and the length of the whole list. */
         List_AccessRole: {
@@ -3260,7 +3797,7 @@ export interface components {
         /** @description A page of a list and the length of the whole list. */
         List_ApiToken: {
             /** @description The items of this page. */
-            items: {
+            items: (components["schemas"]["Limits"] & {
                 /** @description When it was made. */
                 created_at: components["schemas"]["Timestamp"];
                 /** @description When it ends. */
@@ -3275,7 +3812,7 @@ export interface components {
                 user_id: components["schemas"]["UserId"];
                 /** @description Their name. */
                 user_name: string;
-            }[];
+            })[];
             /**
              * Format: int64
              * @description How many items there are on all pages.
@@ -3472,6 +4009,14 @@ export interface components {
                  * @description Its id.
                  */
                 id: string;
+                /**
+                 * Format: uuid
+                 * @description The identity provider whose mapping made it, and takes it away; null
+                 *     where somebody granted it.
+                 */
+                provider_id?: string | null;
+                /** @description What that is called. */
+                provider_name?: string | null;
                 /** @description The role that it gives; of one that comes with the hub, its name. */
                 role_id: string;
                 /** @description What that is called. */
@@ -3591,6 +4136,49 @@ export interface components {
                 /** @description Its address ranges, such as `172.18.0.0/16`. */
                 subnets: string[];
             })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Provider: {
+            /** @description The items of this page. */
+            items: {
+                /** @description How it is asked. */
+                configuration: components["schemas"]["Configuration"];
+                /** @description Whether whoever comes for the first time is made a user. */
+                create_users: boolean;
+                /** @description When it was added. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description Whether people can sign in by it. */
+                enabled: boolean;
+                /** @description Whether there is a client secret. */
+                has_client_secret: boolean;
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description Who has which role. */
+                mappings: components["schemas"]["Mapping"][];
+                /** @description What it is called on the sign-in page. */
+                name: string;
+                /** @description The group that is let in; everyone where there is none. */
+                required_group?: string | null;
+                /** @description What it is called in addresses. */
+                slug: string;
+                /** @description Whether it asks for a second factor itself, so that the hub does not. */
+                trusted_for_second_factor: boolean;
+                /** @description When it was changed last. */
+                updated_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: int64
+                 * @description How many users are linked with it.
+                 */
+                users: number;
+            }[];
             /**
              * Format: int64
              * @description How many items there are on all pages.
@@ -3786,6 +4374,36 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_TokenFamily: {
+            /** @description The items of this page. */
+            items: {
+                /** @description Where it was begun from. */
+                address?: string | null;
+                /** @description When it was begun. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description When it ends, if it is not refreshed before. */
+                expires_at: components["schemas"]["Timestamp"];
+                /**
+                 * Format: uuid
+                 * @description The family.
+                 */
+                id: string;
+                /** @description When it was begun or refreshed last. */
+                last_used_at: components["schemas"]["Timestamp"];
+                /** @description What the program called itself. */
+                user_agent: string;
+                /** @description Whose it is. */
+                user_id: components["schemas"]["UserId"];
+                /** @description Their name. */
+                user_name: string;
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_User: {
             /** @description The items of this page. */
             items: {
@@ -3834,6 +4452,14 @@ export interface components {
         ListedJob: components["schemas"]["Job"] & {
             /** @description The environment's name, unless it is gone. */
             environment_name?: string | null;
+        };
+        /** @description A data key, for those who look at them. */
+        ListedKey: {
+            created_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Which one; 0 is the master key itself, from before there were data keys. */
+            generation: components["schemas"]["Generation"];
+            /** @description How it is used. */
+            state: components["schemas"]["KeyState"];
         };
         /** @description What is to be another at once. What is not given stays as it is. */
         LiveChange: {
@@ -3887,6 +4513,21 @@ export interface components {
             /** @description What the engine remarks. */
             warnings: string[];
         };
+        /** @description A name and its password, and a code where a second factor is on. */
+        LogInRequest: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code.
+             */
+            code?: string | null;
+            /** @description The user's name. */
+            name: string;
+            /**
+             * Format: password
+             * @description The user's password.
+             */
+            password: string;
+        };
         /** @description Where a container's output goes. */
         LogSpec: {
             /**
@@ -3902,6 +4543,20 @@ export interface components {
                 [key: string]: string;
             };
         };
+        /** @description Whoever is in a group there has a role here. */
+        Mapping: {
+            /** @description `administrator`, `operator`, `viewer`, or the id of another role. */
+            role: string;
+            /** @description Where it counts. */
+            scope: components["schemas"]["Scope"];
+            /** @description The group, as the provider names it. */
+            value: string;
+        };
+        /**
+         * @description What a master key is called: a digest of what is derived from it, which
+         *     tells nothing of it.
+         */
+        MasterKeyId: string;
         /** @description Who the caller is. */
         MeResponse: {
             /** @description By what they were recognised. */
@@ -4102,6 +4757,34 @@ export interface components {
             /** @description Where it is to be, and what it is called there. */
             to: string;
         };
+        /** @description A provider that is added, or all that it is to be from now on. */
+        NewProvider: {
+            /**
+             * Format: password
+             * @description What the hub proves itself with there. Left out, the one before stays,
+             *     but for another issuer.
+             */
+            client_secret?: string | null;
+            /** @description How it is asked. */
+            configuration: components["schemas"]["Configuration"];
+            /** @description Whether whoever comes for the first time is made a user. */
+            create_users: boolean;
+            /** @description Whether people can sign in by it. */
+            enabled: boolean;
+            /** @description Who has which role. */
+            mappings: components["schemas"]["Mapping"][];
+            /** @description What it is called on the sign-in page. */
+            name: string;
+            /** @description The group that is let in; everyone where there is none. */
+            required_group?: string | null;
+            /**
+             * @description What it is called in addresses: the provider sends people back to
+             *     `/api/v1/auth/oidc/{slug}/callback`.
+             */
+            slug: string;
+            /** @description Whether it asks for a second factor itself, so that the hub does not. */
+            trusted_for_second_factor: boolean;
+        };
         /** @description An engine the hub is asked to dial. */
         NewTcpEnvironment: {
             /** @description `tcp://host:port`. */
@@ -4156,6 +4839,29 @@ export interface components {
              *     process did.
              */
             working_directory?: string | null;
+        };
+        /** @description How a provider of OpenID Connect is asked. */
+        OidcConfiguration: {
+            /** @description Whether it may be spoken to without TLS. */
+            allow_http?: boolean;
+            /** @description Whether it may be on this machine or in a private network. */
+            allow_private?: boolean;
+            /**
+             * @description Certificates in PEM form of those who sign its own, where the machine
+             *     does not trust them by itself.
+             */
+            authorities?: string | null;
+            /** @description What the hub is called there. */
+            client_id: string;
+            /**
+             * @description The claim with the groups of a user. Dots lead into it, as in
+             *     `realm_access.roles`.
+             */
+            groups_claim?: string | null;
+            /** @description Its issuer, exactly as it calls itself. */
+            issuer: string;
+            /** @description What is asked for beside `openid`: `profile` and `email` unless given. */
+            scopes?: string[];
         };
         /** @description The environments that match, in numbers. */
         Overview: {
@@ -4268,6 +4974,41 @@ export interface components {
          * @enum {string}
          */
         Protocol: "tcp" | "udp" | "sctp";
+        /** @description An identity provider. */
+        Provider: {
+            /** @description How it is asked. */
+            configuration: components["schemas"]["Configuration"];
+            /** @description Whether whoever comes for the first time is made a user. */
+            create_users: boolean;
+            /** @description When it was added. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Whether people can sign in by it. */
+            enabled: boolean;
+            /** @description Whether there is a client secret. */
+            has_client_secret: boolean;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Who has which role. */
+            mappings: components["schemas"]["Mapping"][];
+            /** @description What it is called on the sign-in page. */
+            name: string;
+            /** @description The group that is let in; everyone where there is none. */
+            required_group?: string | null;
+            /** @description What it is called in addresses. */
+            slug: string;
+            /** @description Whether it asks for a second factor itself, so that the hub does not. */
+            trusted_for_second_factor: boolean;
+            /** @description When it was changed last. */
+            updated_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description How many users are linked with it.
+             */
+            users: number;
+        };
         /** @description A thing that nothing uses. */
         PruneItem: {
             /**
@@ -4320,6 +5061,17 @@ export interface components {
             keys: string[];
             /** @description What was chosen for the preview. */
             options: components["schemas"]["PruneOptions"];
+        };
+        /** @description A key as it is published (RFC 8037). */
+        PublicKey: {
+            alg: string;
+            crv: string;
+            /** @description Its name. */
+            kid: string;
+            kty: string;
+            use: string;
+            /** @description The key. */
+            x: string;
         };
         /** @description A port that is published on the host. */
         PublishedPort: {
@@ -4442,6 +5194,14 @@ export interface components {
             /** @description The codes. */
             recovery_codes: string[];
         };
+        /** @description What gets the next pair. */
+        RefreshRequest: {
+            /**
+             * Format: password
+             * @description The refresh token of the last answer. It is good once.
+             */
+            refresh_token: string;
+        };
         /**
          * @description A name and a password, or a token in its place, for the registry of one
          *     image. The engine is told them with the pull; the hub keeps them nowhere.
@@ -4471,6 +5231,21 @@ export interface components {
         RenameAgentRequest: {
             /** @description The name. */
             name: string;
+        };
+        /** @description Another master key. */
+        ReplaceMasterKeyRequest: {
+            /**
+             * @description Leave the hub's own file with the key as it is: it is started with the
+             *     new key from elsewhere then.
+             */
+            keep_file?: boolean;
+            /** @description The key in base64. */
+            key: string;
+        };
+        /** @description The master key that counts now. */
+        ReplacedMasterKey: {
+            /** @description What it is called. */
+            master_key_id: components["schemas"]["MasterKeyId"];
         };
         /** @description A new password. */
         ResetPasswordRequest: {
@@ -4658,6 +5433,8 @@ export interface components {
         SecondFactorPolicy: "optional" | "administrators" | "everyone";
         /** @description How one's own second factor stands. */
         SecondFactorResponse: {
+            /** @description Whether the user has a password here, and is asked for it. */
+            has_password: boolean;
             /** @description Whether the hub asks for it. */
             is_asked_for: boolean;
             /**
@@ -4728,6 +5505,22 @@ export interface components {
             /** @description Whether there is no user yet. */
             needed: boolean;
         };
+        /** @description How it does, for those who look at it. */
+        ShippingStatus: {
+            /** @description Why nothing is sent at the moment. */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description Records that are not sent yet.
+             */
+            lag: number;
+            last_sent_at?: components["schemas"]["Timestamp"] | null;
+            /**
+             * Format: int64
+             * @description The number of the last record that was sent.
+             */
+            last_seq?: number | null;
+        };
         /** @description How a container was made. */
         ShownSpec: {
             /** @description Its id. */
@@ -4738,6 +5531,18 @@ export interface components {
             masked: number;
             /** @description What it was made with, what its image brings left out. */
             spec: components["schemas"]["ContainerSpec"];
+        };
+        /** @description What a sign-in page needs of a provider. */
+        SignInProvider: {
+            /** @description What it is called. */
+            name: string;
+            /** @description What it is called in addresses. */
+            slug: string;
+        };
+        /** @description Those by which people can sign in. */
+        SignInProviders: {
+            /** @description By name. */
+            items: components["schemas"]["SignInProvider"][];
         };
         /** @description A name and its password, and a code where a second factor is on. */
         SignInRequest: {
@@ -4759,6 +5564,16 @@ export interface components {
             /** @description Of whom a second factor is asked. */
             second_factor: components["schemas"]["SecondFactorPolicy"];
         };
+        /** @description Where the browser may end what it is signed in to elsewhere. */
+        SignedOutResponse: {
+            /** @description An address of the identity provider by which the session began. */
+            end_session_url: string;
+        };
+        /** @description The keys with which access tokens are signed. */
+        SigningKeysResponse: {
+            /** @description The newest first. */
+            keys: components["schemas"]["PublicKey"][];
+        };
         /**
          * @description Who tells of it.
          * @enum {string}
@@ -4776,6 +5591,23 @@ export interface components {
             /** @description `sqlite` or `postgres`. */
             engine: string;
             restored?: components["schemas"]["Restored"] | null;
+        };
+        /** @description A syslog server. */
+        Syslog: {
+            /**
+             * @description Certificates in PEM that its own must come from; without them those that
+             *     this machine trusts. Only with `tls`.
+             */
+            authority?: string | null;
+            /** @description Its name or address. */
+            host: string;
+            /**
+             * Format: int32
+             * @description Its port: usually 514, with TLS 6514.
+             */
+            port: number;
+            /** @description How messages travel. */
+            transport: components["schemas"]["Transport"];
         };
         /** @description Users to whom something is granted together. */
         Team: {
@@ -4845,6 +5677,25 @@ export interface components {
          * @description The id of one terminal.
          */
         TerminalId: string;
+        /** @description One step of a test. */
+        TestStep: {
+            /** @description What was found. */
+            found: string[];
+            /** @description Whether it went well; null where it was not come to. */
+            passed?: boolean | null;
+            /** @description `discovery`, `endpoints` or `keys`. */
+            step: string;
+            /**
+             * @description What is wrong: `not_allowed`, `private`, `no_document`, `other_issuer`,
+             *     `endpoints` or `no_keys`.
+             */
+            trouble?: string | null;
+        };
+        /** @description What was tried. */
+        TestedProvider: {
+            /** @description Step by step. */
+            steps: components["schemas"]["TestStep"][];
+        };
         /** @description A text file. */
         TextFile: {
             /** @description What it is. */
@@ -4863,6 +5714,62 @@ export interface components {
          *     keep. Prints and serialises as RFC 3339.
          */
         Timestamp: string;
+        /** @description What one sign-in of a program began. Its tokens are not part of it. */
+        TokenFamily: {
+            /** @description Where it was begun from. */
+            address?: string | null;
+            /** @description When it was begun. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description When it ends, if it is not refreshed before. */
+            expires_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: uuid
+             * @description The family.
+             */
+            id: string;
+            /** @description When it was begun or refreshed last. */
+            last_used_at: components["schemas"]["Timestamp"];
+            /** @description What the program called itself. */
+            user_agent: string;
+            /** @description Whose it is. */
+            user_id: components["schemas"]["UserId"];
+            /** @description Their name. */
+            user_name: string;
+        };
+        /** @description An access token, and what gets the next one. */
+        TokenPairResponse: {
+            /** @description What to send as `Authorization: Bearer`. */
+            access_token: string;
+            /**
+             * Format: int64
+             * @description Seconds until it ends.
+             */
+            expires_in: number;
+            /**
+             * Format: uuid
+             * @description The family that both belong to.
+             */
+            family_id: string;
+            /**
+             * Format: int64
+             * @description Seconds until that ends.
+             */
+            refresh_expires_in: number;
+            /** @description What gets the next pair, once. */
+            refresh_token: string;
+            /** @description Always `Bearer`. */
+            token_type: string;
+        };
+        /**
+         * @description What a token is for. Each permission is of one of these.
+         * @enum {string}
+         */
+        TokenScope: "read" | "operate" | "deploy" | "admin";
+        /**
+         * @description How messages travel.
+         * @enum {string}
+         */
+        Transport: "udp" | "tcp" | "tls";
         /** @description A bound of a container's processes. */
         Ulimit: {
             /**
@@ -5004,6 +5911,26 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    list_signing_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SigningKeysResponse"];
+                };
+            };
+        };
+    };
     list_activity: {
         parameters: {
             query?: {
@@ -5302,8 +6229,15 @@ export interface operations {
                     "application/json": components["schemas"]["CreatedApiTokenResponse"];
                 };
             };
-            /** @description The token would be someone else's */
+            /** @description The token would be someone else's, or could do more than the one that makes it */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such environment or group */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5480,6 +6414,263 @@ export interface operations {
             };
             /** @description What is expected is no record's number and hash */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    log_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LogInRequest"];
+            };
+        };
+        responses: {
+            /** @description A pair of tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenPairResponse"];
+                };
+            };
+            /** @description The name and the password do not belong together; or they do, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A second factor has to be set up first, in a browser */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    log_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The family is over */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The caller has none */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_own_account: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The caller */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MeResponse"];
+                };
+            };
+        };
+    };
+    finish_oidc_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the console: signed in, or with what is missing or went wrong */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such provider */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    start_oidc_sign_in: {
+        parameters: {
+            query?: {
+                /** @description A path of the console. */
+                next?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description To the provider, or to the console, which says what went wrong */
+            303: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `next` leads elsewhere */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such provider */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_sign_in_providers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Their names */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInProviders"];
+                };
+            };
+        };
+    };
+    refresh_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RefreshRequest"];
+            };
+        };
+        responses: {
+            /** @description The next pair of tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenPairResponse"];
+                };
+            };
+            /** @description The refresh token is not good */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A second factor has to be set up first, in a browser */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    complete_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompleteSignInRequest"];
+            };
+        };
+        responses: {
+            /** @description The user who is signed in now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CompletedSignIn"];
+                };
+            };
+            /** @description The code is wrong (`wrong_second_factor`), or the attempt is over (`sign_in_expired`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8407,6 +9598,208 @@ export interface operations {
             };
         };
     };
+    list_identity_providers: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of providers */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Provider"];
+                };
+            };
+        };
+    };
+    create_identity_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProvider"];
+            };
+        };
+        responses: {
+            /** @description The provider */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description Something in it makes no sense */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A mapping names a role or a place that is not there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The slug is taken, or there are as many as there may be */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_identity_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The provider */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    change_identity_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProvider"];
+            };
+        };
+        responses: {
+            /** @description The provider */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Provider"];
+                };
+            };
+            /** @description Something in it makes no sense */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none, or a mapping names a role or a place that is not there */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The slug is taken */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_identity_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    test_identity_provider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far it went */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestedProvider"];
+                };
+            };
+            /** @description There is none */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_images: {
         parameters: {
             query?: {
@@ -8597,6 +9990,98 @@ export interface operations {
             };
         };
     };
+    get_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The keys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["KeysResponse"];
+                };
+            };
+        };
+    };
+    replace_master_key: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplaceMasterKeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The key that counts now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplacedMasterKey"];
+                };
+            };
+            /** @description It is no key */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The keys are being changed already, or the key's file cannot be replaced */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rotate_keys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The job that does it */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description The keys are being changed already */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many jobs wait, or the hub stops */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -8614,6 +10099,112 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["MeResponse"];
                 };
+            };
+        };
+    };
+    list_identities: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkedIdentities"];
+                };
+            };
+        };
+    };
+    link_identity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LinkIdentityRequest"];
+            };
+        };
+        responses: {
+            /** @description Where to go */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkIdentityResponse"];
+                };
+            };
+            /** @description The password is wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such provider */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The provider cannot be asked */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    unlink_identity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description One is not linked so */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no other way in */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -9232,6 +10823,15 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description The session is over; the one with the identity provider is not yet */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedOutResponse"];
+                };
+            };
             /** @description The session is over */
             204: {
                 headers: {
@@ -9295,6 +10895,93 @@ export interface operations {
             };
             /** @description There is no such session */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_audit_shipping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Where they are sent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditShippingResponse"];
+                };
+            };
+        };
+    };
+    set_audit_shipping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuditShippingRequest"];
+            };
+        };
+        responses: {
+            /** @description Where they are sent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditShippingResponse"];
+                };
+            };
+            /** @description The server cannot be used */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    test_audit_shipping: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Syslog"];
+            };
+        };
+        responses: {
+            /** @description It was sent; datagrams may be lost all the same */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The server cannot be used */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It could not be sent */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9724,6 +11411,60 @@ export interface operations {
                 content?: never;
             };
             /** @description The caller has no such terminal */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_token_families: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+                /** @description Only those of this user. Who may not manage users sees their own only. */
+                user?: components["schemas"]["UserId"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of families */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_TokenFamily"];
+                };
+            };
+        };
+    };
+    revoke_token_family: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The family is over */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such family */
             404: {
                 headers: {
                     [name: string]: unknown;
