@@ -234,7 +234,13 @@ impl Vault {
         self.ring().seal(&self.random, place, plaintext)
     }
 
-    /// Opens what [`seal`](Self::seal) made for the same place.
+    /// The same for what is kept for minutes and not in the database, such as
+    /// in a browser's cookie: it opens until the data key is forgotten.
+    pub fn seal_for_minutes(&self, place: &Place<'_>, plaintext: &[u8]) -> Vec<u8> {
+        self.ring().seal(&self.random, place, plaintext)
+    }
+
+    /// Opens what was sealed for the same place.
     ///
     /// # Errors
     /// When the value is of another place, key or format. The sealed bytes are

@@ -70,7 +70,7 @@ impl Attempt {
     /// What the browser keeps.
     pub fn seal(&self, vault: &Vault) -> String {
         let text = Zeroizing::new(serde_json::to_vec(self).expect("an attempt is plain text and numbers"));
-        BASE64URL_NOPAD.encode(&vault.seal(&PLACE, &text))
+        BASE64URL_NOPAD.encode(&vault.seal_for_minutes(&PLACE, &text))
     }
 
     /// What the browser kept, unless it is too old or was not made here.
