@@ -196,7 +196,7 @@ fn failure(words: &str) -> JobError {
     let has = |parts: &[&str]| parts.iter().any(|part| words.to_lowercase().contains(part));
     let (code, advice) = if has(&["no space left"]) {
         ("no_space", "The host's disk is full: make room on it, for example by a clean-up.")
-    } else if has(&["denied", "unauthorized", "authentication required"]) {
+    } else if has(&["denied", "unauthorized", "authentication required", "auth credentials"]) {
         ("registry_denied", "There is no such image, or its registry wants you to sign in.")
     } else if has(&["manifest unknown", "not found", "no matching manifest", "does not exist", "name unknown"]) {
         ("image_not_found", "There is no such image: look at its name, its tag and the platform.")

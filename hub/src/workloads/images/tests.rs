@@ -95,6 +95,7 @@ async fn a_pull_that_fails_says_what_can_be_done() {
     for (words, code) in [
         ("manifest for nginx:9 not found: manifest unknown", "image_not_found"),
         ("pull access denied for x, repository does not exist", "registry_denied"),
+        ("Head \"https://r/v2/x/manifests/1\": no basic auth credentials", "registry_denied"),
         ("write /var/lib/docker/x: no space left on device", "no_space"),
         ("dial tcp: lookup nowhere: no such host", "registry_unreachable"),
         ("something else", "pull_failed"),
