@@ -76,13 +76,13 @@ impl Identity {
         let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
         let mut tx = self.db.write().await?;
         let owner = owner(&mut tx, new.user.as_deref(), caller).await?;
-        let maker = maker(&mut tx, caller).await?;
-        let limits = new.limits.within(maker.as_ref().map(|maker| &maker.limits))?;
-        for group in &limits.groups {
+        let maker = maker(&mut tx, caller, now).await?;
+        for group in &new.limits.groups {
             if !store::group_exists(&mut tx, *group).await? {
                 return Err(ApiError::not_found("group"));
             }
         }
+        let limits = new.limits.within(maker.as_ref().map(|maker| &maker.limits))?;
         let ends = maker.map(|maker| maker.expires_at);
         let token = ApiToken {
             id: id.to_string(),
@@ -248,10 +248,13 @@ async fn owner(tx: &mut crate::db::Tx, named: Option<&str>, caller: &Caller) -> 
     }
 }
 
-/// The token that asks, where it is one.
-async fn maker(tx: &mut crate::db::Tx, caller: &Caller) -> ApiResult<Option<ApiToken>> {
+/// The token that asks, where it is one. It may have ended since it was let in.
+async fn maker(tx: &mut crate::db::Tx, caller: &Caller, now: Timestamp) -> ApiResult<Option<ApiToken>> {
     match caller.principal.as_ref().and_then(Principal::user).map(|user| &user.credential) {
-        Some(CredentialUsed::ApiToken(id)) => Ok(store::find(tx, id).await?),
+        Some(CredentialUsed::ApiToken(id)) => {
+            let standing = store::find_standing(tx, id, now).await?;
+            standing.map(Some).ok_or_else(|| ApiError::unauthorized("The API token has ended."))
+        }
         Some(CredentialUsed::Session(_) | CredentialUsed::AccessToken(_)) | None => Ok(None),
     }
 }

@@ -13,6 +13,7 @@ use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -119,6 +120,8 @@ pub async fn keep(app: AppState) {
 /// Sends until the settings change.
 async fn ship(app: &AppState, news: &mut Receiver<Announcement>, again: &mut Duration) -> Result<(), ShipError> {
     let shipping = &app.audit.shipping;
+    // What was changed until now is read now.
+    let _changed_before = shipping.changed.notified().now_or_never();
     let found = settings::read(&mut app.db.read().await?).await?;
     let Some(syslog) = found else {
         *shipping.status() = ShippingStatus::default();

@@ -204,9 +204,11 @@ async fn records_arrive_in_order_over_tcp() {
     let (sink, mut arrived) = mpsc::channel(100);
     let hub = sending(json!({ "transport": "tcp", "host": "127.0.0.1", "port": port })).await;
     hub.app.lifecycle.tasks.spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        while let Some(message) = framed(&mut stream).await {
-            sink.send(message).await.unwrap();
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            while let Some(message) = framed(&mut stream).await {
+                sink.send(message).await.unwrap();
+            }
         }
     });
     follows(&hub, &mut arrived).await;
