@@ -8,8 +8,8 @@
 //! The additional data is what stands before the nonce, and the place (table,
 //! row, column), each with its length before it, so that a value moved to
 //! another row does not open. The generation names the data key; the first form
-//! is that of generation 0 ([`keyring`] has the keys). [`rotation`] makes new ones,
-//! and [`register`] knows where everything is that must be sealed anew then.
+//! is that of generation 0 (`keyring` has the keys). `rotation` makes new ones,
+//! and `register` knows where everything is that must be sealed anew then.
 
 mod keyring;
 mod master_key;
