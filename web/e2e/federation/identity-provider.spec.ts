@@ -4,6 +4,9 @@ import { administrator, url } from '../surroundings'
 import { expect, expectAccessible, expectToFit, picture, signIn, test } from '../walk'
 import { startProvider, type RunningProvider } from './provider'
 
+/** Two people and their ways through a dozen pages of two sites: longer than a step of the walk. */
+const WAY_MS = 5 * 60_000
+
 const grace = 'grace'
 let provider: RunningProvider
 
@@ -31,6 +34,7 @@ async function permissions(page: Page): Promise<unknown> {
 }
 
 test('a provider is added and tested, and a new user comes and goes with their group', async ({ page, browser }) => {
+  test.setTimeout(WAY_MS)
   await signIn(page, administrator)
   await page.goto('/identity-providers')
   await expect(page.getByText('No identity providers')).toBeVisible()

@@ -14,7 +14,7 @@ use windflow_tests::process::Process;
 use windflow_tests::product::{Hub, HubOptions};
 
 /// How long the specs may take.
-const SPECS: Duration = Duration::from_secs(5 * 60);
+const SPECS: Duration = Duration::from_secs(10 * 60);
 
 #[test]
 fn c32_a_new_user_comes_from_a_real_provider_and_their_grant_goes_with_their_group() {
