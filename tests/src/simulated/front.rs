@@ -110,17 +110,18 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) {
         let Ok((client, _)) = listener.accept().await else { continue };
         let Some(local) = client.local_addr().ok().map(|address| address.ip()) else { continue };
         let Some(agent) = agent_at(local) else { continue };
+        // Before the dial is known: whoever has seen it may cut it.
+        let cuts = shared.cuts.subscribe();
         shared.dials.lock().expect("no task panics").push(Dial { agent, at: Instant::now() });
-        connections.spawn(pass(client, local, Arc::clone(&shared)));
+        connections.spawn(pass(client, local, shared.hub, cuts));
         while connections.try_join_next().is_some() {}
     }
 }
 
-/// Carries one connection to its end; a hub that does not take it resets it.
-async fn pass(mut client: TcpStream, from: IpAddr, shared: Arc<Shared>) {
-    let mut cuts = shared.cuts.subscribe();
-    let before = *cuts.borrow_and_update();
-    let Ok(mut hub) = dial(from, shared.hub).await else {
+/// Carries one connection to its end, or to the next of the `cuts`; a hub that
+/// does not take it resets it.
+async fn pass(mut client: TcpStream, from: IpAddr, hub: SocketAddr, mut cuts: watch::Receiver<u64>) {
+    let Ok(mut hub) = dial(from, hub).await else {
         return reset_when_dropped(&client);
     };
     tokio::select! {
@@ -129,7 +130,7 @@ async fn pass(mut client: TcpStream, from: IpAddr, shared: Arc<Shared>) {
                 reset_when_dropped(&client);
             }
         }
-        _ = cuts.wait_for(|cuts| *cuts != before) => {
+        _ = cuts.changed() => {
             reset_when_dropped(&client);
             reset_when_dropped(&hub);
         }

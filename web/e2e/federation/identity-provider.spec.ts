@@ -69,6 +69,12 @@ test('a provider is added and tested, and a new user comes and goes with their g
   await picture(page, 'identity-providers')
 
   const context = await browser.newContext({ storageState: { cookies: [], origins: [] }, ignoreHTTPSErrors: true })
+  // The provider's pages want a font of the internet and are not drawn before they have it, or know that there is none.
+  const sites = [new URL(url).host, new URL(provider.issuer).host]
+  await context.route(
+    (address) => !sites.includes(address.host),
+    (route) => route.abort(),
+  )
   const other = await context.newPage()
   await other.goto('/containers')
   await expect(other).toHaveURL(/\/sign-in\?next=/)
