@@ -61,29 +61,35 @@ async function measure(viewport, view) {
   await context.close()
 }
 
-/** All charts of a host, from the click on `30 d` until everything is drawn: what the page does meanwhile, added up. */
+/** All charts of a host, from the click on `30 d` until everything is drawn. A new page each time, which has no such
+ *  measurements yet: one that has shows them at once, and draws again when the hub has answered. */
 async function measureCharts(viewport) {
-  const context = await browser.newContext({ viewport, locale: 'en-US' })
-  const page = await context.newPage()
-  await simulate(page, 1)
-  await page.goto(ORIGIN)
-  await page.getByRole('link', { name: 'fra-web-0000' }).first().click()
-  const month = page.getByRole('button', { name: '30 d', exact: true })
-  const day = page.getByRole('button', { name: '24 h', exact: true })
-  const sums = []
+  const [longest, all] = [[], []]
+  let charts = 0
   for (let round = 0; round < CHART_ROUNDS; round++) {
-    await day.click()
+    const context = await browser.newContext({ viewport, locale: 'en-US' })
+    const page = await context.newPage()
+    await simulate(page, 1)
+    await page.goto(ORIGIN)
+    await page.getByRole('link', { name: 'fra-web-0000' }).first().click()
+    await page.getByRole('button', { name: '24 h', exact: true }).click()
     await settled(page)
     const tasks = await tasksDuring(page, async () => {
-      await month.click()
+      await page.getByRole('button', { name: '30 d', exact: true }).click()
       await settled(page)
     })
-    sums.push(tasks.reduce((sum, { dur }) => sum + dur / 1_000, 0))
+    longest.push(Math.max(...tasks.map(({ dur }) => dur / 1_000)))
+    all.push(tasks.reduce((sum, { dur }) => sum + dur / 1_000, 0))
+    charts = await page.locator('figure canvas').count()
+    await context.close()
   }
-  sums.sort((one, other) => one - other)
-  const charts = await page.locator('figure canvas').count()
-  limit(`${charts} charts of 30 days drawn, ${viewport.width} px: all tasks together, median [ms]`, sums[Math.floor(sums.length / 2)], CHARTS_MS)
-  await context.close()
+  const at = `${charts} charts of 30 days, ${viewport.width} px`
+  limit(`${at}: the task that draws them, median [ms]`, median(longest), CHARTS_MS)
+  limit('  everything from the click until the page rests, median [ms]', median(all), CHARTS_MS)
+}
+
+function median(values) {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)]
 }
 
 /** Runs `act` and prints the longest task of the page's main thread meanwhile. */
