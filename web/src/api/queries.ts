@@ -70,6 +70,8 @@ export function createQueries(onSignedOut: () => void, onFactorDue: () => void):
         retryDelay: 1_000,
         staleTime: 2_000,
         gcTime: 5 * 60_000,
+        // An answer is replaced and never changed: what is in it need not be watched, which costs a chart more than its drawing.
+        shallow: true,
       },
       mutations: { networkMode: 'always', retry: false },
     },

@@ -1,5 +1,6 @@
 /** Which charts are made of what was measured, and how their numbers are written. */
 import type { History } from '@/api/types'
+import { once } from '@/shared/lib/formats/once'
 
 import type { Shown } from './history'
 
@@ -163,9 +164,12 @@ export function lastWords({ name, unit, lines }: Chart, language: string): strin
 
 const BYTES = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB']
 
+const withDigits = (maximumFractionDigits: number) => once((language) => new Intl.NumberFormat(language, { maximumFractionDigits }))
+const NUMBERS = { 0: withDigits(0), 1: withDigits(1), 2: withDigits(2) }
+
 /** A number as people write it. */
 export function written(value: number, unit: Unit, language: string): string {
-  const number = (digits: number, shown: number) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(shown)
+  const number = (digits: 0 | 1 | 2, shown: number) => NUMBERS[digits](language).format(shown)
   switch (unit) {
     case 'percent':
       return `${number(value < 10 ? 1 : 0, value)} %`

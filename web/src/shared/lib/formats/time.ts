@@ -1,6 +1,8 @@
 /** Moments and durations for people, in their language. */
 import { onScopeDispose, readonly, ref, type Ref } from 'vue'
 
+import { once } from './once'
+
 const TICK_MS = 5_000
 
 const now = ref(Date.now())
@@ -31,16 +33,6 @@ const UNITS: [Intl.RelativeTimeFormatUnit, number][] = [
   ['minute', 60],
   ['second', 1],
 ]
-
-/** Makes each format once for each language: a list needs them for every row. */
-function once<T>(make: (language: string) => T): (language: string) => T {
-  const made = new Map<string, T>()
-  return (language) => {
-    const format = made.get(language) ?? make(language)
-    made.set(language, format)
-    return format
-  }
-}
 
 const relativeFormat = once((language) => new Intl.RelativeTimeFormat(language, { numeric: 'auto' }))
 const clockFormat = once((language) => new Intl.DateTimeFormat(language, { timeStyle: 'medium' }))
