@@ -4,6 +4,7 @@
 
 mod doctor;
 mod enroll;
+mod policy;
 mod run;
 mod status;
 mod uninstall;
@@ -51,6 +52,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show what the running agent says of itself.
     Status(status::StatusArgs),
+    /// Read the host's policy and say what it means.
+    Policy(policy::PolicyArgs),
     /// Look for what keeps this agent from working.
     Doctor(doctor::DoctorArgs),
     /// Remove what the installer put on this host.
@@ -89,6 +92,7 @@ pub async fn execute(cli: Cli) -> Exit {
         Command::Enroll(args) => enroll::enroll(args).await,
         Command::Run(args) => run::run(args).await,
         Command::Status(args) => status::status(args).await,
+        Command::Policy(args) => policy::policy(args),
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Uninstall(args) => uninstall::uninstall(args).await,
     }
@@ -122,7 +126,7 @@ fn start_log(cli: &Cli) {
     let registry = tracing_subscriber::registry();
     let usual = match cli.command {
         Command::Enroll(_) | Command::Run(_) => LevelFilter::INFO,
-        Command::Status(_) | Command::Doctor(_) | Command::Uninstall(_) => LevelFilter::WARN,
+        Command::Status(_) | Command::Policy(_) | Command::Doctor(_) | Command::Uninstall(_) => LevelFilter::WARN,
     };
     let level = cli.log_level.clone().unwrap_or_else(|| Targets::new().with_default(usual));
     let started = match cli.log_format {

@@ -15,10 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::limits::PREAMBLE_DEADLINE;
+use windflow_protocol::message::policy::refusal;
 use windflow_protocol::message::preamble::{PreambleError, StreamKind, read_preamble};
 use windflow_protocol::transport::{CloseReason, Connection, ResetCode, Stream};
 
 use crate::engine::Engine;
+use crate::policy::gate::Gate;
+use crate::policy::{Class, Policy};
 
 /// What every stream of one session may use.
 #[derive(Clone, Debug)]
@@ -28,19 +31,46 @@ pub struct Services {
     /// What both ends agreed on, and the hub's trust allows; it grows when a
     /// pending agent is approved.
     pub agreed: watch::Receiver<Capabilities>,
+    /// What the host's policy lets through; none lets everything through.
+    pub gate: Option<Arc<Gate>>,
+}
+
+impl Services {
+    fn policy(&self) -> Option<&Policy> {
+        self.gate.as_deref().map(Gate::policy)
+    }
+
+    /// How much is told of what the engine has.
+    fn tells(&self) -> report::Tells {
+        match self.policy() {
+            Some(policy) if policy.redacts() => report::Tells::NoSecrets,
+            Some(_) | None => report::Tells::Everything,
+        }
+    }
+
+    /// The words in which the policy refuses what is of this kind, if it does.
+    fn refused(&self, class: Class) -> Option<String> {
+        let policy = self.policy().filter(|policy| !policy.permits(class))?;
+        Some(refusal(class.rule(), policy.profile().as_str()))
+    }
 }
 
 /// Serves every stream until the connection ends, then waits until all that it
-/// started is gone. Dropping it cancels the rest.
-pub async fn dispatch(connection: &Connection, services: &Services) -> CloseReason {
+/// started is gone. Dropping it cancels the rest. Once it is `over`, nothing is
+/// served any more, however long the hub takes to close.
+pub async fn dispatch(connection: &Connection, services: &Services, over: &CancellationToken) -> CloseReason {
     let tracker = TaskTracker::new();
     let stop = CancellationToken::new();
     let _cut_on_drop = stop.clone().drop_guard();
     let buffers = Arc::new(pipe::Buffers::default());
     let ended = loop {
-        let stream = match connection.accept().await {
-            Ok(stream) => stream,
-            Err(reason) => break reason,
+        let stream = match over.run_until_cancelled(connection.accept()).await {
+            Some(Ok(stream)) => stream,
+            Some(Err(reason)) => break reason,
+            None => {
+                stop.cancel();
+                break connection.closed().await;
+            }
         };
         let (stop, services, buffers) = (stop.clone(), services.clone(), Arc::clone(&buffers));
         tracker.spawn(async move { stop.run_until_cancelled(serve_stream(stream, &services, &buffers)).await });
@@ -70,9 +100,12 @@ async fn serve_stream(mut stream: Stream, services: &Services, buffers: &pipe::B
     match kind {
         // There is one for each session, and it was opened before all others.
         StreamKind::Control => stream.reset(ResetCode::Malformed),
-        StreamKind::Docker => serve_docker(stream, &services.engine, buffers).await,
-        StreamKind::Report => report::serve(stream, services.engine.inventory()).await,
-        StreamKind::Logs => logs::serve(stream, &services.engine).await,
+        StreamKind::Docker => match &services.gate {
+            Some(gate) => gate.serve(stream).await,
+            None => serve_docker(stream, &services.engine, buffers).await,
+        },
+        StreamKind::Report => report::serve(stream, services.engine.inventory(), services.tells()).await,
+        StreamKind::Logs => logs::serve(stream, &services.engine, services.refused(Class::Logs)).await,
         StreamKind::Events => events::serve(stream, services.engine.events()).await,
         StreamKind::Metrics => metrics::serve(stream, services.engine.meter()).await,
     }

@@ -1,6 +1,8 @@
 //! How a host becomes an agent: the pin is checked by the TLS session, then
 //! the token is exchanged for a certificate.
 
+pub mod renew;
+
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};

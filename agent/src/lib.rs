@@ -5,12 +5,14 @@
 //!   engine reports. [`dispatch`] answers the streams the hub opens on it.
 //! * [`host`]: what the agent says of its host, and its only clock.
 //!
-//! The hub runs the same three in its own process for local and TCP engines;
+//! * [`policy`]: what a file on the host says that no hub may do there.
+//!
+//! The hub runs the first three in its own process for local and TCP engines;
 //! nothing in them knows a state directory. The agent binary adds:
 //!
 //! * [`identity`]: the key, the certificate and the state, on disk.
 //! * [`link`]: proxies, transports and TLS on the way to the hub.
-//! * [`enroll`], [`renew`]: how a certificate is had, and had again.
+//! * [`enroll`] and its `renew`: how a certificate is had, and had again.
 //! * [`run`]: the daemon's loop, with [`backoff`] between sessions.
 //! * [`cli`]: the command lines.
 
@@ -22,7 +24,7 @@ pub mod enroll;
 pub mod host;
 pub mod identity;
 pub mod link;
-pub mod renew;
+pub mod policy;
 pub mod run;
 pub mod serve;
 

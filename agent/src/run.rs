@@ -18,11 +18,12 @@ use windflow_protocol::transport::CloseReason;
 
 use crate::backoff::Backoff;
 use crate::engine::{Engine, EngineAddress};
+use crate::enroll::renew::{RenewError, renew};
 use crate::host;
 use crate::identity::{EdgeCredentials, Identity, StateDir};
 use crate::link::{Link, LinkError, ProxyRules, TransportChoice};
-use crate::renew::{RenewError, renew};
-use crate::serve::{Contact, ServeOptions, SessionEnd, serve};
+use crate::policy::Keeper;
+use crate::serve::{Contact, HostPolicy, ServeOptions, SessionEnd, serve};
 use status::{Board, Phase, Trouble};
 
 /// Where in the state directory measurements wait for the hub.
@@ -41,6 +42,8 @@ pub struct RunOptions {
     pub transport: Option<TransportChoice>,
     /// What the environment says of proxies.
     pub proxies: ProxyRules,
+    /// What the host says that no hub may do.
+    pub policy: Arc<Keeper>,
 }
 
 /// Runs until `stop` is cancelled, then leaves the hub properly. What happens
@@ -50,7 +53,8 @@ pub async fn run(options: RunOptions, stop: CancellationToken) {
     let engine = Arc::new(Engine::keeping_measurements(options.engine, options.state_dir.path().join(METRICS)));
     let state = options.identity.state.clone();
     let credentials = EdgeCredentials::new(options.identity);
-    let board = Board::new(options.state_dir.path(), credentials.clone(), Arc::clone(&engine));
+    let policy = Arc::clone(&options.policy);
+    let board = Board::new(options.state_dir.path(), credentials.clone(), Arc::clone(&engine), policy);
     // Ends after the loop, so that the last words are written too.
     let stop_helpers = CancellationToken::new();
     tasks.spawn(watch(Arc::clone(&engine), stop_helpers.clone()));
@@ -65,7 +69,9 @@ pub async fn run(options: RunOptions, stop: CancellationToken) {
             host: host::facts(),
             container: host::container(),
             instance: host::new_instance(),
+            policy: HostPolicy::default(),
         },
+        policy: options.policy,
         credentials,
         board: board.clone(),
         stop,
@@ -87,6 +93,7 @@ struct Agent {
     link: Link,
     backoff: Backoff,
     serving: ServeOptions,
+    policy: Arc<Keeper>,
     credentials: EdgeCredentials,
     board: Board,
     stop: CancellationToken,
@@ -125,7 +132,21 @@ impl Agent {
         let mut serving = self.serving.clone();
         serving.host.clock_micros = host::clock_micros();
         let contact = Contact { connection: established.connection.clone(), hello_by: established.hello_by };
-        let end = serve(contact, serving, &self.credentials, self.stop.clone()).await;
+        // A session has one policy from its begin to its end; another one begins
+        // with a session of its own, and cuts all that runs on this one.
+        let mut policy = self.policy.follow();
+        serving.policy = policy.borrow_and_update().clone().into();
+        let leave = self.stop.child_token();
+        let serving = serve(contact, serving, &self.credentials, leave.clone());
+        let mut serving = std::pin::pin!(serving);
+        let end = tokio::select! {
+            end = &mut serving => end,
+            Ok(()) = policy.changed() => {
+                tracing::info!("the host's policy changed: the session begins anew");
+                leave.cancel();
+                serving.await
+            }
+        };
         // The board lets go of the connection.
         self.board.enter(Phase::Connecting);
         established.finish().await;

@@ -17,6 +17,7 @@ use windflow_protocol::limits::CONNECT_DEADLINE;
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::enroll::Certificate;
 use windflow_protocol::message::hello::{Ack, Hello, HelloReply, HostFacts, Rejected, Standing, Ticket, Welcome};
+use windflow_protocol::message::policy::PolicyFacts;
 use windflow_protocol::message::preamble::{StreamKind, read_preamble};
 use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::transport::{CloseReason, Connection, Stream};
@@ -24,6 +25,8 @@ use windflow_protocol::version::ProtocolVersion;
 
 use crate::dispatch::{Services, dispatch};
 use crate::engine::Engine;
+use crate::policy::gate::Gate;
+use crate::policy::{Policy, facts_without_a_file};
 
 /// The agent's version, as it stands in the hello.
 pub const AGENT_VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -43,6 +46,44 @@ pub struct ServeOptions {
     pub container: Option<ObjectId>,
     /// Random per run of the agent, see [`new_instance`](crate::host::new_instance).
     pub instance: [u8; 16],
+    /// The host's own policy.
+    pub policy: HostPolicy,
+}
+
+/// What the host says that no hub may do there.
+#[derive(Clone, Debug, Default)]
+pub enum HostPolicy {
+    /// Nobody asks it: the engine is the hub's own to reach.
+    #[default]
+    NotAsked,
+    /// It says nothing: there is no file.
+    Silent,
+    /// What its file says.
+    Written(Arc<Policy>),
+}
+
+impl HostPolicy {
+    fn gate(&self, engine: &Arc<Engine>) -> Option<Arc<Gate>> {
+        match self {
+            Self::NotAsked | Self::Silent => None,
+            Self::Written(policy) => Some(Arc::new(Gate::new(Arc::clone(policy), Arc::clone(engine)))),
+        }
+    }
+
+    /// What the hub is told of it.
+    fn facts(&self) -> Option<PolicyFacts> {
+        match self {
+            Self::NotAsked => None,
+            Self::Silent => Some(facts_without_a_file()),
+            Self::Written(policy) => Some(policy.facts()),
+        }
+    }
+}
+
+impl From<Option<Arc<Policy>>> for HostPolicy {
+    fn from(policy: Option<Arc<Policy>>) -> Self {
+        policy.map_or(Self::Silent, Self::Written)
+    }
 }
 
 /// A connection on which nothing has been said.
@@ -158,14 +199,16 @@ pub async fn serve<C: Credentials>(
         }
     };
     let agreed = watch::Sender::new(trusted(&greeted.welcome, options.capabilities));
-    let services = Services { engine: Arc::clone(&options.engine), agreed: agreed.subscribe() };
+    let gate = options.policy.gate(&options.engine);
+    let services = Services { engine: Arc::clone(&options.engine), agreed: agreed.subscribe(), gate };
+    let over = leave.clone();
     let control = async {
         let session = control::Session { connection: &connection, options: &options, agreed: &agreed, credentials };
         let end = control::run(session, greeted, leave).await;
         connection.close(&closing_words(&end));
         end
     };
-    let (end, _) = tokio::join!(control, dispatch(&connection, &services));
+    let (end, _) = tokio::join!(control, dispatch(&connection, &services, &over));
     end
 }
 

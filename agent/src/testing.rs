@@ -21,7 +21,7 @@ use windflow_protocol::transport::{Connection, Priority, Stream, memory};
 use windflow_protocol::version::ProtocolVersion;
 
 use crate::engine::{Engine, EngineAddress};
-use crate::serve::{Contact, Credentials, ServeOptions, SessionEnd, serve};
+use crate::serve::{Contact, Credentials, HostPolicy, ServeOptions, SessionEnd, serve};
 
 /// The ticket a [`Hub`] hands out.
 pub const TICKET: Ticket = Ticket([7; 32]);
@@ -57,6 +57,24 @@ impl Hub {
         engine: Engine,
         credentials: impl Credentials + 'static,
     ) -> Self {
+        Self::begun(container, HostPolicy::NotAsked, engine, credentials).await
+    }
+
+    /// A session that has been welcomed, on a host with a policy.
+    pub async fn welcome_under(policy: HostPolicy, engine: Engine) -> Self {
+        let mut hub = Self::begun(None, policy, engine, crate::serve::InProcess).await;
+        hub.reply(&HelloReply::Welcome(welcome())).await;
+        let ack: Ack = read_message(&mut hub.control).await.unwrap();
+        assert_eq!(ack.ticket, TICKET);
+        hub
+    }
+
+    async fn begun(
+        container: Option<ObjectId>,
+        policy: HostPolicy,
+        engine: Engine,
+        credentials: impl Credentials + 'static,
+    ) -> Self {
         let (connection, agent) = memory::pair();
         let leave = CancellationToken::new();
         let engine = Arc::new(engine);
@@ -66,6 +84,7 @@ impl Hub {
             host: crate::host::facts(),
             container,
             instance: [1; 16],
+            policy,
         };
         let token = leave.clone();
         let mut session = JoinSet::new();

@@ -13,5 +13,6 @@ mod golden;
 pub mod hello;
 pub mod logs;
 pub mod metrics;
+pub mod policy;
 pub mod preamble;
 pub mod report;

@@ -1,6 +1,8 @@
 //! `windflow-agent run`.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueHint};
@@ -15,6 +17,7 @@ use crate::engine::EngineAddress;
 use crate::enroll::{EnrollOptions, Existing, enroll};
 use crate::identity::{Identity, Lock, StateDir};
 use crate::link::{HubUrl, TransportChoice};
+use crate::policy::{Keeper, POLICY_FILE, Rails};
 use crate::run::notify::Notifier;
 use crate::run::{RunOptions, run as run_with};
 
@@ -38,6 +41,9 @@ pub(super) struct RunArgs {
     /// moved, not copied.
     #[arg(long)]
     accept_clone: bool,
+    /// What no hub may do on this host. Without the file a hub may do everything.
+    #[arg(long, value_name = "FILE", default_value = POLICY_FILE, value_hint = ValueHint::FilePath)]
+    policy: PathBuf,
     #[command(flatten)]
     first: FirstEnrollment,
 }
@@ -75,17 +81,36 @@ async fn work(args: RunArgs, notifier: &Notifier, stop: CancellationToken) -> Ex
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    let rails = Rails::new(state_dir.path(), &args.policy, &args.engine, crate::host::container());
+    let policy = Arc::new(Keeper::new(args.policy, rails));
     let options = RunOptions {
         state_dir,
         identity,
         engine: args.engine,
         transport: args.transport,
         proxies: proxies_of_environment(),
+        policy: Arc::clone(&policy),
     };
     notifier.ready();
-    run_with(options, stop).await;
+    tokio::select! {
+        () = run_with(options, stop) => {}
+        never = reload_on_signal(&policy) => match never {},
+    }
     drop(lock);
     Exit::Done
+}
+
+/// Reads the policy again each time that SIGHUP comes: from root, or whoever the
+/// agent runs as.
+async fn reload_on_signal(policy: &Keeper) -> Infallible {
+    let Ok(mut hangup) = signal(SignalKind::hangup()) else {
+        tracing::error!("SIGHUP cannot be received; the policy is read at the next start");
+        return std::future::pending().await;
+    };
+    while hangup.recv().await.is_some() {
+        policy.reload();
+    }
+    std::future::pending().await
 }
 
 async fn prepare(args: &RunArgs) -> Result<(StateDir, Identity, Lock), Exit> {

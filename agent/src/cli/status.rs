@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use tokio::time::Instant;
 
 use super::{Exit, Output, StateDirArg};
-use crate::run::status::{Report, State};
+use crate::run::status::{PolicyReport, Report, State};
 
 /// A status that is waited for is looked at this often.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -84,9 +84,20 @@ fn lines(report: &Report) -> String {
         known(&report.certificate_expires_at),
         known(&report.updated_at),
     );
+    if let Some(policy) = &report.policy {
+        lines += &format!("policy       {}\n", in_words(policy));
+    }
     if let Some(error) = &report.last_error {
         let at = known(&error.at);
         lines += &format!("last error   {} at {at}: {}\nwhat to do   {}\n", error.code, error.message, error.advice);
     }
     lines
+}
+
+fn in_words(policy: &PolicyReport) -> String {
+    match (&policy.digest, &policy.invalid) {
+        (_, Some(why)) => format!("{}, as POLICY_INVALID: {why}", policy.profile),
+        (Some(digest), None) => format!("{}, sha256 {digest}", policy.profile),
+        (None, None) => "none: the hub may do everything".to_owned(),
+    }
 }

@@ -34,8 +34,9 @@ const QUIET_FIRST: Duration = Duration::from_millis(500);
 /// The same between two pieces of what it says.
 const QUIET: Duration = Duration::from_millis(150);
 
-/// Answers one request for logs, and ends with it.
-pub(super) async fn serve(mut stream: Stream, engine: &Engine) {
+/// Answers one request for logs, and ends with it: with the words of the host's
+/// policy, where that refuses them.
+pub(super) async fn serve(mut stream: Stream, engine: &Engine, refused: Option<String>) {
     let request: LogsRequest = match timeout(PREAMBLE_DEADLINE, read_message(&mut stream)).await {
         Ok(Ok(request)) => request,
         Ok(Err(error)) => {
@@ -45,6 +46,10 @@ pub(super) async fn serve(mut stream: Stream, engine: &Engine) {
         Err(_) => return stream.reset(ResetCode::Deadline),
     };
     let mut outbox = Outbox::default();
+    if let Some(message) = refused {
+        outbox.end(LogsEnd::Unreadable { message });
+        return say_goodbye(stream, outbox).await;
+    }
     let filter = match Filter::new(&request.filter) {
         Ok(filter) => filter,
         Err(error) => {

@@ -20,6 +20,7 @@ use windflow_protocol::transport::Connection;
 use crate::engine::{self, Engine};
 use crate::host;
 use crate::identity::EdgeCredentials;
+use crate::policy::{Keeper, Policy, facts_without_a_file};
 
 const FILE: &str = "status.json";
 /// The file is written this often at least.
@@ -74,6 +75,7 @@ struct Inner {
     file: PathBuf,
     credentials: EdgeCredentials,
     engine: Arc<Engine>,
+    policy: Arc<Keeper>,
     noted: watch::Sender<Noted>,
 }
 
@@ -85,9 +87,9 @@ struct Noted {
 
 impl Board {
     /// A board that is written to the state directory.
-    pub fn new(state_dir: &Path, credentials: EdgeCredentials, engine: Arc<Engine>) -> Self {
+    pub fn new(state_dir: &Path, credentials: EdgeCredentials, engine: Arc<Engine>, policy: Arc<Keeper>) -> Self {
         let noted = watch::Sender::new(Noted { phase: Phase::Connecting, trouble: None });
-        Self(Arc::new(Inner { file: state_dir.join(FILE), credentials, engine, noted }))
+        Self(Arc::new(Inner { file: state_dir.join(FILE), credentials, engine, policy, noted }))
     }
 
     /// The agent does something else from now on.
@@ -111,6 +113,7 @@ impl Board {
         let mut noted = self.0.noted.subscribe();
         let mut session = self.0.credentials.session();
         let mut engine = self.0.engine.subscribe();
+        let mut policy = self.0.policy.follow();
         loop {
             let last = stop.is_cancelled();
             self.write().await;
@@ -123,6 +126,7 @@ impl Board {
                 _ = noted.changed() => {}
                 _ = session.changed() => {}
                 _ = engine.changed() => {}
+                _ = policy.changed() => {}
             }
         }
     }
@@ -161,6 +165,7 @@ impl Board {
             hub_pin: state.pins.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             certificate_expires_at: rfc3339(state.not_after_micros),
             engine: engine::describe(&self.0.engine.status()),
+            policy: Some(PolicyReport::of(self.0.policy.current().as_deref())),
             last_error: noted.trouble.map(LastError::from),
             updated_at: rfc3339(host::clock_micros()),
             pid: std::process::id(),
@@ -235,6 +240,9 @@ pub struct Report {
     pub certificate_expires_at: Option<String>,
     /// How the engine is.
     pub engine: String,
+    /// What the host says that no hub may do.
+    #[serde(default)]
+    pub policy: Option<PolicyReport>,
     /// The last thing that went wrong.
     pub last_error: Option<LastError>,
     /// When this was written, by this host's clock.
@@ -244,6 +252,25 @@ pub struct Report {
     /// Seconds since the host started when this was written: tells its age
     /// whatever the clock does.
     pub uptime_secs: u64,
+}
+
+/// The host's own policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyReport {
+    /// `monitor`, `operate`, `deploy-safe` or `full`.
+    pub profile: String,
+    /// SHA-256 of its file; none where there is no file.
+    pub digest: Option<String>,
+    /// Why the file does not count, where it does not.
+    pub invalid: Option<String>,
+}
+
+impl PolicyReport {
+    fn of(policy: Option<&Policy>) -> Self {
+        let facts = policy.map_or_else(facts_without_a_file, Policy::facts);
+        let digest = facts.digest.map(|digest| data_encoding::HEXLOWER.encode(&digest));
+        Self { profile: facts.profile, digest, invalid: facts.invalid }
+    }
 }
 
 /// The last thing that went wrong.
@@ -325,6 +352,7 @@ mod tests {
             hub_pin: "p".to_owned(),
             certificate_expires_at: None,
             engine: "unknown".to_owned(),
+            policy: Some(PolicyReport::of(None)),
             last_error: None,
             updated_at: rfc3339(0),
             pid,

@@ -15,6 +15,7 @@ use super::status::{Report, State};
 use super::*;
 use crate::enroll::{EnrollError, EnrollOptions, Existing, enroll};
 use crate::link::HubUrl;
+use crate::policy::Rails;
 use crate::testing::fleet::{Fleet, ToyHub, Visit, Visitor};
 use crate::testing::{FakeEngine, TICKET, welcome};
 
@@ -64,6 +65,7 @@ impl Host {
             engine: self.engine.address(),
             transport: None,
             proxies: ProxyRules::default(),
+            policy: Arc::new(Keeper::new(self.state_dir().path().join("no-policy"), Rails::default())),
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(run(options, stop.clone()));

@@ -87,11 +87,14 @@ async fn report<C: Credentials>(
 ) -> SessionEnd {
     let mut engine = session.options.engine.subscribe();
     let mut within = session.options.container;
+    let mut policy = session.options.policy.facts();
     let mut census = Census { agreed: session.agreed.subscribe(), inventory: None, told: None };
     loop {
         let found = engine.borrow_and_update().clone();
         let message = if let Some(container) = within.take() {
             ToHub::Within(container)
+        } else if let Some(policy) = policy.take() {
+            ToHub::Policy(policy)
         } else if found != told {
             told = found.clone();
             ToHub::Engine(found)

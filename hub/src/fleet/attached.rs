@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use windflow_agent::engine::{Engine, EngineAddress, EngineTls, TlsError};
-use windflow_agent::serve::{Contact, InProcess, ServeOptions, serve};
+use windflow_agent::serve::{Contact, HostPolicy, InProcess, ServeOptions, serve};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::transport::memory;
@@ -116,6 +116,7 @@ impl Attached {
             // The hub knows its own by itself.
             container: None,
             instance: windflow_agent::host::new_instance(),
+            policy: HostPolicy::NotAsked,
         };
         let (hub_end, agent_end) = memory::pair();
         let fleet = &self.inner.fleet;

@@ -1,7 +1,7 @@
 //! Environments: Docker engines as users know them, however they are reached.
 
 mod filter;
-mod known;
+mod host_policy;
 mod labels;
 mod model;
 mod overview;
@@ -12,7 +12,6 @@ mod store;
 mod told;
 
 pub use filter::EnvironmentFilter;
-pub(super) use known::Known;
 pub use labels::{InvalidLabels, Labels};
 pub use model::{
     EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentState, InvalidName, NewTcpEnvironment,
@@ -20,6 +19,7 @@ pub use model::{
 };
 pub(super) use routes::routes;
 pub use service::{AddError, ChangeError};
+pub(super) use store::Known;
 pub use store::StoreError;
 pub(super) use store::{NewEnvironment, insert, mark_connected, mark_seen, name_taken, rename};
 pub use told::{ContainerStates, LastEvent, Told};

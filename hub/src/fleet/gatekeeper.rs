@@ -102,6 +102,12 @@ impl Gatekeeper for Fleet {
         }
     }
 
+    async fn policy_told(&self, session: &Session) {
+        if let Err(error) = self.note_policy(session).await {
+            tracing::error!(session.id = %session.id, %error, "a host's policy was not recorded");
+        }
+    }
+
     async fn duplicate(&self, session: &Session, refused: &SessionFacts) {
         tracing::warn!(
             environment.id = %session.environment,

@@ -163,6 +163,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         containers: watch::Sender::new(None),
         host: watch::Sender::new(None),
         within: OnceLock::new(),
+        policy: OnceLock::new(),
         outbox,
     };
     (Arc::new(session), queued)
@@ -258,6 +259,12 @@ async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, seat: &Seat, gat
                 tokio::time::sleep(NEWS_PAUSE).await;
             }
             Ok(ToHub::Within(container)) => session.note_within(container),
+            Ok(ToHub::Policy(policy)) => {
+                if session.note_policy(policy) {
+                    Box::pin(gatekeeper.policy_told(session)).await;
+                    seat.tell();
+                }
+            }
             Ok(ToHub::Renew { csr }) if renewals.may_have_another() => {
                 Box::pin(renew(session, gatekeeper, csr)).await;
             }

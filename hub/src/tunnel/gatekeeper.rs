@@ -69,6 +69,9 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// The session has left the registry.
     fn disconnected(&self, session: &Session) -> impl Future<Output = ()> + Send;
 
+    /// The agent told the host's own policy, which the session has now.
+    fn policy_told(&self, session: &Session) -> impl Future<Output = ()> + Send;
+
     /// Two live agents claim one identity and the second was turned away.
     fn duplicate(&self, session: &Session, refused: &SessionFacts) -> impl Future<Output = ()> + Send;
 }

@@ -9,6 +9,7 @@ use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
 use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent};
 use windflow_protocol::message::hello::{HostFacts, Standing};
+use windflow_protocol::message::policy::PolicyFacts;
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
 use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
@@ -79,6 +80,7 @@ pub struct Session {
     pub(super) containers: watch::Sender<Option<ContainerCounts>>,
     pub(super) host: watch::Sender<Option<HostUse>>,
     pub(super) within: OnceLock<ObjectId>,
+    pub(super) policy: OnceLock<PolicyFacts>,
     pub(super) outbox: mpsc::Sender<ToAgent>,
 }
 
@@ -125,6 +127,7 @@ impl Session {
             containers: watch::Sender::new(None),
             host: watch::Sender::new(None),
             within: OnceLock::new(),
+            policy: OnceLock::new(),
             outbox: mpsc::channel(OUTBOX_MAX).0,
         }
     }
@@ -217,6 +220,16 @@ impl Session {
     /// Notes the container that the agent itself runs in; the first counts.
     pub fn note_within(&self, container: ObjectId) {
         self.within.get_or_init(|| container);
+    }
+
+    /// The host's own policy, where its agent told it.
+    pub fn policy(&self) -> Option<&PolicyFacts> {
+        self.policy.get()
+    }
+
+    /// Notes the host's own policy; the first counts. Whether it is the first.
+    pub(super) fn note_policy(&self, policy: PolicyFacts) -> bool {
+        self.policy.set(policy.sanitized()).is_ok()
     }
 
     /// Notes how the engine is. What is known of its containers is true only

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::Message;
 use crate::limits::CONTROL_MAX;
 use crate::message::enroll::Certificate;
+use crate::message::policy::PolicyFacts;
 use crate::message::report::ObjectId;
 
 /// A message from the agent. New variants are appended; a hub passes over the
@@ -29,12 +30,15 @@ pub enum ToHub {
     /// The agent itself runs in this container, maybe of this engine. Sent once,
     /// before all others; whoever stops it stops what was asked of the agent.
     Within(ObjectId),
+    /// The host's own policy. Sent once, at the session's begin: an agent whose
+    /// policy changed ends the session and comes back.
+    Policy(PolicyFacts),
 }
 
 impl Message for ToHub {
     const NAME: &'static str = "control message to the hub";
     const LIMIT: usize = CONTROL_MAX;
-    const VARIANTS: Option<u32> = Some(5);
+    const VARIANTS: Option<u32> = Some(6);
 }
 
 /// A message from the hub. New variants are appended; an agent passes over the

@@ -16,6 +16,7 @@ use crate::message::logs::{
     LogBatch, LogFilter, LogLine, LogPace, LogPart, LogStream, LogsEnd, LogsEvent, LogsRequest,
 };
 use crate::message::metrics::{Changed, Metrics, MetricsRequest, MetricsWish, Sample, Subject};
+use crate::message::policy::PolicyFacts;
 use crate::message::preamble::{Preamble, StreamKind};
 use crate::message::report::{
     Attachment, Container, Image, Mount, Network, ObjectId, Port, Position, Report, ReportRequest, Volume,
@@ -184,6 +185,12 @@ fn control_to_hub() -> Vec<Box<dyn Golden>> {
         Box::new(ToHub::Leaving { reason: "bye".to_owned() }),
         Box::new(ToHub::Containers(ContainerCounts { running: 3, total: 300 })),
         Box::new(ToHub::Within(ObjectId([7; 32]))),
+        Box::new(ToHub::Policy(PolicyFacts {
+            profile: "monitor".to_owned(),
+            digest: Some([8; 32]),
+            invalid: Some("no".to_owned()),
+            refuses: vec!["exec".to_owned()],
+        })),
     ]
 }
 

@@ -81,6 +81,7 @@ impl HubHere {
             namespace: None,
             resolver: None,
             environment: Vec::new(),
+            policy: None,
         };
         let mut token = Command::new(places::built("windflow-hub"));
         token.arg("--data-dir").arg(self.data.path()).args(["token", "create", "bench", "--print", "token"]);

@@ -139,7 +139,7 @@ async fn serve_session(agent: Connection, far: Far) {
         Far::Unix(path) => {
             let agreed = watch::Sender::new(Capabilities::ALL);
             let engine = Arc::new(Engine::new(EngineAddress::Unix(path)));
-            dispatch(&agent, &Services { engine, agreed: agreed.subscribe() }).await;
+            dispatch(&agent, &Services { engine, agreed: agreed.subscribe(), gate: None }).await;
         }
     }
 }

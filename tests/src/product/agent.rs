@@ -36,6 +36,8 @@ pub struct AgentOptions {
     pub resolver: Option<PathBuf>,
     /// Further environment of the process.
     pub environment: Vec<(String, String)>,
+    /// What its policy's file says; without one there is no file.
+    pub policy: Option<String>,
 }
 
 impl AgentOptions {
@@ -48,6 +50,7 @@ impl AgentOptions {
             namespace: None,
             resolver: None,
             environment: Vec::new(),
+            policy: None,
         }
     }
 
@@ -76,6 +79,13 @@ impl AgentOptions {
     #[must_use]
     pub fn with_resolver(mut self, configuration: PathBuf) -> Self {
         self.resolver = Some(configuration);
+        self
+    }
+
+    /// The same on a host whose policy says this.
+    #[must_use]
+    pub fn under_policy(mut self, text: &str) -> Self {
+        self.policy = Some(text.to_owned());
         self
     }
 
@@ -167,7 +177,27 @@ impl Agent {
         let mut command = Command::new(places::built("windflow-agent"));
         command.arg("run").arg("--state-dir").arg(self.state_folder());
         command.args(["--engine", &self.options.engine, "--transport", &self.options.transport]);
+        command.arg("--policy").arg(self.write_policy());
         self.process = Some(Process::start("the agent", &self.surround(command), &self.log_file()));
+    }
+
+    /// Gives its host another policy, and tells it to read that.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn change_policy(&mut self, text: Option<&str>) {
+        self.options.policy = text.map(str::to_owned);
+        self.write_policy();
+        self.process.as_ref().expect("the agent runs").signal(Signal::HUP);
+    }
+
+    fn write_policy(&self) -> PathBuf {
+        let path = self.folder.path().join("policy.toml");
+        match &self.options.policy {
+            Some(text) => std::fs::write(&path, text).expect("the policy can be written"),
+            None => drop(std::fs::remove_file(&path)),
+        }
+        path
     }
 
     /// Kills it with SIGKILL.

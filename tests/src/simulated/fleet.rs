@@ -16,8 +16,9 @@ use windflow_agent::enroll::{EnrollOptions, Existing, enroll};
 use windflow_agent::host;
 use windflow_agent::identity::{EdgeCredentials, Identity, StateDir};
 use windflow_agent::link::{HubUrl, Link, ProxyRules, TransportChoice};
+use windflow_agent::policy::{Keeper, Rails};
 use windflow_agent::run::{RunOptions, run};
-use windflow_agent::serve::{Contact, ServeOptions, SessionEnd, serve};
+use windflow_agent::serve::{Contact, HostPolicy, ServeOptions, SessionEnd, serve};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::message::hello::RejectReason;
@@ -188,7 +189,9 @@ impl SimulatedFleet {
         match manners {
             Manners::Product => {
                 let proxies = ProxyRules::default();
-                let options = RunOptions { state_dir, identity, engine, transport: None, proxies };
+                // None of them has a policy.
+                let policy = Arc::new(Keeper::new(state_dir.path().join("no-policy"), Rails::default()));
+                let options = RunOptions { state_dir, identity, engine, transport: None, proxies, policy };
                 agent.spawn(run(options, self.stop.clone()));
             }
             Manners::Rude => {
@@ -242,6 +245,7 @@ impl Rude {
             host: host::facts(),
             container: None,
             instance: host::new_instance(),
+            policy: HostPolicy::NotAsked,
         };
         while !self.stop.is_cancelled() {
             let end = self.session(&mut link, &credentials, serving.clone()).await;

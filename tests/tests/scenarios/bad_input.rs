@@ -1,6 +1,8 @@
 //! Whatever anybody sends, the hub answers in its own words or hangs up, its
-//! memory stays flat, and nobody else notices.
+//! memory stays flat, and nobody else notices. And whatever a hub sends, a host
+//! does not do what its own policy refuses.
 
+mod policy;
 mod rogue_agents;
 mod strangers;
 

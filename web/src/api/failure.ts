@@ -13,6 +13,8 @@ export class ApiFailure extends Error {
     readonly requestId: string | null = null,
     /** Seconds to wait before another attempt. */
     readonly retryAfter: number | null = null,
+    /** The rule of a host's own policy that refuses. */
+    readonly rule: string | null = null,
   ) {
     super(message)
   }
@@ -30,7 +32,7 @@ export function failureOf(response: Response, body: unknown): ApiFailure {
   const wait = Number.isNaN(retryAfter) ? null : retryAfter
   const error = envelopeOf(body)
   if (!error) return new ApiFailure(response.status, 'unreadable', response.statusText, requestId, wait)
-  return new ApiFailure(response.status, error.code, error.message, error.request_id ?? requestId, wait)
+  return new ApiFailure(response.status, error.code, error.message, error.request_id ?? requestId, wait, error.details?.rule ?? null)
 }
 
 /** The failure behind anything that was thrown by a request. */
@@ -51,6 +53,7 @@ interface Envelope {
   code: string
   message: string
   request_id?: string
+  details?: { rule?: string } | null
 }
 
 function envelopeOf(body: unknown): Envelope | null {

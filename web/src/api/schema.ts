@@ -3106,6 +3106,7 @@ export interface components {
             name: components["schemas"]["EnvironmentName"];
             /** @description The operating system its engine runs containers for, while it runs. */
             os?: string | null;
+            policy?: components["schemas"]["EnvironmentPolicy"] | null;
             /** @description Whether terminals in its containers are recorded. */
             record_terminals: boolean;
             /**
@@ -3232,6 +3233,22 @@ export interface components {
             labels?: components["schemas"]["Labels"] | null;
             /** @description Whether terminals that are opened from now on are recorded. */
             record_terminals?: boolean | null;
+        };
+        /** @description The policy of an environment's host, which only that host can change. */
+        EnvironmentPolicy: {
+            /** @description SHA-256 of its file; null where there is no file. */
+            digest?: string | null;
+            /**
+             * @description Whether there is a file that cannot be used, so that only looking on is
+             *     allowed.
+             */
+            invalid: boolean;
+            /** @description `monitor`, `operate`, `deploy-safe` or `full`. */
+            profile: string;
+            /** @description Why it cannot be used. */
+            reason?: string | null;
+            /** @description The rules by which whole kinds of requests are refused, such as `exec`. */
+            refuses: string[];
         };
         /**
          * @description Whether an environment can be used now.
@@ -3967,6 +3984,7 @@ export interface components {
                 name: components["schemas"]["EnvironmentName"];
                 /** @description The operating system its engine runs containers for, while it runs. */
                 os?: string | null;
+                policy?: components["schemas"]["EnvironmentPolicy"] | null;
                 /** @description Whether terminals in its containers are recorded. */
                 record_terminals: boolean;
                 /**

@@ -250,6 +250,7 @@ mod tests {
             host: None,
             container_states: None,
             last_event: None,
+            policy: None,
             agent_version: None,
             last_seen: None,
             address: None,

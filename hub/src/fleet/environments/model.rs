@@ -1,10 +1,12 @@
 //! What an environment is.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::ContainerCounts;
+use windflow_protocol::message::policy::PolicyFacts;
 
 use super::labels::Labels;
 use super::told::{ContainerStates, LastEvent};
@@ -158,6 +160,9 @@ pub struct Environment {
     pub agent_version: Option<String>,
     /// When it was last online.
     pub last_seen: Option<Timestamp>,
+    /// What its host says that no hub may do there; null while it is not known, as
+    /// of an older agent, which does everything.
+    pub policy: Option<EnvironmentPolicy>,
     /// The engine's address, where the hub dials it.
     pub address: Option<String>,
     /// Whether the hub reaches it without TLS over a network.
@@ -212,6 +217,34 @@ impl From<HostUse> for EnvironmentHost {
 impl From<ContainerCounts> for EnvironmentContainers {
     fn from(counts: ContainerCounts) -> Self {
         Self { running: counts.running, total: counts.total }
+    }
+}
+
+/// The policy of an environment's host, which only that host can change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EnvironmentPolicy {
+    /// `monitor`, `operate`, `deploy-safe` or `full`.
+    pub profile: String,
+    /// SHA-256 of its file; null where there is no file.
+    pub digest: Option<String>,
+    /// Whether there is a file that cannot be used, so that only looking on is
+    /// allowed.
+    pub invalid: bool,
+    /// Why it cannot be used.
+    pub reason: Option<String>,
+    /// The rules by which whole kinds of requests are refused, such as `exec`.
+    pub refuses: Vec<String>,
+}
+
+impl From<&PolicyFacts> for EnvironmentPolicy {
+    fn from(facts: &PolicyFacts) -> Self {
+        Self {
+            profile: facts.profile.clone(),
+            digest: facts.digest.map(|digest| HEXLOWER.encode(&digest)),
+            invalid: facts.invalid.is_some(),
+            reason: facts.invalid.clone(),
+            refuses: facts.refuses.clone(),
+        }
     }
 }
 

@@ -9,14 +9,13 @@ use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::message::hello::Standing;
 
 use super::filter::EnvironmentFilter;
-use super::known::Rows;
 use super::labels::Labels;
 use super::model::{
     EngineTarget, Environment, EnvironmentContainers, EnvironmentGroup, EnvironmentHost, EnvironmentKind,
-    EnvironmentName, EnvironmentPatch, EnvironmentState, GroupChange, NewTcpEnvironment, TcpTls,
+    EnvironmentName, EnvironmentPatch, EnvironmentPolicy, EnvironmentState, GroupChange, NewTcpEnvironment, TcpTls,
 };
 use super::overview::Overview;
-use super::store::{self, EnvironmentRow, NewEnvironment, StoreError};
+use super::store::{self, EnvironmentRow, NewEnvironment, Rows, StoreError};
 use super::told::Told;
 use crate::db::DbError;
 use crate::fleet::agents::AgentState;
@@ -314,6 +313,7 @@ impl Fleet {
             host: session.and_then(Session::host).map(EnvironmentHost::from),
             container_states: said.states,
             last_event: said.event,
+            policy: session.and_then(Session::policy).map(EnvironmentPolicy::from),
             agent_version: session
                 .map_or_else(|| row.agent_version.clone(), |session| Some(session.facts.agent_version.clone())),
             last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },

@@ -1,5 +1,7 @@
 //! The environments table.
 
+mod known;
+
 use std::collections::BTreeMap;
 
 use secrecy::SecretString;
@@ -7,6 +9,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
+pub use self::known::{Known, Rows};
 use super::labels::Labels;
 use super::model::{EngineTarget, EnvironmentKind, EnvironmentName, TcpTls};
 use crate::clock::Timestamp;

@@ -127,6 +127,8 @@ actions! {
     EnvironmentGroup => "environment.group",
     /// An environment's terminals are recorded from now on, or are not.
     EnvironmentRecord => "environment.record_terminals",
+    /// What a host's own policy says became known, or is something else now.
+    EnvironmentPolicy => "environment.policy",
     /// A group was made.
     GroupCreate => "group.create",
     /// A group got another name.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use windflow_protocol::ids::{AgentId, EnvironmentId};
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use windflow_protocol::message::hello::{HostFacts, Standing, Ticket};
+use windflow_protocol::message::policy::PolicyFacts;
 use windflow_protocol::message::report::ObjectId;
 use windflow_protocol::tls::PeerCertificate;
 use windflow_protocol::transport::memory;
@@ -48,6 +49,8 @@ impl Gatekeeper for Open {
     }
 
     async fn disconnected(&self, _: &Session) {}
+
+    async fn policy_told(&self, _: &Session) {}
 
     async fn duplicate(&self, _: &Session, _: &SessionFacts) {}
 }
@@ -151,6 +154,26 @@ async fn an_agent_says_once_which_container_it_runs_in() {
     write_message(&mut control, &ToHub::Leaving { reason: String::new() }).await.unwrap();
     agent.hub.join_next().await.unwrap().unwrap();
     assert_eq!(session.within(), Some(ObjectId([1; 32])));
+}
+
+#[tokio::test]
+async fn an_agent_tells_its_hosts_policy_once_and_what_it_says_is_cleaned() {
+    let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
+    let mut agent = Agent::arrive(&registry, &gatekeeper);
+    let mut control = agent.greet().await;
+    write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
+    until(|| registry.of(agent.environment).is_ok()).await;
+    let session = registry.of(agent.environment).unwrap();
+    assert_eq!(session.policy(), None, "an older agent says nothing of it");
+    for profile in ["moni\u{7}tor", "full"] {
+        let refuses = vec!["exec".to_owned(), "<b>".to_owned()];
+        let policy = PolicyFacts { profile: profile.to_owned(), refuses, ..PolicyFacts::default() };
+        write_message(&mut control, &ToHub::Policy(policy)).await.unwrap();
+    }
+    write_message(&mut control, &ToHub::Leaving { reason: String::new() }).await.unwrap();
+    agent.hub.join_next().await.unwrap().unwrap();
+    let policy = session.policy().unwrap();
+    assert_eq!((policy.profile.as_str(), policy.refuses.as_slice()), ("monitor", ["exec".to_owned()].as_slice()));
 }
 
 #[tokio::test]

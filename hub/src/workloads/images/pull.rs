@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use windflow_protocol::ids::EnvironmentId;
+use windflow_protocol::message::policy::rule_of;
 
 use super::login::RegistryLogin;
 use super::reference::{ImageReference, Platform};
@@ -185,7 +186,7 @@ impl Layers {
 
 fn explain(error: EngineError) -> JobError {
     match error {
-        EngineError::Refused { message, .. } => failure(&message),
+        EngineError::Refused { message, .. } if rule_of(&message).is_none() => failure(&message),
         other => other.into(),
     }
 }

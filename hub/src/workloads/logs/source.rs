@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use tokio::time::timeout;
 use windflow_protocol::codec::{CodecError, read_message, write_message};
 use windflow_protocol::message::logs::{LogBatch, LogsEnd, LogsEvent, LogsRequest};
+use windflow_protocol::message::policy::rule_of;
 use windflow_protocol::message::preamble::StreamKind;
 use windflow_protocol::transport::{Priority, ResetCode, Stream, StreamReset};
 
@@ -109,6 +110,9 @@ impl From<LogsEnd> for Ending {
             LogsEnd::Stopped => Self::new(Why::Stopped, "The container does not run any more."),
             LogsEnd::Removed => Self::new(Why::Removed, "The container was removed."),
             LogsEnd::NotFound => Self::new(Why::NotFound, "There is no such container."),
+            LogsEnd::Unreadable { message } if rule_of(&message).is_some() => {
+                Self { why: Why::Unreadable, message: format!("The policy of this host refuses this: {message}.") }
+            }
             LogsEnd::Unreadable { message } => {
                 Self { why: Why::Unreadable, message: format!("The engine gives no log: {message}.") }
             }

@@ -14,7 +14,7 @@ use windflow_agent::enroll::{EnrollOptions, Existing, enroll};
 use windflow_agent::host;
 use windflow_agent::identity::{EdgeCredentials, StateDir};
 use windflow_agent::link::{HubUrl, Link, ProxyRules, TransportChoice};
-use windflow_agent::serve::{Contact, ServeOptions, serve};
+use windflow_agent::serve::{Contact, HostPolicy, ServeOptions, serve};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::identity::Purpose;
 use windflow_protocol::tls::client_config;
@@ -109,6 +109,7 @@ async fn run_agent(credentials: EdgeCredentials, mut link: Link, engine: Arc<Eng
         host: host::facts(),
         container: None,
         instance: host::new_instance(),
+        policy: HostPolicy::NotAsked,
     };
     let contact = Contact { connection: established.connection.clone(), hello_by: established.hello_by };
     let end = serve(contact, options, &credentials, CancellationToken::new()).await;

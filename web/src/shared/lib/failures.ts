@@ -17,7 +17,7 @@ export function useFailures() {
     const key = `failures.${failure.code}`
     const named = te(key) || te(key, 'en')
     const text = named
-      ? t(key, { seconds: failure.retryAfter ?? 1, words: failure.message })
+      ? t(key, { seconds: failure.retryAfter ?? 1, words: failure.message, rule: failure.rule ?? '' })
       : t('failures.other', { code: failure.code, words: failure.message })
     return { text, requestId: failure.requestId }
   }

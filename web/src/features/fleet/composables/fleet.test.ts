@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 
 import { grouped, standingOf } from './enrollment'
 import { chunksOf, measured } from './environments'
+import { refuses } from './hostPolicy'
 import { recycled } from './recycling'
 import { labelsOf, listOf } from './tokenTerms'
 
@@ -62,4 +63,13 @@ describe('the elements of a long list', () => {
     expect(recycled(three, [50]).map(({ key }) => key)).toEqual([0])
     expect(recycled(three, [])).toEqual([])
   })
+})
+
+test('a host refuses what its policy names, and one that told none refuses nothing', () => {
+  const policy = { profile: 'monitor', digest: 'ab', invalid: false, reason: null, refuses: ['exec', 'files.read'] }
+  expect(refuses(policy, 'exec')).toBe(true)
+  expect(refuses(policy, 'files.read')).toBe(true)
+  expect(refuses(policy, 'logs')).toBe(false)
+  expect(refuses(null, 'exec')).toBe(false)
+  expect(refuses(undefined, 'exec')).toBe(false)
 })

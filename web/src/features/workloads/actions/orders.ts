@@ -6,6 +6,7 @@ import { api, take } from '@/api/client'
 import { failureFrom } from '@/api/failure'
 import { keys } from '@/api/queries'
 import type { Container, Permission } from '@/api/types'
+import type { HostRule } from '@/features/fleet/composables/hostPolicy'
 import { useAllowed } from '@/features/identity/composables/session'
 import { useFailures } from '@/shared/lib/failures'
 import { useInvalidate } from '@/shared/lib/liveUpdates'
@@ -25,6 +26,11 @@ const NEEDED: Record<ContainerAction, Permission> = {
   unpause: 'containers.operate',
   kill: 'containers.operate',
   remove: 'containers.remove',
+}
+
+/** The rule by which a host refuses it. */
+export function ruleOf(action: ContainerAction): HostRule {
+  return action === 'remove' ? 'deploy' : 'operate'
 }
 
 /** What the user may do with containers. */

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::store::{self, EnvironmentRow};
+use super::EnvironmentRow;
 use crate::clock::Timestamp;
 use crate::db::{Db, DbError};
 
@@ -38,7 +38,7 @@ impl Known {
         if let Some(rows) = self.find(revision, now) {
             return Ok(rows);
         }
-        let rows: Rows = store::list(&mut db.read().await?).await?.into();
+        let rows: Rows = super::list(&mut db.read().await?).await?.into();
         let held = Held { rows: Arc::clone(&rows), revision, at: now };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         Ok(rows)
@@ -58,6 +58,7 @@ mod tests {
 
     use super::*;
     use crate::db::testing::on_both_engines;
+    use crate::fleet::environments::store;
     use crate::fleet::environments::{EngineTarget, EnvironmentKind, EnvironmentName, Labels, NewEnvironment};
     use crate::vault::Vault;
 
