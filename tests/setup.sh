@@ -36,7 +36,7 @@ main() {
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
         nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin curl:curl wget:wget dash:dash \
         docker-registry:docker-registry faketime:faketime sqlite3:sqlite3 "$(postgres_program):postgresql" \
-        node:nodejs npm:npm chromium:chromium
+        node:nodejs npm:npm chromium:chromium aiosmtpd:python3-aiosmtpd
       check_node
       install_optional podman:podman
       unpack_newer_engine
@@ -270,6 +270,7 @@ print_table() {
   row HAProxy "$(version_of haproxy -v)"
   row Caddy "$(version_of caddy version)"
   row Apache "$(version_of apache2 -v)"
+  row aiosmtpd "$(version_of aiosmtpd --version)"
   row Node.js "$(version_of node --version)"
   row Chromium "$(version_of chromium --version)"
 }

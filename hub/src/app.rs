@@ -23,6 +23,7 @@ use crate::identity::users::passwords::HashCost;
 use crate::identity::{self, Identity};
 use crate::jobs::{Jobs, Limits};
 use crate::lifecycle::Lifecycle;
+use crate::mail::Mail;
 use crate::ops::backup::{Backups, Places};
 use crate::ops::console::Files;
 use crate::ops::health::Health;
@@ -56,6 +57,8 @@ pub struct App {
     pub random: Random,
     /// Secrets at rest.
     pub vault: Arc<Vault>,
+    /// Writes to people.
+    pub mail: Arc<Mail>,
     /// Users and their credentials.
     pub identity: Arc<Identity>,
     /// What was done, and by whom.
@@ -221,12 +224,14 @@ impl App {
         let mut tx = db.write_vital().await?;
         audit::unlock(&mut tx, &vault, &random, clock.now()).await.context("Failed to open the audit log")?;
         tx.commit().await?;
+        let mail = Arc::new(Mail::new(db.clone(), vault.clone(), clock.clone()));
         let foundation = identity::Foundation {
             db: db.clone(),
             vault: vault.clone(),
             clock: clock.clone(),
             cost,
             terms: session_terms,
+            mail: mail.clone(),
             outgoing: outgoing.clone(),
         };
         let identity = Arc::new(Identity::open(foundation).await?);
@@ -267,6 +272,7 @@ impl App {
             clock,
             random,
             vault,
+            mail,
             identity,
             audit,
             fleet,

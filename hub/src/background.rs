@@ -40,6 +40,7 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(containers::keep(app.clone()));
     lifecycle.tasks.spawn(keys::keep(app.clone()));
     lifecycle.tasks.spawn(shipping::keep(app.clone()));
+    lifecycle.tasks.spawn(send_mail(app.clone(), lifecycle.clone()));
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }
@@ -106,7 +107,13 @@ async fn clean(app: AppState, lifecycle: Lifecycle) {
         report(app.delete_old_events().await);
         report(app.end_broken_recordings().await);
         report(app.delete_old_recordings().await);
+        report(app.mail.delete_old().await);
     }
+}
+
+/// Sends the mails that wait.
+async fn send_mail(app: AppState, lifecycle: Lifecycle) {
+    app.mail.send_until(lifecycle.soft).await;
 }
 
 /// What is over is deleted at once when the disk is full.

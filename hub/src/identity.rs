@@ -1,6 +1,6 @@
 //! Users, what they were granted, and every way in which they prove who they
 //! are: password, second factor and cookie session, an identity provider, access
-//! token, API token, setup code. What they do is recorded in [`audit`].
+//! token, API token, mailed link, setup code. What they do is recorded in [`audit`].
 
 pub mod access_tokens;
 pub mod audit;
@@ -27,8 +27,8 @@ use self::federation::Federation;
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
-use self::users::second_factor;
 use self::users::setup::Setup;
+use self::users::{Recovery, by_mail, invitations, second_factor};
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::SessionOptions;
@@ -38,6 +38,7 @@ use crate::http::{
     ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
     Routes, SignedInUser, UserId,
 };
+use crate::mail::Mail;
 use crate::outgoing::Outgoing;
 use crate::vault::Vault;
 use crate::vault::settings;
@@ -46,6 +47,10 @@ use crate::vault::settings;
 const ISSUER_KEY: &str = "identity.issuer";
 /// How long an API token is listed after it ended.
 const ENDED_TOKEN_LIFE: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+
+/// How long links that were mailed are kept: they count as mailed for an hour,
+/// and work for a day at most.
+const OLD_LINK_LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Users and their credentials.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Identity {
     /// Under which name access tokens are signed.
     issuer: String,
     endings: watch::Sender<Endings>,
+    mail: Arc<Mail>,
+    recovery: Recovery,
 }
 
 /// What identities are built on.
@@ -80,6 +87,8 @@ pub struct Foundation {
     pub cost: HashCost,
     /// How long somebody stays signed in.
     pub terms: SessionOptions,
+    /// Writes to people.
+    pub mail: Arc<Mail>,
     /// The way to identity providers.
     pub outgoing: Arc<Outgoing>,
 }
@@ -90,7 +99,7 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn open(base: Foundation) -> Result<Self, DbError> {
-        let Foundation { db, vault, clock, cost, terms, outgoing } = base;
+        let Foundation { db, vault, clock, cost, terms, mail, outgoing } = base;
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
@@ -116,6 +125,8 @@ impl Identity {
             recent_access: Recent::default(),
             issuer: String::from_utf8_lossy(&issuer).into_owned(),
             endings: watch::Sender::default(),
+            mail,
+            recovery: Recovery::default(),
         })
     }
 
@@ -131,8 +142,10 @@ impl Identity {
         let families = access_tokens::delete_expired(&mut tx, now).await?;
         let tokens = tokens::delete_ended_before(&mut tx, now - ENDED_TOKEN_LIFE).await?;
         let attempts = federation::delete_spent(&mut tx, now).await?;
+        let links = by_mail::delete_old_links(&mut tx, now - OLD_LINK_LIFE).await?;
+        let invitations = invitations::delete_old(&mut tx, now).await?;
         tx.commit().await?;
-        Ok(sessions + families + tokens + attempts)
+        Ok(sessions + families + tokens + attempts + links + invitations)
     }
 
     /// To be called once a credential was ended, or a user shut out or given
@@ -264,6 +277,8 @@ impl Authenticate for Identity {
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
     let routes = second_factor::routes(routes);
+    let routes = by_mail::routes(routes);
+    let routes = invitations::routes(routes);
     let routes = grants::routes(routes);
     let routes = sessions::routes(routes);
     let routes = access_tokens::routes(routes);

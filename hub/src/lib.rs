@@ -3,7 +3,8 @@
 //!
 //! Read it from the bottom up: [`clock`], [`db`], [`settings`] and [`vault`]
 //! are what everything stands on; [`http`] has the ground rules of every route,
-//! [`outgoing`] those of every request to an address that somebody configured;
+//! [`outgoing`] those of every request to an address that somebody configured, and
+//! [`mail`] to people;
 //! [`tunnel`] holds the sessions and [`docker`] the engines behind them, [`jobs`]
 //! does what takes long; the features are [`identity`], [`fleet`], [`workloads`] and [`ops`]. [`router`] lists every route,
 //! [`background`] every job, and [`app`] what they share. [`server`] opens the
@@ -33,4 +34,5 @@ pub mod tunnel;
 pub mod vault;
 pub mod workloads;
 
+pub use outgoing::mail;
 pub use vault::settings;

@@ -6,4 +6,5 @@ pub mod console;
 pub mod health;
 pub mod jobs;
 pub mod keys;
+pub mod mail;
 pub mod metrics;

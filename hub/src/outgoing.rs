@@ -7,9 +7,14 @@
 //! has a deadline and a largest size. What went wrong stands in the log; a
 //! caller learns of all that has to do with the other end one thing only, so
 //! that nobody learns from the hub what else there is in its network.
+//!
+//! [`mail`] is no request: it goes to the one server that those who look after
+//! the hub set, to addresses that are judged in the same way, and they are told
+//! what it said.
 
 mod address;
 mod connection;
+pub mod mail;
 mod resolver;
 #[cfg(test)]
 mod tests;

@@ -73,6 +73,7 @@ fn collect(
     let routes = ops::keys::routes(routes);
     let routes = ops::metrics::routes(routes);
     let routes = ops::jobs::routes(routes);
+    let routes = ops::mail::routes(routes);
     let routes = openapi::routes(routes, document.clone());
 
     // Whatever no other route takes.

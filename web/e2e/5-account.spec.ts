@@ -26,9 +26,10 @@ test('an API token is shown once and revoked', async ({ page }) => {
 
 test('a wrong present password changes nothing', async ({ page }) => {
   await page.goto('/account')
-  await page.getByLabel('Present password').fill('not this one at all')
-  await page.getByLabel('New password').fill('a quite different sentence')
-  await page.getByLabel('Repeat the password').fill('a quite different sentence')
+  const panel = page.getByRole('region', { name: 'Password', exact: true })
+  await panel.getByLabel('Present password').fill('not this one at all')
+  await panel.getByLabel('New password').fill('a quite different sentence')
+  await panel.getByLabel('Repeat the password').fill('a quite different sentence')
   await page.getByRole('button', { name: 'Change password' }).click()
   await expect(page.getByRole('alert')).toContainText('The present password is wrong.')
   await expect(page.getByText(administrator.name).first()).toBeVisible()

@@ -1,7 +1,7 @@
 import { edge, signedIn } from './surroundings'
 import { expect, expectAccessible, expectToFit, picture, test } from './walk'
 
-const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/containers', '/enrollment-tokens', '/users', '/access', '/account', '/nowhere']
+const PAGES = ['/environments', '/environments/add', '/environments/add/edge', '/environments/add/tcp', '/containers', '/enrollment-tokens', '/users', '/access', '/account', '/mail', '/forgot-password', '/nowhere']
 const PHONE = { width: 390, height: 844 }
 const DESK = { width: 1440, height: 900 }
 /** Any two of size, colours and language meet in one of them. */

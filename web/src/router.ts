@@ -19,6 +19,11 @@ const routes: RouteRecordRaw[] = [
   // Without a session
   { path: '/setup', name: 'setup', component: () => import('@/features/identity/pages/SetupPage.vue'), meta: { title: 'setup.title', plain: true } },
   { path: '/sign-in', name: 'sign-in', component: () => import('@/features/identity/pages/SignInPage.vue'), meta: { title: 'signIn.title', plain: true } },
+  { path: '/forgot-password', name: 'forgot-password', component: () => import('@/features/identity/pages/ForgotPasswordPage.vue'), meta: { title: 'mail.reset.heading', plain: true } },
+  { path: '/password-reset', name: 'password-reset', component: () => import('@/features/identity/pages/NewPasswordPage.vue'), meta: { title: 'mail.reset.choose', plain: true } },
+  { path: '/verify-email', name: 'verify-email', component: () => import('@/features/identity/pages/VerifyEmailPage.vue'), meta: { title: 'mail.verify.heading', plain: true } },
+  { path: '/invitation', name: 'invitation', component: () => import('@/features/identity/pages/InvitationPage.vue'), meta: { title: 'mail.accept.heading', plain: true } },
+  { path: '/register', name: 'register', component: () => import('@/features/identity/pages/RegisterPage.vue'), meta: { title: 'mail.register.heading', plain: true } },
   // With a session that may do nothing else yet
   { path: '/second-factor', name: 'second-factor', component: () => import('@/features/identity/pages/SecondFactorPage.vue'), meta: { title: 'secondFactor.heading', plain: true } },
   // Fleet
@@ -49,6 +54,7 @@ const routes: RouteRecordRaw[] = [
   // Identity
   { path: '/users', name: 'users', component: () => import('@/features/identity/pages/UsersPage.vue'), meta: { title: 'users.title' } },
   { path: '/access', name: 'access', component: () => import('@/features/access/pages/AccessPage.vue'), meta: { title: 'access.title' } },
+  { path: '/mail', name: 'mail', component: () => import('@/features/identity/mail/MailPage.vue'), meta: { title: 'mail.title' } },
   { path: '/identity-providers', name: 'identity-providers', component: () => import('@/features/federation/pages/ProvidersPage.vue'), meta: { title: 'federation.title' } },
   { path: '/account', name: 'account', component: () => import('@/features/identity/pages/AccountPage.vue'), meta: { title: 'account.title' } },
   { path: '/:rest(.*)*', name: 'not-found', component: () => import('@/shell/NotFoundPage.vue'), meta: { title: 'notFound.title' } },

@@ -28,6 +28,7 @@ const PASSWORD_MAX: u64 = 4096;
 const USER_COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("ROLE", "role"),
+    ("EMAIL", "email"),
     ("CREATED", "created_at"),
     ("DISABLED", "disabled_at"),
     ("SECOND FACTOR", "second_factor_since"),
@@ -60,6 +61,9 @@ pub enum UserCommand {
         /// ($argon2id$…) or bcrypt ($2a$, $2b$ or $2y$)
         #[arg(long)]
         password_hash_stdin: bool,
+        /// Their e-mail address, which they verify through a mail
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
     },
     /// Gives a user another role, from their next request on
     SetRole {
@@ -191,10 +195,10 @@ pub enum ApiTokenPrint {
 /// Runs a `user` command.
 pub async fn run_user(hub: &HubClient, command: UserCommand, format: Format) -> Result<(), Failure> {
     match command {
-        UserCommand::Add { name, role, password_stdin: _, password_hash_stdin } => {
+        UserCommand::Add { name, role, password_stdin: _, password_hash_stdin, email } => {
             let field = if password_hash_stdin { "password_hash" } else { "password" };
             let secret = read_password()?;
-            let user = hub.post(USERS, json!({ "name": name, "role": role, field: *secret })).await?;
+            let user = hub.post(USERS, json!({ "name": name, "role": role, "email": email, field: *secret })).await?;
             format.object(&user);
         }
         UserCommand::SetRole { name, role } => {

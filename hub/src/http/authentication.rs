@@ -41,7 +41,7 @@ const CREDENTIAL_KEYS: [&str; 7] =
 /// What names the environment in the path of a route that is about one.
 const ENVIRONMENT_PARAMETER: &str = "id";
 /// What the hub's own credentials start with.
-const CREDENTIAL_PREFIXES: [&str; 3] = ["wfa1_", "wfe1_", "wfr1_"];
+const CREDENTIAL_PREFIXES: [&str; 4] = ["wfa1_", "wfe1_", "wfl1_", "wfr1_"];
 
 /// What a caller sent to prove who they are.
 #[derive(Debug)]

@@ -10,10 +10,10 @@ mod store;
 mod tests;
 
 pub(super) use self::mapped::{Mapped, reconcile, take_back_unmapped};
-pub(super) use self::model::RoleRef;
+pub(super) use self::model::{Grantee, RoleRef};
 pub(super) use self::routes::routes;
-pub(super) use self::service::{check_scope, require_role};
-pub(super) use self::store::ScopeRow;
+pub(super) use self::service::{check, check_scope, give, join, require_role, require_team};
+pub(super) use self::store::{Granted, ScopeRow};
 use super::users::User;
 use crate::db::{DbError, Tx};
 use crate::http::{Powers, Role};

@@ -1,5 +1,7 @@
 //! Users: who may sign in, and as what.
 
+pub(super) mod by_mail;
+pub(super) mod invitations;
 pub mod passwords;
 mod routes;
 pub mod second_factor;
@@ -11,6 +13,7 @@ use std::str::FromStr;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
+pub use self::by_mail::{Recovery, RegistrationSettings};
 pub(super) use self::routes::routes;
 pub use self::store::{User, UserFilter};
 pub(super) use self::store::{any, find, find_password_hash};
@@ -22,6 +25,7 @@ use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, List, Page, Role, SignedInUser, UserId};
+use crate::mail::{Language, MailAddress};
 
 /// A user's name: 1 to 64 letters, digits and `._@-`, starting with a letter
 /// or digit. Two that differ only in case are the same.
@@ -58,6 +62,28 @@ pub struct NewUser {
     pub role: Role,
     /// Their password, not checked yet.
     pub password: SecretString,
+    /// Where they are written to.
+    pub contact: Contact,
+}
+
+/// What changes of a user; what is not named stays.
+#[derive(Debug, Default)]
+pub struct UserPatch {
+    /// What they may do.
+    pub role: Option<Role>,
+    /// Their address, or that they have none.
+    pub email: Option<Option<MailAddress>>,
+    /// The language of mails to them.
+    pub language: Option<Language>,
+}
+
+/// How somebody is written to.
+#[derive(Clone, Debug, Default)]
+pub struct Contact {
+    /// Their address, which they have yet to verify.
+    pub email: Option<MailAddress>,
+    /// In which language.
+    pub language: Language,
 }
 
 impl Identity {
@@ -122,7 +148,7 @@ impl Identity {
     pub async fn create_user(&self, new: NewUser, by: &Actor) -> ApiResult<User> {
         check_password(&new.password, &new.name)?;
         let hash = self.passwords.hash(new.password).await?;
-        self.insert_user(&new.name, new.role, &hash, by).await
+        self.insert_user(User::new(&new.name, new.role, self.now()).reached_at(new.contact), &hash, by).await
     }
 
     /// Makes a user whose password is known elsewhere and here by its hash only,
@@ -135,25 +161,35 @@ impl Identity {
         name: &UserName,
         role: Role,
         hash: SecretString,
+        contact: Contact,
         by: &Actor,
     ) -> ApiResult<User> {
         passwords::check_hash(&hash)?;
-        self.insert_user(name, role, hash.expose_secret(), by).await
+        let user = User::new(name, role, self.now()).reached_at(contact);
+        self.insert_user(user, hash.expose_secret(), by).await
     }
 
-    async fn insert_user(&self, name: &UserName, role: Role, hash: &str, by: &Actor) -> ApiResult<User> {
-        let now = self.now();
-        let user = User::new(name, role, now);
+    async fn insert_user(&self, user: User, hash: &str, by: &Actor) -> ApiResult<User> {
         let mut tx = self.db.write().await?;
-        match store::insert(&mut tx, &user, hash).await {
+        self.insert_user_within(&mut tx, &user, hash, by).await?;
+        self.ask_to_verify(&mut tx, &user).await?;
+        tx.commit().await?;
+        self.mail.wake();
+        self.setup.close();
+        Ok(user)
+    }
+
+    /// The same in a transaction that does more.
+    async fn insert_user_within(&self, tx: &mut Tx, user: &User, hash: &str, by: &Actor) -> ApiResult<()> {
+        if let Some(email) = &user.email {
+            self.refuse_taken_email(tx, email, user.id).await?;
+        }
+        match store::insert(tx, user, hash).await {
             Err(DbError::Duplicate(_)) => return Err(ApiError::conflict("name_taken", "A user of this name exists.")),
             inserted => inserted?,
         }
         let entry = Entry::new(by, Action::UserCreate, &user.id.to_string()).called(Some(&user.name));
-        audit::record(&mut tx, entry.fact("role", user.role.as_str().into()), now).await?;
-        tx.commit().await?;
-        self.setup.close();
-        Ok(user)
+        Ok(audit::record(tx, entry.fact("role", user.role.as_str().into()), user.created_at).await?)
     }
 
     /// Replaces a password and ends what was signed in with the old one. API
@@ -167,14 +203,22 @@ impl Identity {
         let hash = self.passwords.hash(password).await?;
         let now = self.now();
         let mut tx = self.db.write().await?;
-        store::set_password(&mut tx, id, &hash, now).await?;
-        sessions::delete_of_user(&mut tx, id).await?;
-        access_tokens::delete_of_user(&mut tx, id).await?;
+        self.replace_password(&mut tx, id, &hash, now).await?;
         audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).called(Some(&user.name)), now)
             .await?;
         tx.commit().await?;
         self.credentials_ended();
         self.get_user(id).await
+    }
+
+    /// Puts the hash of a new password in place; what was signed in with the old
+    /// one and links to choose another one or another address end, API tokens
+    /// stay.
+    async fn replace_password(&self, tx: &mut Tx, id: UserId, hash: &str, now: Timestamp) -> Result<(), DbError> {
+        store::set_password(tx, id, hash, now).await?;
+        by_mail::end_what_others_asked(tx, id, now).await?;
+        sessions::delete_of_user(tx, id).await?;
+        access_tokens::delete_of_user(tx, id).await.map(drop)
     }
 
     /// Replaces the caller's own password and ends all they signed in with.
@@ -233,6 +277,7 @@ impl Identity {
         store::set_disabled(&mut tx, id, Some(now), now).await?;
         sessions::delete_of_user(&mut tx, id).await?;
         access_tokens::delete_of_user(&mut tx, id).await?;
+        by_mail::end_what_others_asked(&mut tx, id, now).await?;
         audit::record(&mut tx, Entry::new(by, Action::UserDisable, &id.to_string()).called(Some(&user.name)), now)
             .await?;
         tx.commit().await?;
@@ -240,26 +285,36 @@ impl Identity {
         self.get_user(id).await
     }
 
-    /// Gives a user another role, which holds from their next request on; what
-    /// they have open ends.
+    /// Changes a user: another role holds from their next request on, and what
+    /// they have open ends; another address is to be verified.
     ///
     /// # Errors
-    /// 404 when there is no such user, 409 for the last administrator.
-    pub async fn change_role(&self, id: UserId, role: Role, by: &Actor) -> ApiResult<User> {
+    /// 404 when there is no such user, 409 for the last administrator and for
+    /// an address that another user has.
+    pub async fn change_user(&self, id: UserId, patch: UserPatch, by: &Actor) -> ApiResult<User> {
         let now = self.now();
         let mut tx = self.db.write().await?;
         lock_exclusive(&mut tx, Exclusive::Administrators).await?;
         let user = found(store::find(&mut tx, id).await?)?;
-        if user.role == role {
-            return Ok(user);
+        let role = patch.role.filter(|role| *role != user.role);
+        if let Some(role) = role {
+            keep_an_administrator(&mut tx, &user).await?;
+            store::set_role(&mut tx, id, role, now).await?;
+            let entry = Entry::new(by, Action::UserRole, &id.to_string()).called(Some(&user.name));
+            let entry = entry.fact("before", user.role.as_str().into()).fact("role", role.as_str().into());
+            audit::record(&mut tx, entry, now).await?;
         }
-        keep_an_administrator(&mut tx, &user).await?;
-        store::set_role(&mut tx, id, role, now).await?;
-        let entry = Entry::new(by, Action::UserRole, &id.to_string()).called(Some(&user.name));
-        let entry = entry.fact("before", user.role.as_str().into()).fact("role", role.as_str().into());
-        audit::record(&mut tx, entry, now).await?;
+        if let Some(language) = patch.language {
+            store::set_language(&mut tx, id, language, now).await?;
+        }
+        if let Some(email) = patch.email {
+            self.give_email(&mut tx, id, email, by).await?;
+        }
         tx.commit().await?;
-        self.credentials_ended();
+        self.mail.wake();
+        if role.is_some() {
+            self.credentials_ended();
+        }
         self.get_user(id).await
     }
 
@@ -319,6 +374,15 @@ pub(super) async fn insert_without_password(tx: &mut Tx, name: &UserName, now: T
 /// The user of this name.
 pub(super) async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
     store::find_by_name(tx, name).await
+}
+
+/// Ends every invitation and every link that was mailed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_links(tx: &mut Tx, now: Timestamp) -> Result<(), DbError> {
+    by_mail::links::end_all(tx, now).await?;
+    invitations::end_all(tx, now).await
 }
 
 /// 409 where nobody could administrate without this user.

@@ -260,3 +260,17 @@ async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
     let answer = hub.send(&Client::local(), request, never).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::REQUEST_TIMEOUT, "body_too_slow"));
 }
+
+#[test]
+fn zz_dump() {
+    let mut text = super::document().to_pretty_json().unwrap();
+    text.push('\n');
+    std::fs::write("/tmp/mail-openapi.json", text).unwrap();
+}
+
+#[tokio::test]
+async fn zz_snapshot() {
+    let hub = TestHub::empty().await;
+    let lines: Vec<String> = records(&hub.app).iter().map(|record| format!("{record}\n")).collect();
+    std::fs::write("/tmp/mail-routes.snapshot", lines.concat()).unwrap();
+}

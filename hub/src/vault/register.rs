@@ -61,6 +61,7 @@ pub const SEALED_COLUMNS: &[SealedColumn] = &[
     of_id("environments", "id", "tls_key_sealed"),
     of_id("second_factors", "user_id", "secret_sealed"),
     of_id("identity_providers", "id", "client_secret_sealed"),
+    of_id("outbox", "id", "letter_sealed"),
     SealedColumn { table: "signing_keys", column: "secret_sealed", key: Key::Text("id"), batch: 64, is_mixed: false },
     SealedColumn {
         table: "recording_chunks",

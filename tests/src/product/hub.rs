@@ -337,6 +337,14 @@ impl Hub {
         ask(self.address(), method, path, &headers, body).expect("the hub answers")
     }
 
+    /// Sends a request that anybody could send.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn request_as_nobody(&self, method: &str, path: &str, body: &str) -> Answer {
+        ask(self.address(), method, path, &[], body).expect("the hub answers")
+    }
+
     /// The JSON that stands at `path`, read with the administrator's token.
     ///
     /// # Panics

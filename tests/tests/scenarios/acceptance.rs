@@ -3,3 +3,4 @@
 mod console;
 mod demo;
 mod identity_provider;
+mod mail;

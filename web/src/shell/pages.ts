@@ -1,5 +1,5 @@
 /** The pages that a user can go to from anywhere: those for what they may do. */
-import { Box, CirclePlay, CircleUser, Fingerprint, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, LockKeyhole, Network, ScrollText, ShieldCheck, Users } from '@lucide/vue'
+import { Box, CirclePlay, CircleUser, Fingerprint, HardDrive, History, KeyRound, Layers, LayoutDashboard, ListChecks, LockKeyhole, Mail, Network, ScrollText, ShieldCheck, Users } from '@lucide/vue'
 import { computed, type Component, type ComputedRef } from 'vue'
 import { useI18n } from 'vue-i18n'
 
@@ -32,6 +32,7 @@ export function usePages(): ComputedRef<Page[]> {
       { to: '/enrollment-tokens', label: t('tokens.title'), icon: KeyRound, needs: { everywhere: 'enrollment.manage' } },
       { to: '/users', label: t('users.title'), icon: Users, needs: { everywhere: 'users.manage' } },
       { to: '/access', label: t('access.title'), icon: ShieldCheck, needs: { everywhere: 'users.manage' } },
+      { to: '/mail', label: t('mail.title'), icon: Mail, needs: { everywhere: 'hub.manage' } },
       { to: '/keys', label: t('keys.title'), icon: LockKeyhole, needs: { everywhere: 'hub.manage' } },
       { to: '/identity-providers', label: t('federation.title'), icon: Fingerprint, needs: { everywhere: 'hub.manage' } },
       { to: '/account', label: t('account.title'), icon: CircleUser, needs: null },

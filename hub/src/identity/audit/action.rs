@@ -57,6 +57,26 @@ actions! {
     GrantDelete => "grant.delete",
     /// A password was replaced.
     PasswordReset => "user.reset_password",
+    /// Somebody asked for a link to choose a new password.
+    PasswordResetRequest => "user.password_reset_request",
+    /// A password was replaced through a link that was mailed.
+    PasswordResetByMail => "user.password_reset_by_mail",
+    /// A user asked for another e-mail address of theirs.
+    EmailRequest => "user.email_request",
+    /// A user got another e-mail address, or verified it.
+    UserEmail => "user.email",
+    /// Somebody was invited.
+    InvitationCreate => "invitation.create",
+    /// An invitation was ended before anybody accepted it.
+    InvitationRevoke => "invitation.revoke",
+    /// An invitation made a user.
+    InvitationAccept => "invitation.accept",
+    /// Somebody asked to be registered.
+    InvitationRegister => "invitation.register",
+    /// The mail server was set or taken away.
+    MailSettings => "hub.mail_settings",
+    /// The mail server was tried.
+    MailTest => "hub.mail_test",
     /// A user's second factor was set up.
     SecondFactorOn => "user.second_factor_on",
     /// A user turned their second factor off.

@@ -9,6 +9,7 @@ use super::model::{
     AccessRole, AccessRolePatch, Grant, GrantFilter, Grantee, NewAccessRole, NewGrant, RoleRef, Team, TeamMember,
 };
 use super::store::{self, Granted};
+use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{List, Page, Permission, Permissions, Role, Scope, Title, UserId};
@@ -184,13 +185,7 @@ impl Identity {
     pub async fn add_member(&self, team: Uuid, user: UserId, by: &Actor) -> ApiResult<()> {
         let now = self.now();
         let mut tx = self.db.write().await?;
-        let known = found(store::find_team(&mut tx, team).await?, "team")?;
-        let user = found(users::find(&mut tx, user).await?, "user")?;
-        below(usize::try_from(known.members).unwrap_or(MEMBERS_MAX), MEMBERS_MAX, "members of a team")?;
-        if store::insert_member(&mut tx, team, user.id, now).await? {
-            let entry = Entry::new(by, Action::TeamJoin, &team.to_string()).called(Some(&known.name));
-            audit::record(&mut tx, entry.fact("user", json!(user.name)), now).await?;
-        }
+        join(&mut tx, team, user, by, now).await?;
         tx.commit().await?;
         self.credentials_ended();
         Ok(())
@@ -230,24 +225,9 @@ impl Identity {
     /// 400 for what makes no sense, 404 for what is not there, 409 where it is
     /// granted already.
     pub async fn create_grant(&self, new: NewGrant, by: &Actor) -> ApiResult<Grant> {
-        let grantee = grantee(&new)?;
-        check_scope(&new.scope)?;
-        let (id, now) = (Uuid::now_v7(), self.now());
-        let granted = Granted { grantee, role: new.role, scope: &new.scope };
+        let granted = Granted { grantee: grantee(&new)?, role: new.role, scope: &new.scope };
         let mut tx = self.db.write().await?;
-        require_parts(&mut tx, &granted).await?;
-        if store::exists(&mut tx, &granted).await? {
-            return Err(ApiError::conflict("already_granted", "The very same is granted already."));
-        }
-        if store::count_grants(&mut tx).await? >= GRANTS_MAX {
-            return Err(too_many(usize::try_from(GRANTS_MAX).unwrap_or_default(), "grants"));
-        }
-        match store::insert_grant(&mut tx, id, &granted, now).await {
-            Err(DbError::Reference(_)) => return Err(ApiError::not_found(scope_kind(&new.scope))),
-            inserted => inserted?,
-        }
-        let grant = found(store::find_grant(&mut tx, id).await?, "grant")?;
-        audit::record(&mut tx, entry(by, Action::GrantCreate, &grant), now).await?;
+        let grant = give(&mut tx, &granted, by, self.now()).await?;
         tx.commit().await?;
         self.credentials_ended();
         Ok(grant)
@@ -266,6 +246,66 @@ impl Identity {
         self.credentials_ended();
         Ok(())
     }
+}
+
+/// Puts a user into a team, in a transaction that does more.
+///
+/// # Errors
+/// 404 when there is no such team or user, 409 where there are too many.
+pub async fn join(tx: &mut Tx, team: Uuid, user: UserId, by: &Actor, now: Timestamp) -> ApiResult<()> {
+    let known = found(store::find_team(tx, team).await?, "team")?;
+    let user = found(users::find(tx, user).await?, "user")?;
+    below(usize::try_from(known.members).unwrap_or(MEMBERS_MAX), MEMBERS_MAX, "members of a team")?;
+    if store::insert_member(tx, team, user.id, now).await? {
+        let entry = Entry::new(by, Action::TeamJoin, &team.to_string()).called(Some(&known.name));
+        audit::record(tx, entry.fact("user", json!(user.name)), now).await?;
+    }
+    Ok(())
+}
+
+/// Grants a role, in a transaction that does more.
+///
+/// # Errors
+/// 400 for what makes no sense, 404 for what is not there, 409 where it is
+/// granted already.
+pub async fn give(tx: &mut Tx, granted: &Granted<'_>, by: &Actor, now: Timestamp) -> ApiResult<Grant> {
+    let id = Uuid::now_v7();
+    check_scope(granted.scope)?;
+    require_parts(tx, granted).await?;
+    if store::exists(tx, granted).await? {
+        return Err(ApiError::conflict("already_granted", "The very same is granted already."));
+    }
+    if store::count_grants(tx).await? >= GRANTS_MAX {
+        return Err(too_many(usize::try_from(GRANTS_MAX).unwrap_or_default(), "grants"));
+    }
+    match store::insert_grant(tx, id, granted, now).await {
+        Err(DbError::Reference(_)) => return Err(ApiError::not_found(scope_kind(granted.scope))),
+        inserted => inserted?,
+    }
+    let grant = found(store::find_grant(tx, id).await?, "grant")?;
+    audit::record(tx, entry(by, Action::GrantCreate, &grant), now).await?;
+    Ok(grant)
+}
+
+/// Whether a role could be granted there to somebody.
+///
+/// # Errors
+/// 400 for what makes no sense, 404 for what is not there.
+pub async fn check(tx: &mut Tx, role: RoleRef, scope: &Scope) -> ApiResult<()> {
+    check_scope(scope)?;
+    require_role(tx, role).await?;
+    match store::is_place(tx, scope).await? {
+        true => Ok(()),
+        false => Err(ApiError::not_found(scope_kind(scope))),
+    }
+}
+
+/// There must be such a team.
+///
+/// # Errors
+/// 404 when there is none.
+pub async fn require_team(tx: &mut Tx, team: Uuid) -> ApiResult<()> {
+    found(store::find_team(tx, team).await?, "team").map(drop)
 }
 
 pub(super) fn entry(by: &Actor, action: Action, grant: &Grant) -> Entry {
@@ -324,7 +364,7 @@ pub(in crate::identity) fn check_scope(scope: &Scope) -> ApiResult<()> {
 async fn require_parts(tx: &mut Tx, granted: &Granted<'_>) -> ApiResult<()> {
     match granted.grantee {
         Grantee::User(id) => found(users::find(tx, UserId(id)).await?, "user").map(drop)?,
-        Grantee::Team(id) => found(store::find_team(tx, id).await?, "team").map(drop)?,
+        Grantee::Team(id) => require_team(tx, id).await?,
     }
     require_role(tx, granted.role).await
 }

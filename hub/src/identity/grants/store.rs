@@ -330,6 +330,17 @@ pub async fn exists(tx: &mut Tx, new: &Granted<'_>) -> Result<bool, DbError> {
     Ok(count > 0)
 }
 
+/// Whether the group or the environment that a scope names is there.
+pub async fn is_place(tx: &mut Tx, scope: &Scope) -> Result<bool, DbError> {
+    let (sql, id) = match scope {
+        Scope::Everywhere {} | Scope::Label { .. } => return Ok(true),
+        Scope::Group { group_id } => ("SELECT COUNT(*) FROM environment_groups WHERE id = $1", *group_id),
+        Scope::Environment { environment_id } => ("SELECT COUNT(*) FROM environments WHERE id = $1", *environment_id),
+    };
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
 pub async fn insert_grant(tx: &mut Tx, id: Uuid, new: &Granted<'_>, at: Timestamp) -> Result<(), DbError> {
     let sql = "INSERT INTO grants (id, user_id, team_id, role, role_id, scope, group_id, label, environment_id,
                                    created_at)

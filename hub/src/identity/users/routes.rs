@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 
 use super::setup::CODE_LIFE;
-use super::{NewUser, User, UserFilter};
+use super::{Contact, NewUser, User, UserFilter, UserPatch};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
@@ -16,6 +16,7 @@ use crate::http::{
 };
 use crate::identity::audit::Actor;
 use crate::identity::sessions::Browser;
+use crate::mail::{Language, MailAddress};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -75,14 +76,31 @@ struct CreateUserRequest {
     /// or bcrypt. It is made anew when they first sign in.
     #[schema(value_type = Option<String>, format = Password)]
     password_hash: Option<SecretString>,
+    /// Their e-mail address, which they verify through a mail.
+    #[schema(value_type = Option<String>)]
+    email: Option<MailAddress>,
+    /// The language of mails to them.
+    #[serde(default)]
+    language: Language,
 }
 
-/// What changes of a user.
+/// What changes of a user; what is not named stays.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ChangeUserRequest {
     /// What they may do from now on.
-    role: Role,
+    role: Option<Role>,
+    /// Their e-mail address, which they verify through a mail; null for none.
+    #[serde(default, deserialize_with = "named")]
+    #[schema(value_type = Option<String>)]
+    email: Option<Option<MailAddress>>,
+    /// The language of mails to them.
+    language: Option<Language>,
+}
+
+/// What is named is something, also where it is null.
+fn named<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 /// A new password.
@@ -137,7 +155,8 @@ async fn create_first_user(
     Json(request): Json<SetupRequest>,
 ) -> ApiResult<Response> {
     let name = request.name.parse()?;
-    let new = NewUser { name, role: Role::Administrator, password: request.password };
+    let contact = Contact::default();
+    let new = NewUser { name, role: Role::Administrator, password: request.password, contact };
     let user = app.identity.complete_setup(&request.code, new, &caller).await?;
     let cookie = app.identity.start_session(&user, &caller, Browser::of(&headers, caller.scheme)).await?;
     Ok((StatusCode::CREATED, cookie.into_header(caller.scheme), Json(user)).into_response())
@@ -200,9 +219,10 @@ async fn create_user(
     Json(request): Json<CreateUserRequest>,
 ) -> ApiResult<Response> {
     let (name, role, by) = (request.name.parse()?, request.role, Actor::from(&caller));
+    let contact = Contact { email: request.email, language: request.language };
     let user = match (request.password, request.password_hash) {
-        (Some(password), None) => app.identity.create_user(NewUser { name, role, password }, &by).await?,
-        (None, Some(hash)) => app.identity.create_user_with_hash(&name, role, hash, &by).await?,
+        (Some(password), None) => app.identity.create_user(NewUser { name, role, password, contact }, &by).await?,
+        (None, Some(hash)) => app.identity.create_user_with_hash(&name, role, hash, contact, &by).await?,
         (Some(_), Some(_)) | (None, None) => {
             let message = "Give either `password` or `password_hash`.";
             return Err(ApiError::bad_request("password_or_hash", message));
@@ -220,13 +240,14 @@ async fn get_user(State(app): State<AppState>, Path(id): Path<UserId>) -> ApiRes
     Ok(Json(app.identity.get_user(id).await?))
 }
 
-/// Gives a user another role. It holds from their next request on; terminals
-/// and whatever else they have open and may not have any more ends at once.
+/// Gives a user another role, address or language. A role holds from their next
+/// request on; terminals and whatever else they have open and may not have any
+/// more ends at once. An address counts once its owner followed a link.
 #[utoipa::path(patch, path = "/api/v1/users/{id}", tag = "identity", params(("id" = UserId, Path)),
     request_body = ChangeUserRequest, responses(
     (status = 200, description = "The user", body = User),
     (status = 404, description = "There is no such user"),
-    (status = 409, description = "The last administrator stays one"),
+    (status = 409, description = "The last administrator stays one, or another user has the address"),
 ))]
 async fn change_user(
     State(app): State<AppState>,
@@ -234,7 +255,9 @@ async fn change_user(
     Path(id): Path<UserId>,
     Json(request): Json<ChangeUserRequest>,
 ) -> ApiResult<Json<User>> {
-    Ok(Json(app.identity.change_role(id, request.role, &Actor::from(&caller)).await?))
+    let ChangeUserRequest { role, email, language } = request;
+    let patch = UserPatch { role, email, language };
+    Ok(Json(app.identity.change_user(id, patch, &Actor::from(&caller)).await?))
 }
 
 /// Replaces a user's password and ends their sessions.

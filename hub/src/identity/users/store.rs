@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::UserName;
+use super::{Contact, UserName};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::http::{Page, Role, UserId};
+use crate::mail::Language;
 use crate::on_tx;
 
 /// One user. The password is not part of it.
@@ -28,6 +29,16 @@ pub struct User {
     /// Since when they sign in with a second factor too.
     #[sqlx(default)]
     pub second_factor_since: Option<Timestamp>,
+    /// Their e-mail address, in small letters.
+    #[sqlx(default)]
+    pub email: Option<String>,
+    /// Since when it is known to be theirs. Nothing that counts is sent to it
+    /// before.
+    #[sqlx(default)]
+    pub email_verified_at: Option<Timestamp>,
+    /// The language of mails to them.
+    #[sqlx(default, try_from = "String")]
+    pub language: Language,
 }
 
 impl User {
@@ -41,7 +52,22 @@ impl User {
             updated_at: now,
             disabled_at: None,
             second_factor_since: None,
+            email: None,
+            email_verified_at: None,
+            language: Language::default(),
         }
+    }
+
+    /// The same with an address that they came from, which is theirs.
+    pub(super) fn proven_at(self, email: Option<&str>, language: Language) -> Self {
+        let email_verified_at = email.map(|_| self.created_at);
+        Self { email: email.map(str::to_owned), email_verified_at, language, ..self }
+    }
+
+    /// The same with where they are written to, which is not verified.
+    pub(super) fn reached_at(self, contact: Contact) -> Self {
+        let email = contact.email.map(|email| email.to_string());
+        Self { email, email_verified_at: None, language: contact.language, ..self }
     }
 }
 
@@ -61,8 +87,9 @@ pub async fn any(tx: &mut Tx) -> Result<bool, DbError> {
 }
 
 pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(), DbError> {
-    let sql = "INSERT INTO users (id, name, role, password_hash, created_at, updated_at, disabled_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO users (id, name, role, password_hash, created_at, updated_at, disabled_at, email,
+                                  email_verified_at, language)
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
     on_tx!(tx, |c| {
         sqlx::query(sql)
             .bind(user.id.0)
@@ -72,6 +99,9 @@ pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(),
             .bind(user.created_at)
             .bind(user.updated_at)
             .bind(user.disabled_at)
+            .bind(&user.email)
+            .bind(user.email_verified_at)
+            .bind(user.language.as_str())
             .execute(c)
             .await
             .map(drop)
@@ -80,17 +110,51 @@ pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(),
 }
 
 pub async fn find(tx: &mut Tx, id: UserId) -> Result<Option<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
                       (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
                FROM users WHERE id = $1";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_optional(c).await)?)
 }
 
 pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
                       (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
                FROM users WHERE LOWER(name) = LOWER($1)";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_optional(c).await)?)
+}
+
+/// The user whose verified address this is.
+pub async fn find_by_verified_email(tx: &mut Tx, email: &str) -> Result<Option<User>, DbError> {
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+               FROM users WHERE email = $1 AND email_verified_at IS NOT NULL";
+    Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(email).fetch_optional(c).await)?)
+}
+
+/// Whether this is the address of another user, verified or not.
+pub async fn is_email_taken(tx: &mut Tx, email: &str, by_another_than: UserId) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM users WHERE email = $1 AND id <> $2";
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(email).bind(by_another_than.0).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
+/// Gives a user another address, or none.
+pub async fn set_email(
+    tx: &mut Tx,
+    id: UserId,
+    email: Option<&str>,
+    verified_at: Option<Timestamp>,
+    now: Timestamp,
+) -> Result<(), DbError> {
+    let sql = "UPDATE users SET email = $2, email_verified_at = $3, updated_at = $4 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(email).bind(verified_at).bind(now).execute(c).await.map(drop))?;
+    Ok(())
+}
+
+pub async fn set_language(tx: &mut Tx, id: UserId, language: Language, now: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE users SET language = $2, updated_at = $3 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id.0).bind(language.as_str()).bind(now).execute(c).await.map(drop))?;
+    Ok(())
 }
 
 /// What stands for the hash of somebody who has no password here.
@@ -104,7 +168,7 @@ pub async fn find_password_hash(tx: &mut Tx, id: UserId) -> Result<Option<String
 }
 
 pub async fn list(tx: &mut Tx, filter: &UserFilter, page: Page) -> Result<Vec<User>, DbError> {
-    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at,
+    let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
                       (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
                FROM users
                WHERE ($1 IS NULL OR LOWER(name) = LOWER($1)) AND ($2 IS NULL OR role = $2)
@@ -206,6 +270,23 @@ mod tests {
             assert_eq!(count(&mut tx, &viewers).await.unwrap(), 2);
             let by_name = UserFilter { name: Some("ADA".into()), ..UserFilter::default() };
             assert_eq!(names(list(&mut tx, &by_name, ALL).await.unwrap()), ["Ada"]);
+        }
+
+        async fn an_address_is_found_only_once_it_is_verified_and_is_of_one_user(db) {
+            let mut tx = db.write().await.unwrap();
+            let (ada, bob) = (user("ada", Role::Viewer), user("bob", Role::Viewer));
+            insert(&mut tx, &ada, "").await.unwrap();
+            insert(&mut tx, &bob, "").await.unwrap();
+            set_email(&mut tx, ada.id, Some("ada@example.com"), None, now()).await.unwrap();
+            assert!(find_by_verified_email(&mut tx, "ada@example.com").await.unwrap().is_none());
+            assert!(is_email_taken(&mut tx, "ada@example.com", bob.id).await.unwrap());
+            assert!(!is_email_taken(&mut tx, "ada@example.com", ada.id).await.unwrap());
+            set_email(&mut tx, ada.id, Some("ada@example.com"), Some(now()), now()).await.unwrap();
+            set_language(&mut tx, ada.id, Language::Fr, now()).await.unwrap();
+            let found = find_by_verified_email(&mut tx, "ada@example.com").await.unwrap().unwrap();
+            assert_eq!((found.id, found.language, found.email_verified_at), (ada.id, Language::Fr, Some(now())));
+            let twice = set_email(&mut tx, bob.id, Some("ada@example.com"), None, now()).await;
+            assert!(matches!(twice, Err(DbError::Duplicate(_))), "{twice:?}");
         }
 
         async fn a_hash_is_renewed_only_while_it_is_still_the_old_one(db) {

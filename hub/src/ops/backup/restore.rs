@@ -15,7 +15,7 @@ use crate::clock::{Random, Timestamp};
 use crate::db::{DatabaseUrl, Db, DbError, Tx, dialect, tables};
 use crate::identity::audit::{self, Action, Actor, AuditRecord, Entry};
 use crate::vault::{KeyCost, MasterKeySource, Vault};
-use crate::{fleet, identity, settings};
+use crate::{fleet, identity, mail, settings};
 
 const RESTORED: &str = "ops.restored";
 /// Revocations that are remembered from the database that was replaced.
@@ -302,7 +302,8 @@ async fn load(tx: &mut Tx, archive: &Archive, contents: &Contents) -> anyhow::Re
 }
 
 /// What must not come back: what users signed in with, which may have ended
-/// since, and enrollment tokens that may have been used since.
+/// since, enrollment tokens, invitations and mailed links that may have been
+/// used since, and mails that may have been sent.
 async fn settle(tx: &mut Tx, contents: &Contents, restored: &Restored, target: &Target<'_>) -> anyhow::Result<()> {
     let now = target.now;
     let key = contents.master_key.clone();
@@ -312,6 +313,8 @@ async fn settle(tx: &mut Tx, contents: &Contents, restored: &Restored, target: &
     identity::sessions::delete_all(tx).await?;
     identity::access_tokens::delete_all(tx).await?;
     fleet::enrollment::revoke_open(tx, "the hub was restored from a backup", now).await?;
+    identity::users::end_links(tx, now).await?;
+    mail::give_up_all(tx, "the hub was restored from a backup", now).await?;
     settings::put(tx, RESTORED, &serde_json::to_vec(restored)?, now).await?;
     let entry = Entry::new(&Actor::System, Action::HubRestore, &contents.header.hub.to_string());
     let entry = entry.fact("backup_of", contents.header.created_at.to_string().into());

@@ -200,6 +200,26 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO account_links (id, user_id, kind, secret_hash, email, created_at, expires_at)
+                   SELECT $1, id, 'reset', $2, 'ada@example.com', $3, $3 FROM users";
+        sqlx::query(sql).bind(Uuid::now_v7()).bind(&[0_u8, 4, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO invitations (id, kind, secret_hash, email, language, role, teams, grants, invited_by,
+                                            created_at, expires_at)
+                   VALUES ($1, 'invitation', $2, NULL, 'fr', 'viewer', $3, $3, 'söte', $4, $4)";
+        let query = sqlx::query(sql).bind(Uuid::now_v7()).bind(&[0_u8, 5, 255][..]);
+        query.bind(sqlx::types::Json(json!([]))).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO outbox (id, kind, recipient, letter_sealed, created_at, expires_at, attempts, next_at)
+                   VALUES ($1, 'test', 'ada@example.com', $2, $3, $3, 2, $3)";
+        sqlx::query(sql).bind(Uuid::now_v7()).bind(&[0_u8, 6, 255][..]).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO enrollment_uses (token_id, key_digest, agent_id, at)
                    SELECT id, $1, $2, $3 FROM enrollment_tokens WHERE name = 'one'";
         sqlx::query(sql).bind(&[1_u8][..]).bind(agent).bind(now).execute(c).await.map(drop)
@@ -282,6 +302,10 @@ async fn restored_between(from: Engine, to: Engine) {
                 assert_eq!(after[table], Vec::<String>::new(), "what was signed in with does not come back");
             }
             "enrollment_tokens" => assert!(after[table].iter().all(|row| row.contains("restored from a backup"))),
+            "account_links" | "invitations" | "outbox" => {
+                let ended = format!("Integer({})", restored_at().as_micros());
+                assert!(after[table].iter().all(|row| row.contains(&ended)), "{table}: {:?}", after[table]);
+            }
             "settings" => assert!(rows.iter().all(|row| after[table].contains(row))),
             // The restore is recorded, too.
             "audit_head" => assert_eq!((rows.len(), after[table].len()), (1, 1)),

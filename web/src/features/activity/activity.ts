@@ -51,12 +51,14 @@ const ACTIONS = new Set([
   ...['add', 'remove', 'engine_call', 'record_terminals', 'label', 'group', 'policy'].map((name) => `environment_${name}`),
   ...['approve', 'rename', 'revoke', 'duplicate', 'quarantine', 'ticket_forgiven', 'ahead', 'certificate_recover'].map((name) => `agent_${name}`),
   ...['create', 'rename', 'delete'].map((name) => `group_${name}`),
-  ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'setup_code', 'role', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used', 'link_identity', 'unlink_identity'].map((name) => `user_${name}`),
+  ...['create', 'disable', 'enable', 'reset_password', 'sign_in', 'sign_out', 'setup', 'setup_code', 'role', 'second_factor_on', 'second_factor_off', 'second_factor_reset', 'recovery_codes', 'recovery_code_used', 'link_identity', 'unlink_identity', 'password_reset_request', 'password_reset_by_mail', 'email_request', 'email'].map((name) => `user_${name}`),
   ...['create', 'change', 'delete'].flatMap((name) => [`role_${name}`, `identity_provider_${name}`]),
   ...['create', 'rename', 'delete', 'join', 'leave'].map((name) => `team_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
   ...['daemon_reload', 'enrollment_token_use', 'enrollment_token_use_again', 'job_cancel', 'job_cut_off', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'hub_keys_rotate', 'hub_master_key_change', 'permission_denied'],
   ...['grant_create', 'grant_delete'],
+  ...['create', 'revoke', 'accept', 'register'].map((name) => `invitation_${name}`),
+  ...['hub_mail_settings', 'hub_mail_test'],
   ...['begin', 'head_changed', 'prune', 'export', 'shipping'].map((name) => `audit_${name}`),
 ])
 

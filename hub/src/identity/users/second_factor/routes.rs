@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, CredentialUsed, Json, Path, Permission, Routes, SignedInUser, UserId};
 use crate::identity::audit::Actor;
-use crate::identity::users::User;
+use crate::identity::users::{RegistrationSettings, User};
 
 /// What apps call the hub.
 const ISSUER: &str = "Windflow";
@@ -103,6 +103,9 @@ struct RecoveryCodesResponse {
 struct SignInSettings {
     /// Of whom a second factor is asked.
     second_factor: SecondFactorPolicy,
+    /// Whether and how people register by themselves. Left out of a change, it
+    /// stays as it is.
+    registration: Option<RegistrationSettings>,
 }
 
 /// Says how one's own second factor stands.
@@ -207,20 +210,27 @@ async fn reset_second_factor(
 #[utoipa::path(get, path = "/api/v1/settings/sign-in", tag = "identity",
     responses((status = 200, description = "The settings", body = SignInSettings)))]
 async fn get_sign_in_settings(State(app): State<AppState>) -> ApiResult<Json<SignInSettings>> {
-    Ok(Json(SignInSettings { second_factor: app.identity.second_factor_policy().await? }))
+    let registration = Some(app.identity.registration().await?);
+    Ok(Json(SignInSettings { second_factor: app.identity.second_factor_policy().await?, registration }))
 }
 
-/// Says of whom a second factor is asked. Those who have none may do nothing but
-/// set it up, from their next request on.
-#[utoipa::path(put, path = "/api/v1/settings/sign-in", tag = "identity", request_body = SignInSettings,
-    responses((status = 200, description = "The settings", body = SignInSettings)))]
+/// Says of whom a second factor is asked, and who may register. Those who have
+/// no second factor may do nothing but set it up, from their next request on.
+/// Who changes what registering gives must manage users too.
+#[utoipa::path(put, path = "/api/v1/settings/sign-in", tag = "identity", request_body = SignInSettings, responses(
+    (status = 200, description = "The settings", body = SignInSettings),
+    (status = 409, description = "People cannot register while the hub cannot send mail"),
+))]
 async fn set_sign_in_settings(
     State(app): State<AppState>,
     caller: Caller,
     Json(settings): Json<SignInSettings>,
 ) -> ApiResult<Json<SignInSettings>> {
+    if let Some(registration) = &settings.registration {
+        app.identity.set_registration(registration, &caller).await?;
+    }
     app.identity.set_second_factor_policy(settings.second_factor, &Actor::from(&caller)).await?;
-    Ok(Json(settings))
+    get_sign_in_settings(State(app)).await
 }
 
 /// Whoever is signed in with a browser: a program has no use for a second
