@@ -1,6 +1,6 @@
 //! Requests that the hub makes to addresses somebody configured: identity
-//! providers now, whatever else is told an address later. There is no other way
-//! out to those.
+//! providers, and the webhook that audit records are sent to. There is no other
+//! way out to those.
 //!
 //! A name is resolved once, what it leads to is judged, and the connection goes
 //! to the very address that was judged. Redirects are not followed. An answer
@@ -80,6 +80,12 @@ impl Call {
         form.extend_pairs(fields);
         let call = Self { method: Method::POST, body: form.finish().into(), ..Self::get(url) };
         call.with(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
+    }
+
+    /// Posts a document in JSON.
+    pub fn post_json(url: Url, document: String) -> Self {
+        let call = Self { method: Method::POST, body: document.into(), ..Self::get(url) };
+        call.with(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
     }
 
     /// With a header.

@@ -1,13 +1,15 @@
-//! Sends each record to a syslog server elsewhere, in the order of the chain and
-//! at least once: what was sent is written down after it was, so that a record
-//! that is sent again shows by its number. One batch at a time is in memory.
+//! Sends each record to a syslog server or a webhook elsewhere, in the order of
+//! the chain and at least once: what was sent is written down after it was, so
+//! that a record that is sent again shows by its number. One batch at a time is
+//! in memory.
 
-mod message;
 mod routes;
 mod settings;
+mod syslog;
 #[cfg(test)]
 mod tests;
-mod transport;
+mod way;
+mod webhook;
 
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,9 +25,10 @@ use tokio::sync::broadcast::Receiver;
 use tokio::time::sleep;
 use utoipa::ToSchema;
 
-use self::message::Writer;
 pub use self::routes::routes;
-use self::transport::Way;
+use self::settings::SettingsError;
+use self::way::Way;
+use self::webhook::{PostError, UnfitWebhook};
 use super::store::list_chained;
 use crate::app::AppState;
 use crate::clock::Timestamp;
@@ -67,21 +70,33 @@ pub struct ShippingStatus {
 /// Why nothing is sent at the moment.
 #[derive(Debug, thiserror::Error)]
 enum ShipError {
-    /// The server.
+    /// The syslog server.
     #[error("the syslog server: {0}")]
-    Io(#[from] io::Error),
+    Syslog(#[from] io::Error),
+    /// The webhook.
+    #[error(transparent)]
+    Webhook(#[from] PostError),
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
+impl From<UnfitWebhook> for ShipError {
+    fn from(unfit: UnfitWebhook) -> Self {
+        Self::Webhook(unfit.into())
+    }
+}
+
 impl Shipping {
     /// Has its numbers shown among those of the hub.
     pub fn register(&self, registry: &mut Registry) {
-        let help = "Audit records that are not sent to the syslog server yet";
+        let help = "Audit records that are not sent elsewhere yet";
         registry.register("audit_shipping_lag_records", help, self.lag.clone());
-        registry.register("audit_shipping_sent", "Audit records sent to the syslog server", self.sent.clone());
-        let help = "Attempts to send audit records to the syslog server that failed";
+        registry.register("audit_shipping_sent", "Audit records sent elsewhere", self.sent.clone());
+        let help = "Attempts to send audit records elsewhere that failed";
         registry.register("audit_shipping_failures", help, self.failures.clone());
     }
 
@@ -122,16 +137,15 @@ async fn ship(app: &AppState, news: &mut Receiver<Announcement>, again: &mut Dur
     let shipping = &app.audit.shipping;
     // What was changed until now is read now.
     let _changed_before = shipping.changed.notified().now_or_never();
-    let found = settings::read(&mut app.db.read().await?).await?;
-    let Some(syslog) = found else {
+    let found = settings::read(&mut app.db.read().await?, &app.vault).await?;
+    let Some(stored) = found else {
         *shipping.status() = ShippingStatus::default();
         shipping.lag.set(0);
         shipping.changed.notified().await;
         return Ok(());
     };
     look(app).await?;
-    let mut way = Way::open(&syslog).await?;
-    let writer = Writer::of_this_machine();
+    let mut way = Way::open(stored).await?;
     loop {
         let after = look(app).await?;
         let records = list_chained(&mut app.db.read().await?, after, BATCH).await?;
@@ -144,14 +158,13 @@ async fn ship(app: &AppState, news: &mut Receiver<Announcement>, again: &mut Dur
             }
             continue;
         };
-        let messages: Vec<Vec<u8>> = records.iter().map(|record| writer.record(record)).collect();
-        way.send(&messages).await?;
+        way.send(app, &records).await?;
         let now = app.clock.now();
         let mut tx = app.db.write_vital().await?;
         settings::set_cursor(&mut tx, last, now).await?;
         tx.commit().await?;
         *again = AGAIN_FIRST;
-        shipping.sent.inc_by(messages.len() as u64);
+        shipping.sent.inc_by(records.len() as u64);
         let mut status = shipping.status();
         (status.last_sent_at, status.error) = (Some(now), None);
     }

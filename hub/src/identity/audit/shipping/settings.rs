@@ -1,115 +1,123 @@
 //! Where records are sent, as it is stored and as somebody sets it.
 
-use std::net::IpAddr;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use zeroize::Zeroizing;
 
+use super::syslog::Syslog;
+use super::webhook::{Secret, Webhook};
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
-use crate::vault::settings;
+use crate::error::{ApiError, ApiResult, sentence};
+use crate::vault::{Place, Vault, VaultError, settings};
 
 const KEY: &str = "audit.shipping";
+const PLACE: Place<'_> = Place { table: "settings", row: KEY, column: "value" };
 const CURSOR: &str = "audit.shipping_cursor";
-/// Longest certificates of an authority, in bytes.
-const AUTHORITY_MAX: usize = 64 * 1024;
-const HOST_MAX: usize = 253;
 
-/// How messages travel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// Datagrams (RFC 5426): anything may be lost, and anybody on the way reads it.
-    Udp,
-    /// A stream with lengths (RFC 6587): anybody on the way reads it.
-    Tcp,
-    /// The same over TLS (RFC 5425).
-    Tls,
-}
-
-/// A syslog server.
+/// Where records are sent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Syslog {
-    /// How messages travel.
-    pub transport: Transport,
-    /// Its name or address.
-    pub host: String,
-    /// Its port: usually 514, with TLS 6514.
-    #[schema(minimum = 1)]
-    pub port: u16,
-    /// Certificates in PEM that its own must come from; without them those that
-    /// this machine trusts. Only with `tls`.
-    #[serde(default)]
-    pub authority: Option<String>,
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Destination {
+    /// As messages to a syslog server.
+    Syslog(Syslog),
+    /// As JSON to an address of HTTP.
+    Webhook(Webhook),
 }
 
-/// Why a server cannot be used.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum UnfitSyslog {
-    /// No name and no address.
-    #[error("the host must be a name or an address, without a port")]
-    Host,
-    /// No port.
-    #[error("the port must be between 1 and 65535")]
-    Port,
-    /// No certificates, or where there is no TLS.
-    #[error("the authority must be certificates in PEM, and is for TLS only")]
-    Authority,
-}
-
-impl Syslog {
-    /// The same, if it can be used.
+impl Destination {
+    /// Whether it can be used.
     ///
     /// # Errors
-    /// [`UnfitSyslog`].
-    pub fn check(self) -> Result<Self, UnfitSyslog> {
-        let is_name = |text: &str| {
-            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-            (1..=HOST_MAX).contains(&text.len()) && text.chars().all(fits) && !text.starts_with(['-', '.'])
-        };
-        if self.host.parse::<IpAddr>().is_err() && !is_name(&self.host) {
-            return Err(UnfitSyslog::Host);
+    /// 400 where it cannot, with the reason.
+    pub fn check(&self) -> ApiResult<()> {
+        match self {
+            Self::Syslog(syslog) => {
+                syslog.check().map_err(|unfit| ApiError::bad_request("invalid_syslog", sentence(&unfit)))
+            }
+            Self::Webhook(webhook) => {
+                webhook.check().map_err(|unfit| ApiError::bad_request("invalid_webhook", sentence(&unfit)))
+            }
         }
-        if self.port == 0 {
-            return Err(UnfitSyslog::Port);
-        }
-        let is_pem = |pem: &str| {
-            let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-            pem.len() <= AUTHORITY_MAX && !found.is_empty() && found.iter().all(Result::is_ok)
-        };
-        let fits = self.authority.as_deref().is_none_or(|pem| self.transport == Transport::Tls && is_pem(pem));
-        if fits { Ok(self) } else { Err(UnfitSyslog::Authority) }
     }
 
     /// Whether somebody between here and there can read what is sent.
     pub fn is_exposed(&self) -> bool {
-        let is_here = self.host == "localhost" || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        self.transport != Transport::Tls && !is_here
+        match self {
+            Self::Syslog(syslog) => syslog.is_exposed(),
+            Self::Webhook(webhook) => webhook.is_exposed(),
+        }
     }
 }
 
-/// Where records are sent; nowhere where nothing is set.
-pub async fn read(tx: &mut Tx) -> Result<Option<Syslog>, DbError> {
-    let stored = settings::find(tx, KEY).await?;
-    Ok(stored.and_then(|stored| serde_json::from_slice(&stored).ok()).flatten())
+/// Where records are sent, and what requests there are signed with.
+#[derive(Debug)]
+pub struct Stored {
+    /// Where.
+    pub destination: Destination,
+    /// What requests to a webhook are signed with, where somebody gave that.
+    pub secret: Option<Secret>,
 }
 
-/// Sends records there from now on.
-pub async fn write(tx: &mut Tx, syslog: Option<&Syslog>, now: Timestamp) -> Result<(), DbError> {
-    let text = serde_json::to_vec(&syslog).expect("settings are JSON");
-    settings::put(tx, KEY, &text, now).await
+/// The same as it is sealed: an address may have a secret in it.
+#[derive(Serialize, Deserialize)]
+struct Sealed {
+    destination: Destination,
+    secret: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Where records are sent; nowhere where nothing is set.
+///
+/// # Errors
+/// When the database fails, or holds what this hub cannot read: then nothing is
+/// sent, and that is told.
+pub async fn read(tx: &mut Tx, vault: &Vault) -> Result<Option<Stored>, SettingsError> {
+    let found = settings::find(tx, KEY).await?.filter(|sealed| !sealed.is_empty());
+    let Some(sealed) = found else { return Ok(None) };
+    let Sealed { destination, secret } = serde_json::from_slice(&vault.open(&PLACE, &sealed)?)?;
+    Ok(Some(Stored { destination, secret: secret.map(Secret::of_key) }))
+}
+
+/// Sends records there from now on, or nowhere.
+///
+/// # Errors
+/// When the database fails.
+pub async fn write(tx: &mut Tx, vault: &Vault, stored: Option<&Stored>, now: Timestamp) -> Result<(), DbError> {
+    let seal = |Stored { destination, secret }: &Stored| {
+        let secret = secret.as_ref().map(|secret| secret.key().to_vec().into());
+        let text = serde_json::to_vec(&Sealed { destination: destination.clone(), secret });
+        vault.seal(&PLACE, &Zeroizing::new(text.expect("settings are JSON")))
+    };
+    settings::put(tx, KEY, &stored.map(seal).unwrap_or_default(), now).await
 }
 
 /// The number of the last record that was sent.
+///
+/// # Errors
+/// When the database fails.
 pub async fn cursor(tx: &mut Tx) -> Result<Option<i64>, DbError> {
     let stored = settings::find(tx, CURSOR).await?;
     Ok(stored.and_then(|stored| Some(i64::from_be_bytes(stored.try_into().ok()?))))
 }
 
 /// Remembers it.
+///
+/// # Errors
+/// When the database fails.
 pub async fn set_cursor(tx: &mut Tx, seq: i64, now: Timestamp) -> Result<(), DbError> {
     settings::put(tx, CURSOR, &seq.to_be_bytes(), now).await
+}
+
+/// Why it is not known where records are sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// What is stored is not what this hub stores.
+    #[error("where records are sent cannot be read: set it anew")]
+    Stored(#[from] serde_json::Error),
+    /// It was not sealed by this hub.
+    #[error("where records are sent cannot be opened: set it anew")]
+    Unopened(#[from] VaultError),
 }

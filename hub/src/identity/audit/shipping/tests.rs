@@ -1,4 +1,7 @@
-//! What arrives at a syslog server, read as RFC 5424 says and in no other way.
+//! What arrives elsewhere: at a syslog server, read as RFC 5424 says and in no
+//! other way.
+
+mod webhook;
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-use super::message::Writer;
+use super::syslog::message::Writer;
 use super::*;
 use crate::identity::audit::store::AuditRecord;
 use crate::identity::audit::{Action, Actor, Entry};
@@ -114,9 +117,21 @@ async fn next(arrived: &mut mpsc::Receiver<Message>) -> Message {
     tokio::time::timeout(SOON, arrived.recv()).await.expect("a message arrives").expect("the server lives")
 }
 
-async fn set(hub: &TestHub, syslog: Value) -> Answer {
+async fn put(hub: &TestHub, settings: Value) -> Answer {
     let request = Request::put(SETTINGS).header("content-type", "application/json");
-    hub.send(&Client::local(), request, Body::from(json!({ "syslog": syslog }).to_string())).await
+    hub.send(&Client::local(), request, Body::from(settings.to_string())).await
+}
+
+async fn set(hub: &TestHub, syslog: Value) -> Answer {
+    put(hub, to(syslog)).await
+}
+
+/// Settings that send to this server.
+fn to(mut syslog: Value) -> Value {
+    if let Some(syslog) = syslog.as_object_mut() {
+        syslog.insert("kind".to_owned(), json!("syslog"));
+    }
+    json!({ "destination": syslog })
 }
 
 /// A hub that sends, in the background.
@@ -272,9 +287,9 @@ async fn records_arrive_over_tls_from_a_server_that_the_own_authority_signed_and
     let syslog =
         |authority: &str| json!({ "transport": "tls", "host": "localhost", "port": port, "authority": authority });
     let (other, _) = signed("localhost");
-    let refused = hub.post(&Client::local(), &format!("{SETTINGS}/test"), syslog(&other)).await;
-    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "syslog_unreachable"));
-    let sent = hub.post(&Client::local(), &format!("{SETTINGS}/test"), syslog(&authority)).await;
+    let refused = hub.post(&Client::local(), &format!("{SETTINGS}/test"), to(syslog(&other))).await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::CONFLICT, "shipping_failed"));
+    let sent = hub.post(&Client::local(), &format!("{SETTINGS}/test"), to(syslog(&authority))).await;
     assert_eq!(sent.status, StatusCode::NO_CONTENT, "{sent:?}");
     assert_eq!(next(&mut arrived).await.id, "audit.shipping_test");
 
@@ -341,7 +356,7 @@ async fn settings_are_for_administrators_checked_and_say_what_is_exposed() {
         let answer = set(&hub, json!({ "transport": transport, "host": host, "port": 514 })).await;
         assert_eq!((answer.status, &answer.body["is_exposed"]), (StatusCode::OK, &json!(exposed)), "{host}");
     }
-    assert_eq!(hub.get(&Client::local(), SETTINGS).await.body["syslog"]["host"], "::1");
+    assert_eq!(hub.get(&Client::local(), SETTINGS).await.body["destination"]["host"], "::1");
     let records = hub.get(&Client::local(), "/api/v1/audit?action=audit.shipping").await;
     assert_eq!(records.body["items"].as_array().unwrap().len(), 4);
 }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
 
-use super::settings::{Syslog, Transport};
+use super::{Syslog, Transport};
 
 /// A connection, TLS included, must stand within this.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);

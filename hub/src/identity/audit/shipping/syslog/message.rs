@@ -5,8 +5,8 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::super::store::AuditRecord;
 use crate::clock::Timestamp;
+use crate::identity::audit::store::AuditRecord;
 
 /// Facility 13, "log audit".
 const FACILITY: u8 = 13;
