@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use windflow_agent::dispatch::{Services, dispatch};
 use windflow_agent::engine::{Engine, EngineAddress};
 use windflow_protocol::capability::Capabilities;
@@ -139,7 +140,8 @@ async fn serve_session(agent: Connection, far: Far) {
         Far::Unix(path) => {
             let agreed = watch::Sender::new(Capabilities::ALL);
             let engine = Arc::new(Engine::new(EngineAddress::Unix(path)));
-            dispatch(&agent, &Services { engine, agreed: agreed.subscribe(), gate: None }).await;
+            dispatch(&agent, &Services { engine, agreed: agreed.subscribe(), gate: None }, &CancellationToken::new())
+                .await;
         }
     }
 }

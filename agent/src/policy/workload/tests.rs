@@ -245,13 +245,14 @@ fn c02_programs_keep_to_their_users_and_have_no_privileges() {
         assert_eq!(exec(&json!({ "User": user }), &bound.settings), Err("exec.user"), "{user}");
     }
     assert_eq!(exec(&json!({ "User": "1000" }), &bound.settings), Ok(()));
-    let number = settings("users_deny = [\"1000\"]");
+    let number = settings("exec.users_deny = [\"1000\"]");
     for user in ["1000", "01000", "0001000:5", "app", ""] {
         assert_eq!(exec(&json!({ "User": user }), &number), Err("exec.user"), "{user}");
     }
     assert_eq!(exec(&json!({ "User": "1001" }), &number), Ok(()));
-    let name = policy_of(&format!("{PLAIN}\n[exec]\nusers_deny = [\"app\"]"));
-    assert!(name.invalidity().is_some(), "a number could be the same user");
+    let name = policy_of(&format!("{PLAIN}\nexec.users_deny = [\"app\"]"));
+    let why = name.invalidity().unwrap_or_default();
+    assert!(why.contains("must be root or the number of a user"), "a number could be the same user: {why}");
 }
 
 #[test]
