@@ -181,6 +181,9 @@ impl TestHub {
     }
 
     async fn build(db: TestDb, local_engine: Option<PathBuf>, rates: RateOptions) -> Self {
+        // Why a hub failed stands beside what its test says. It is set once for all tests.
+        let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer();
+        drop(log.try_init());
         let clock = Arc::new(ManualClock::new(time::macros::datetime!(2026-05-04 0:00 UTC).into()));
         let agents = tempfile::tempdir().unwrap();
         let folder = tempfile::tempdir().unwrap();

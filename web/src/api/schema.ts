@@ -1965,7 +1965,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends one message to a syslog server, to see whether it arrives there. */
+        /** Sends one message there, to see whether it arrives. */
         post: operations["test_audit_shipping"];
         delete?: never;
         options?: never;
@@ -2715,15 +2715,24 @@ export interface components {
         };
         /** @description Where records are sent. */
         AuditShippingRequest: {
-            syslog?: components["schemas"]["Syslog"] | null;
+            destination?: components["schemas"]["Destination"] | null;
+            /**
+             * Format: password
+             * @description What requests to a webhook are signed with: 24 to 64 bytes, or `whsec_`
+             *     and as many in Base64. Left out, the one before stays; an empty one is
+             *     none.
+             */
+            secret?: string | null;
         };
         /** @description Where records are sent, and how that does. */
         AuditShippingResponse: {
+            destination?: components["schemas"]["Destination"] | null;
+            /** @description Whether requests to a webhook are signed. */
+            has_secret: boolean;
             /** @description Whether somebody between here and there can read the records. */
             is_exposed: boolean;
             /** @description How it does. */
             status: components["schemas"]["ShippingStatus"];
-            syslog?: components["schemas"]["Syslog"] | null;
         };
         /** @description Who begins. */
         BeginSecondFactorRequest: {
@@ -3339,6 +3348,14 @@ export interface components {
          * @enum {string}
          */
         DeliveryState: "waiting" | "sent" | "failed";
+        /** @description Where records are sent. */
+        Destination: (components["schemas"]["Syslog"] & {
+            /** @enum {string} */
+            kind: "syslog";
+        }) | (components["schemas"]["Webhook"] & {
+            /** @enum {string} */
+            kind: "webhook";
+        });
         /** @description A device of the host. */
         Device: {
             /** @description Its path in the container. */
@@ -6579,6 +6596,20 @@ export interface components {
              * @default []
              */
             ports: components["schemas"]["PublishedPort"][];
+        };
+        /** @description An address of HTTP. */
+        Webhook: {
+            /** @description Whether it may be reached without TLS. */
+            allow_http?: boolean;
+            /** @description Whether the address may be in a private network. */
+            allow_private?: boolean;
+            /**
+             * @description Certificates in PEM that the server's own must come from; without them
+             *     those that this machine trusts.
+             */
+            authority?: string | null;
+            /** @description Where records are posted. */
+            url: string;
         };
         /** @description Where something is, and since when it is not known any more. */
         Whereabouts: {
@@ -12109,7 +12140,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditShippingResponse"];
                 };
             };
-            /** @description The server cannot be used */
+            /** @description It cannot be used */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -12127,7 +12158,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Syslog"];
+                "application/json": components["schemas"]["AuditShippingRequest"];
             };
         };
         responses: {
@@ -12138,7 +12169,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The server cannot be used */
+            /** @description It cannot be used */
             400: {
                 headers: {
                     [name: string]: unknown;

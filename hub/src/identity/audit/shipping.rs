@@ -147,6 +147,10 @@ async fn ship(app: &AppState, news: &mut Receiver<Announcement>, again: &mut Dur
     look(app).await?;
     let mut way = Way::open(stored).await?;
     loop {
+        // What is done after a change goes where that says.
+        if shipping.changed.notified().now_or_never().is_some() {
+            return Ok(());
+        }
         let after = look(app).await?;
         let records = list_chained(&mut app.db.read().await?, after, BATCH).await?;
         let Some(last) = records.last().and_then(|record| record.seq) else {
