@@ -36,7 +36,7 @@ main() {
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
         nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin curl:curl wget:wget dash:dash \
         docker-registry:docker-registry faketime:faketime sqlite3:sqlite3 "$(postgres_program):postgresql" \
-        node:nodejs npm:npm chromium:chromium aiosmtpd:python3-aiosmtpd
+        node:nodejs npm:npm chromium:chromium aiosmtpd:python3-aiosmtpd slapd:slapd ldapmodify:ldap-utils
       check_node
       install_optional podman:podman
       unpack_newer_engine
@@ -266,6 +266,7 @@ print_table() {
   row busybox "$(version_of busybox --help)"
   row PostgreSQL "$(version_of "$(postgres_program)" --version)"
   row Registry "$(version_of docker-registry --version)"
+  row OpenLDAP "$(version_of slapd -VV)"
   row nginx "$(version_of nginx -v)"
   row HAProxy "$(version_of haproxy -v)"
   row Caddy "$(version_of caddy version)"

@@ -14,6 +14,7 @@
 
 mod address;
 mod connection;
+mod line;
 pub mod mail;
 mod resolver;
 #[cfg(test)]
@@ -31,8 +32,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{OnceCell, Semaphore};
 use url::{Position, Url};
 
+use self::connection::TlsConfig;
 pub use self::connection::{Authorities, InvalidAuthorities};
-use self::connection::{Socket, TlsConfig};
+pub use self::connection::{Io, Socket};
+pub use self::line::{LineError, Target};
 pub use self::resolver::{Resolve, SystemResolver};
 
 /// A whole exchange, from resolving the name to the end of the answer, must be
@@ -242,11 +245,14 @@ impl Outgoing {
         if url.scheme() == "http" {
             return Ok(Box::new(tcp));
         }
-        let config = match &rules.authorities {
-            Some(own) => own.config(),
-            None => self.trusted.get_or_try_init(connection::trusted).await?.clone(),
-        };
-        connection::secure(tcp, config, url).await
+        connection::secure(tcp, self.tls_config(rules).await?, url).await
+    }
+
+    async fn tls_config(&self, rules: &Rules) -> Result<TlsConfig, Failure> {
+        match &rules.authorities {
+            Some(own) => Ok(own.config()),
+            None => Ok(self.trusted.get_or_try_init(connection::trusted).await?.clone()),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod namespace;
 mod packets;
 pub mod relay;
 mod reverse_proxy;
+mod slapd;
 
 pub(crate) use self::background::Background;
 pub use self::connect_proxy::{ConnectProxy, Credentials};
@@ -21,3 +22,4 @@ pub(crate) use self::namespace::{namespace_file, wrap_in};
 pub use self::packets::{PacketCounts, PacketLink, PacketOptions};
 pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};
 pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind, ReverseProxyOptions};
+pub use self::slapd::{Authority, Certificate, Slapd};

@@ -100,6 +100,8 @@ impl Identity {
         let pair = self.make_pair(&mut proven.tx, &user, family.id, family.expires_at).await?;
         let actor = as_user(caller, &user, CredentialUsed::AccessToken(family.id));
         let entry = Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name));
+        let provider = proven.provider();
+        let entry = provider.into_iter().fold(entry, |entry, by| entry.fact("provider", by.name.into()));
         audit::record(&mut proven.tx, entry, now).await?;
         self.settle(proven, &actor, caller).await?;
         Ok(pair)

@@ -18,8 +18,9 @@ use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete_expired, delete_of_user, find_running};
 use super::audit::{self, Action, Actor, Entry, Outcome};
+use super::federation::{self, Elsewhere, Pace, Person};
 use super::users::second_factor::{self, Proof};
-use super::users::{self, User};
+use super::users::{self, Door, User};
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
 use crate::db::Tx;
@@ -68,10 +69,37 @@ pub(super) struct Proven {
     pub tx: Tx,
     /// Who it is.
     pub user: User,
-    hash: String,
+    by: By,
     proof: Proof,
     given: Credentials,
     began: Timestamp,
+}
+
+/// Who knows somebody's password.
+#[derive(Debug)]
+enum By {
+    /// The hub, by this hash.
+    Password(String),
+    /// A directory, which says that they are this.
+    Directory(SignedInBy, Person),
+}
+
+/// Whom a name and a password belong to.
+enum Known {
+    User(Box<(Tx, User, By)>),
+    /// Nobody. Why, for the record.
+    Nobody(Option<String>),
+    Wait(Duration),
+}
+
+impl Proven {
+    /// The directory that knows them, where it is one.
+    pub fn provider(&self) -> Option<SignedInBy> {
+        match &self.by {
+            By::Password(_) => None,
+            By::Directory(provider, _) => Some(provider.clone()),
+        }
+    }
 }
 
 /// What is known of the browser that gets a session.
@@ -81,7 +109,7 @@ pub struct Browser {
     pub replaces: Option<Zeroizing<String>>,
     /// What it calls itself.
     pub user_agent: String,
-    /// The provider by whom its user is known, where it is not their password.
+    /// The provider by whom its user is known, where it is not the hub.
     pub provider: Option<SignedInBy>,
 }
 
@@ -123,6 +151,7 @@ impl Identity {
     ) -> ApiResult<(User, SessionCookie)> {
         let mut proven = self.prove(given, caller).await?;
         let user = proven.user.clone();
+        let browser = Browser { provider: proven.provider(), ..browser };
         let (cookie, actor) = self.start_session_within(&mut proven.tx, &user, caller, browser).await?;
         self.settle(proven, &actor, caller).await?;
         Ok((user, cookie))
@@ -137,17 +166,38 @@ impl Identity {
     pub(super) async fn prove(&self, given: Credentials, caller: &Caller) -> ApiResult<Proven> {
         let now = self.now();
         self.throttle.begin(&given.name, caller.address, now).map_err(ApiError::too_many_requests)?;
-        let known = users::find_for_sign_in(&mut self.db.read().await?, &given.name).await?;
-        let (user, hash) = known.unzip();
-        let matches = self.passwords.verify(given.password.clone(), hash.clone()).await?;
-        let Some((user, hash)) = user.zip(hash).filter(|_| matches) else {
-            self.record_refusal(&given.name, None, caller, now).await?;
-            return Err(ApiError::unauthorized("The name and the password do not belong together."));
+        let mut tx = self.db.read().await?;
+        let door = users::find_door(&mut tx, &given.name).await?;
+        let directories = federation::list_directories(&mut tx).await?;
+        drop(tx);
+        let pace = Pace::begin(&directories);
+        let known = match door {
+            Door::Password(user, hash) => self.prove_password(&given, user, hash).await?,
+            Door::Closed => self.prove_nobody(&given).await?,
+            Door::Elsewhere => {
+                let asked = self.ask_directories(directories, &given, caller, now);
+                let (nobody, asked) = tokio::join!(self.prove_nobody(&given), asked);
+                nobody?;
+                self.found_elsewhere(asked?).await?
+            }
         };
-        let mut tx = self.db.write_vital().await?;
+        let (mut tx, user, by) = match known {
+            Known::User(found) => *found,
+            Known::Nobody(why) => {
+                self.record_refusal(&given.name, why.as_deref(), caller, now).await?;
+                pace.wait().await;
+                return Err(ApiError::unauthorized("The name and the password do not belong together."));
+            }
+            Known::Wait(wait) => return Err(ApiError::too_many_requests(wait)),
+        };
         match self.prove_second_factor(&mut tx, user.id, given.code.as_ref()).await? {
             Proof::Missing => {
-                drop(tx);
+                // A directory may have said other groups than before.
+                tx.commit().await?;
+                if let By::Directory(_, person) = &by {
+                    self.credentials_ended();
+                    self.take_back_spelling(person, &given.name, caller, now);
+                }
                 self.throttle.take_back(&given.name, caller.address, now);
                 Err(second_factor::required())
             }
@@ -157,8 +207,37 @@ impl Identity {
                 Err(second_factor::wrong(StatusCode::UNAUTHORIZED))
             }
             proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => {
-                Ok(Proven { tx, user, hash, proof, given, began: now })
+                Ok(Proven { tx, user, by, proof, given, began: now })
             }
+        }
+    }
+
+    async fn prove_password(&self, given: &Credentials, user: User, hash: String) -> ApiResult<Known> {
+        if !self.passwords.verify(given.password.clone(), Some(hash.clone())).await? {
+            return Ok(Known::Nobody(None));
+        }
+        Ok(Known::User(Box::new((self.db.write_vital().await?, user, By::Password(hash)))))
+    }
+
+    /// Takes as long as a password.
+    async fn prove_nobody(&self, given: &Credentials) -> ApiResult<Known> {
+        self.passwords.verify(given.password.clone(), None).await?;
+        Ok(Known::Nobody(None))
+    }
+
+    async fn found_elsewhere(&self, found: Elsewhere) -> ApiResult<Known> {
+        let (provider, person) = match found {
+            Elsewhere::Known(provider, person) => (provider, person),
+            Elsewhere::Nobody(why) => return Ok(Known::Nobody(why)),
+            Elsewhere::Wait(wait) => return Ok(Known::Wait(wait)),
+        };
+        let mut tx = self.db.write_vital().await?;
+        match self.admit_from_directory(&mut tx, &provider, &person).await? {
+            Ok(user) => {
+                let signed_in_by = SignedInBy { id: provider.id, name: provider.name };
+                Ok(Known::User(Box::new((tx, user, By::Directory(signed_in_by, person)))))
+            }
+            Err(refusal) => Ok(Known::Nobody(Some(format!("{}: {refusal}", provider.name)))),
         }
     }
 
@@ -173,12 +252,15 @@ impl Identity {
     /// Commits what somebody got who proved who they are, and forgives what
     /// they did wrong before.
     pub(super) async fn settle(&self, proven: Proven, actor: &Actor, caller: &Caller) -> ApiResult<()> {
-        let Proven { mut tx, user, hash, proof, given, began } = proven;
+        let Proven { mut tx, user, by, proof, given, began } = proven;
         self.record_proof(&mut tx, proof, actor, user.id).await?;
         tx.commit().await?;
         self.credentials_ended();
         self.throttle.forgive(&given.name, caller.address, began);
-        self.renew_dated_hash(user.id, &hash, given.password).await;
+        match by {
+            By::Password(hash) => self.renew_dated_hash(user.id, &hash, given.password).await,
+            By::Directory(_, person) => self.forgive_spelling(&person, &given.name, caller, began),
+        }
         Ok(())
     }
 

@@ -19,7 +19,7 @@ pub use self::store::{User, UserFilter};
 pub(super) use self::store::{any, find, find_password_hash};
 use super::Identity;
 use super::audit::{self, Action, Actor, Entry};
-use super::{access_tokens, sessions};
+use super::{access_tokens, federation, sessions};
 use crate::clock::Timestamp;
 use crate::db::dialect::{Exclusive, lock_exclusive};
 use crate::db::{DbError, Tx};
@@ -196,13 +196,18 @@ impl Identity {
     /// tokens stay.
     ///
     /// # Errors
-    /// 404 when there is no such user, 400 for a weak password.
+    /// 404 when there is no such user, 400 for a weak password, 409 where a
+    /// directory has their password.
     pub async fn reset_password(&self, id: UserId, password: SecretString, by: &Actor) -> ApiResult<User> {
         let user = self.get_user(id).await?;
         check_password(&password, &user.name.parse()?)?;
         let hash = self.passwords.hash(password).await?;
         let now = self.now();
         let mut tx = self.db.write().await?;
+        if federation::is_in_directory(&mut tx, id).await? {
+            let message = "This user is in a directory, which has their password.";
+            return Err(ApiError::conflict("password_elsewhere", message));
+        }
         self.replace_password(&mut tx, id, &hash, now).await?;
         audit::record(&mut tx, Entry::new(by, Action::PasswordReset, &id.to_string()).called(Some(&user.name)), now)
             .await?;
@@ -353,14 +358,26 @@ impl Identity {
     }
 }
 
-/// The user of this name and the hash of their password, unless they are
-/// disabled or have none.
-pub(super) async fn find_for_sign_in(tx: &mut Tx, name: &str) -> Result<Option<(User, String)>, DbError> {
-    let Some(user) = store::find_by_name(tx, name).await?.filter(|user| user.disabled_at.is_none()) else {
-        return Ok(None);
-    };
-    let hash = store::find_password_hash(tx, user.id).await?;
-    Ok(hash.map(|hash| (user, hash)))
+/// How somebody of some name signs in.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// With the password that has this hash.
+    Password(User, String),
+    /// Not at all: they are shut out. No directory is asked about their name.
+    Closed,
+    /// By somebody else who knows them, if anybody does: nobody of this name has
+    /// a password here.
+    Elsewhere,
+}
+
+/// How somebody of this name signs in.
+pub(super) async fn find_door(tx: &mut Tx, name: &str) -> Result<Door, DbError> {
+    let Some(user) = store::find_by_name(tx, name).await? else { return Ok(Door::Elsewhere) };
+    match store::find_password_hash(tx, user.id).await? {
+        Some(hash) if user.disabled_at.is_none() => Ok(Door::Password(user, hash)),
+        Some(_) => Ok(Door::Closed),
+        None => Ok(Door::Elsewhere),
+    }
 }
 
 /// Makes a user whom somebody else knows: without a password, and with nothing

@@ -27,10 +27,10 @@ const AUTHORITIES_MAX: usize = 100;
 /// How TLS is spoken.
 pub(super) type TlsConfig = Arc<ClientConfig>;
 /// A connection, with or without TLS.
-pub(super) type Socket = Box<dyn Io>;
+pub type Socket = Box<dyn Io>;
 
 /// Reads and writes.
-pub(super) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
@@ -84,7 +84,17 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error
 /// Connects to where the address leads, if that may be reached.
 pub(super) async fn dial(resolver: &dyn Resolve, allow_private: bool, url: &Url) -> Result<TcpStream, Failure> {
     let port = url.port_or_known_default().ok_or(Failure::NotAllowed)?;
-    let found = match url.host().ok_or(Failure::NotAllowed)? {
+    dial_host(resolver, allow_private, url.host().ok_or(Failure::NotAllowed)?, port).await
+}
+
+/// The same by host and port.
+pub(super) async fn dial_host(
+    resolver: &dyn Resolve,
+    allow_private: bool,
+    host: Host<&str>,
+    port: u16,
+) -> Result<TcpStream, Failure> {
+    let found = match host {
         Host::Ipv4(address) => vec![IpAddr::V4(address)],
         Host::Ipv6(address) => vec![IpAddr::V6(address)],
         Host::Domain(name) => resolver.resolve(name).await.map_err(|error| Failure::Unresolved(Some(error)))?,
@@ -110,7 +120,12 @@ pub(super) async fn dial(resolver: &dyn Resolve, allow_private: bool, url: &Url)
 
 /// Speaks TLS, and sees that the other end is who the address names.
 pub(super) async fn secure(stream: TcpStream, config: TlsConfig, url: &Url) -> Result<Socket, Failure> {
-    let name = match url.host().ok_or(Failure::NotAllowed)? {
+    secure_host(stream, config, url.host().ok_or(Failure::NotAllowed)?).await
+}
+
+/// The same by host.
+pub(super) async fn secure_host(stream: TcpStream, config: TlsConfig, host: Host<&str>) -> Result<Socket, Failure> {
+    let name = match host {
         Host::Ipv4(address) => ServerName::from(IpAddr::V4(address)),
         Host::Ipv6(address) => ServerName::from(IpAddr::V6(address)),
         Host::Domain(name) => ServerName::try_from(name.to_owned()).map_err(|_| Failure::NotAllowed)?,

@@ -2,5 +2,6 @@
 
 mod console;
 mod demo;
+mod directory;
 mod identity_provider;
 mod mail;

@@ -226,7 +226,7 @@ impl Identity {
     }
 
     /// Who somebody is here, with the grants that follow from their groups.
-    async fn admit(&self, tx: &mut Tx, who: &Verified<'_>) -> Result<User, Stop> {
+    pub(super) async fn admit(&self, tx: &mut Tx, who: &Verified<'_>) -> Result<User, Stop> {
         let now = self.now();
         if !mapping::lets_in(who.provider, &who.groups) {
             return Err(Refusal::Group.into());

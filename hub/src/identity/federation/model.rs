@@ -8,6 +8,7 @@ use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::ldap::{GroupSource, LdapConfiguration};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Scope, Title};
@@ -71,6 +72,8 @@ impl<'de> Deserialize<'de> for Slug {
 pub enum Configuration {
     /// OpenID Connect.
     Oidc(OidcConfiguration),
+    /// A directory that speaks LDAP.
+    Ldap(LdapConfiguration),
 }
 
 impl Configuration {
@@ -78,13 +81,15 @@ impl Configuration {
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Oidc(_) => "oidc",
+            Self::Ldap(_) => "ldap",
         }
     }
 
     /// For whom the client secret is: it is not told to anybody else.
-    pub fn confidant(&self) -> &str {
+    pub fn confidant(&self) -> String {
         match self {
-            Self::Oidc(oidc) => &oidc.issuer,
+            Self::Oidc(oidc) => oidc.issuer.clone(),
+            Self::Ldap(ldap) => ldap.confidant(),
         }
     }
 }
@@ -258,6 +263,7 @@ impl NewProvider {
                     return Err(wrong("invalid_claim", "Name the claim that has the groups."));
                 }
             }
+            Configuration::Ldap(ldap) => self.check_directory(ldap)?,
         }
         let is_value = |value: &str| !value.is_empty() && value.len() <= TEXT_MAX;
         if self.required_group.as_deref().is_some_and(|group| !is_value(group)) {
@@ -274,6 +280,37 @@ impl NewProvider {
         }
         Ok(())
     }
+}
+
+impl NewProvider {
+    fn check_directory(&self, ldap: &LdapConfiguration) -> ApiResult<()> {
+        ldap.check()?;
+        if self.trusted_for_second_factor {
+            let message = "A directory sees a password and nothing else: the hub asks for the second factor itself.";
+            return Err(wrong("invalid_second_factor", message));
+        }
+        let needs_groups = self.required_group.is_some() || !self.mappings.is_empty();
+        if needs_groups && ldap.groups == GroupSource::None {
+            return Err(wrong("invalid_groups", "Say where the groups of somebody stand."));
+        }
+        Ok(())
+    }
+}
+
+/// One step of a test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TestStep {
+    /// Of a provider of OpenID Connect `discovery`, `endpoints` or `keys`. Of a
+    /// directory `connect`, `tls` and `service_bind`, for each server that was
+    /// tried, then `base` and `group_base`, or `search`, `user_bind`, `groups`
+    /// and `roles`.
+    pub step: &'static str,
+    /// Whether it went well; null where it was not come to.
+    pub passed: Option<bool>,
+    /// What is wrong, in one word.
+    pub trouble: Option<&'static str>,
+    /// What was found.
+    pub found: Vec<String>,
 }
 
 /// What a sign-in page needs of a provider.

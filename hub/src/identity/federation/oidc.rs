@@ -10,5 +10,5 @@ mod flow;
 mod tokens;
 
 pub use self::attempt::Purpose;
-pub use self::discovery::{Known, TestStep};
+pub use self::discovery::Known;
 pub use self::flow::{Arrival, Finished, Start, secret_place};

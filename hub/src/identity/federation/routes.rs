@@ -9,8 +9,8 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::accounts::{ATTEMPT_LIFE, Refusal, Stop};
-use super::model::{LinkedIdentity, NewProvider, Provider, SignInProvider};
-use super::oidc::{Arrival, Finished, Purpose, Start, TestStep};
+use super::model::{LinkedIdentity, NewProvider, Provider, SignInProvider, TestStep};
+use super::oidc::{Arrival, Finished, Purpose, Start};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
@@ -32,6 +32,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(access, routes!(list_identity_providers, create_identity_provider))
         .add(access, routes!(get_identity_provider, change_identity_provider, delete_identity_provider))
         .add(access, routes!(test_identity_provider))
+        .add(access, routes!(test_directory_sign_in))
 }
 
 /// All of them.
@@ -98,6 +99,17 @@ struct LinkIdentityRequest {
 struct LinkIdentityResponse {
     /// An address of the provider's.
     location: String,
+}
+
+/// Who is looked for in a directory.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct TestSignInRequest {
+    /// The name that they would type.
+    name: String,
+    /// Their password, where it is to be tried.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
 }
 
 /// What was tried.
@@ -324,7 +336,8 @@ async fn delete_identity_provider(
 }
 
 /// Tries what can be tried of a provider without a user: what it says of itself,
-/// its addresses and its keys.
+/// its addresses and its keys; of a directory each server, the account of the
+/// hub and where people are looked for.
 #[utoipa::path(post, path = "/api/v1/identity-providers/{id}/test", tag = "identity", params(("id" = Uuid, Path)),
     responses(
     (status = 200, description = "How far it went", body = TestedProvider),
@@ -332,6 +345,29 @@ async fn delete_identity_provider(
 ))]
 async fn test_identity_provider(State(app): State<AppState>, Path(id): Path<Uuid>) -> ApiResult<Json<TestedProvider>> {
     Ok(Json(TestedProvider { steps: app.identity.test_identity_provider(id).await? }))
+}
+
+/// Tries how somebody would sign in by a directory, step by step. Nobody is
+/// signed in or made a user by it, and a password that is tried counts as if
+/// somebody signed in. It takes `users.manage` too.
+#[utoipa::path(post, path = "/api/v1/identity-providers/{id}/test-sign-in", tag = "identity",
+    params(("id" = Uuid, Path)), request_body = TestSignInRequest,
+    responses(
+    (status = 200, description = "How far it went", body = TestedProvider),
+    (status = 400, description = "It is no directory, or this is no name"),
+    (status = 404, description = "There is none"),
+    (status = 429, description = "Too many attempts"),
+))]
+async fn test_directory_sign_in(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(id): Path<Uuid>,
+    Json(request): Json<TestSignInRequest>,
+) -> ApiResult<Json<TestedProvider>> {
+    caller.require(Permission::UsersManage)?;
+    let TestSignInRequest { name, password } = request;
+    let steps = app.identity.test_directory_sign_in(id, &name, password.as_ref(), &caller).await?;
+    Ok(Json(TestedProvider { steps }))
 }
 
 /// Whoever is signed in with a browser: a program is linked with nobody.

@@ -5,8 +5,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::model::{Configuration, LinkedIdentity, NewProvider, Provider, SignInProvider};
-use super::oidc::{TestStep, secret_place};
+use super::model::{Configuration, LinkedIdentity, NewProvider, Provider, SignInProvider, TestStep};
+use super::oidc::secret_place;
 use super::store;
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
@@ -28,12 +28,17 @@ impl Identity {
         Ok(store::list(&mut self.db.read().await?).await?)
     }
 
-    /// Those by which people can sign in.
+    /// Those to which people go to sign in. Who is in a directory types their
+    /// name and password here.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn list_sign_in_providers(&self) -> ApiResult<Vec<SignInProvider>> {
-        let providers = self.list_identity_providers().await?.into_iter().filter(|provider| provider.enabled);
+        let is_gone_to = |provider: &Provider| match provider.configuration {
+            Configuration::Oidc(_) => provider.enabled,
+            Configuration::Ldap(_) => false,
+        };
+        let providers = self.list_identity_providers().await?.into_iter().filter(is_gone_to);
         Ok(providers.map(|Provider { slug, name, .. }| SignInProvider { slug, name }).collect())
     }
 
@@ -91,6 +96,9 @@ impl Identity {
         let (now, fresh) = (self.now(), self.seal_secret(id, &new)?);
         let mut tx = self.db.write().await?;
         let before = found(store::find(&mut tx, id).await?)?;
+        if before.configuration.kind() != new.configuration.kind() {
+            return Err(ApiError::bad_request("invalid_kind", "A provider keeps its protocol: add another one."));
+        }
         let is_same = before.configuration.confidant() == new.configuration.confidant();
         let secret = match fresh {
             None if is_same => store::find_secret(&mut tx, id).await?,
@@ -143,8 +151,10 @@ impl Identity {
     /// # Errors
     /// 404 when there is none of this id.
     pub async fn test_identity_provider(&self, id: Uuid) -> ApiResult<Vec<TestStep>> {
-        match self.get_identity_provider(id).await?.configuration {
-            Configuration::Oidc(oidc) => Ok(self.test_oidc(&oidc).await),
+        let provider = self.get_identity_provider(id).await?;
+        match &provider.configuration {
+            Configuration::Oidc(oidc) => Ok(self.test_oidc(oidc).await),
+            Configuration::Ldap(_) => self.test_directory(&provider).await,
         }
     }
 

@@ -82,6 +82,31 @@ pub async fn find_by_slug(tx: &mut Tx, slug: &str) -> Result<Option<Provider>, D
     }
 }
 
+/// Whether a user is in a directory.
+pub async fn is_in_directory(tx: &mut Tx, user: UserId) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM linked_identities
+               JOIN identity_providers ON identity_providers.id = linked_identities.provider_id
+               WHERE user_id = $1 AND kind = 'ldap'";
+    let count: i64 = on_tx!(tx, |c| sqlx::query_scalar(sql).bind(user.0).fetch_one(c).await)?;
+    Ok(count > 0)
+}
+
+/// The directories that are asked, in their order.
+pub async fn list_directories(tx: &mut Tx) -> Result<Vec<Provider>, DbError> {
+    let sql = "SELECT id FROM identity_providers WHERE kind = 'ldap' AND enabled = $1";
+    let ids: Vec<Uuid> = on_tx!(&mut *tx, |c| sqlx::query_scalar(sql).bind(true).fetch_all(c).await)?;
+    let mut directories = Vec::with_capacity(ids.len());
+    for id in ids {
+        directories.extend(find(tx, id).await?);
+    }
+    let order = |provider: &Provider| match &provider.configuration {
+        Configuration::Ldap(ldap) => (ldap.position, provider.name.to_lowercase(), provider.id),
+        Configuration::Oidc(_) => (u16::MAX, provider.name.to_lowercase(), provider.id),
+    };
+    directories.sort_by_cached_key(order);
+    Ok(directories)
+}
+
 /// Adds a provider, without its mappings.
 pub async fn insert(tx: &mut Tx, provider: &Provider, secret_sealed: Option<&[u8]>) -> Result<(), DbError> {
     let sql = "INSERT INTO identity_providers (id, kind, name, slug, enabled, create_users, trusted_for_second_factor,

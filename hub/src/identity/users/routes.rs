@@ -265,6 +265,7 @@ async fn change_user(
     request_body = ResetPasswordRequest, responses(
     (status = 200, description = "The user", body = User),
     (status = 404, description = "There is no such user"),
+    (status = 409, description = "They are in a directory, which has their password"),
 ))]
 async fn reset_password(
     State(app): State<AppState>,

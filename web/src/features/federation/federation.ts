@@ -45,7 +45,7 @@ export function emptyMapping(): MappingDraft {
 
 /** What the form begins with. */
 export function draftOf(provider: Provider | null): ProviderDraft {
-  const oidc = provider?.configuration
+  const oidc = provider?.configuration.kind === 'oidc' ? provider.configuration : null
   return {
     name: provider?.name ?? '',
     slug: provider?.slug ?? '',
@@ -61,8 +61,13 @@ export function draftOf(provider: Provider | null): ProviderDraft {
     allowPrivate: oidc?.allow_private ?? false,
     allowHttp: oidc?.allow_http ?? false,
     authorities: oidc?.authorities ?? '',
-    mappings: (provider?.mappings ?? []).map(({ value, role, scope }) => ({ ...emptyMapping(), value, role, ...whereOf(scope) })),
+    mappings: mappingDraftsOf(provider),
   }
+}
+
+/** The mappings that a form begins with. */
+export function mappingDraftsOf(provider: Provider | null): MappingDraft[] {
+  return (provider?.mappings ?? []).map(({ value, role, scope }) => ({ ...emptyMapping(), value, role, ...whereOf(scope) }))
 }
 
 function whereOf(scope: Scope): Partial<MappingDraft> {
@@ -82,12 +87,8 @@ function whereOf(scope: Scope): Partial<MappingDraft> {
 export function sentOf(draft: ProviderDraft): NewProvider | null {
   const [name, slug, issuer, client] = [draft.name, draft.slug, draft.issuer, draft.clientId].map((text) => text.trim())
   if (!name || !slug || !issuer || !client) return null
-  const mappings: Mapping[] = []
-  for (const { value, role, ...where } of draft.mappings) {
-    const scope = scopeOf(where)
-    if (!value.trim() || scope === null) return null
-    mappings.push({ value: value.trim(), role, scope })
-  }
+  const mappings = mappingsOf(draft.mappings)
+  if (mappings === null) return null
   const groups = draft.groupsClaim.trim()
   const required = draft.requiredGroup.trim()
   if ((mappings.length > 0 || required) && !groups) return null
@@ -111,6 +112,22 @@ export function sentOf(draft: ProviderDraft): NewProvider | null {
       authorities: draft.authorities.trim() || null,
     },
   }
+}
+
+/** The mappings that are asked of the hub; null while something is missing. */
+export function mappingsOf(drafts: MappingDraft[]): Mapping[] | null {
+  const mappings: Mapping[] = []
+  for (const { value, role, ...where } of drafts) {
+    const scope = scopeOf(where)
+    if (!value.trim() || scope === null) return null
+    mappings.push({ value: value.trim(), role, scope })
+  }
+  return mappings
+}
+
+/** Where a provider is, in a line. */
+export function addressOf({ configuration }: Pick<Provider, 'configuration'>): string {
+  return configuration.kind === 'oidc' ? configuration.issuer : configuration.servers.join(' ')
 }
 
 /** Where the provider is to send people back to: what has to be told to it. */

@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use openidconnect::core::CoreJsonWebKeySet;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use url::Url;
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::clock::Timestamp;
 use crate::identity::Identity;
-use crate::identity::federation::model::{OidcConfiguration, Provider};
+use crate::identity::federation::model::{OidcConfiguration, Provider, TestStep};
 use crate::outgoing::{Call, Outgoing, OutgoingError, Rules};
 
 /// How long what a provider says of itself counts.
@@ -79,20 +78,6 @@ impl Trouble {
             Self::NoKeys => "no_keys",
         }
     }
-}
-
-/// One step of a test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct TestStep {
-    /// `discovery`, `endpoints` or `keys`.
-    pub step: &'static str,
-    /// Whether it went well; null where it was not come to.
-    pub passed: Option<bool>,
-    /// What is wrong: `not_allowed`, `private`, `no_document`, `other_issuer`,
-    /// `endpoints` or `no_keys`.
-    pub trouble: Option<&'static str>,
-    /// What was found.
-    pub found: Vec<String>,
 }
 
 /// What was learnt from each provider a while ago.

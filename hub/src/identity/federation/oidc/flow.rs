@@ -169,7 +169,7 @@ impl Identity {
     ) -> Option<Url> {
         let base = Start::base(headers, scheme).ok()?;
         let provider = store::find(&mut self.db.read().await.ok()?, provider).await.ok()??;
-        let Configuration::Oidc(oidc) = &provider.configuration;
+        let Configuration::Oidc(oidc) = &provider.configuration else { return None };
         let discovered = self.discovered(&provider, oidc).await.ok()?;
         let mut address = discovered.metadata.end_session_endpoint.clone()?;
         address
@@ -184,8 +184,10 @@ impl Identity {
         let provider = store::find_by_slug(&mut self.db.read().await?, slug).await?;
         let provider = provider.filter(|provider| provider.enabled);
         let provider = provider.ok_or_else(|| ApiError::not_found("identity provider"))?;
-        let Configuration::Oidc(oidc) = provider.configuration.clone();
-        Ok((provider, oidc))
+        match provider.configuration.clone() {
+            Configuration::Oidc(oidc) => Ok((provider, oidc)),
+            Configuration::Ldap(_) => Err(ApiError::not_found("identity provider")),
+        }
     }
 
     /// No attempt comes back twice.
@@ -299,7 +301,11 @@ impl Identity {
         }
     }
 
-    async fn client_secret(&self, provider: &Provider) -> ApiResult<Option<SecretString>> {
+    /// The secret that the hub proves itself with to a provider.
+    pub(in crate::identity::federation) async fn client_secret(
+        &self,
+        provider: &Provider,
+    ) -> ApiResult<Option<SecretString>> {
         let Some(sealed) = store::find_secret(&mut self.db.read().await?, provider.id).await? else { return Ok(None) };
         let opened = self.vault.open(&secret_place(&provider.id.to_string()), &sealed).map_err(ApiError::internal)?;
         let text = std::str::from_utf8(&opened).map_err(ApiError::internal)?;

@@ -86,6 +86,26 @@ on_both_engines! {
         assert!(store::find(&mut tx, corp.id).await.unwrap().is_none());
     }
 
+    async fn directories_are_asked_in_their_order_and_have_the_passwords_of_their_users(db) {
+        let mut tx = db.write().await.unwrap();
+        let directory = |slug: &str, position: u16, enabled: bool| {
+            let text = serde_json::json!({ "kind": "ldap", "servers": ["ldaps://x"], "base_dn": "dc=x", "position": position });
+            Provider { configuration: serde_json::from_value(text).unwrap(), enabled, ..provider(slug) }
+        };
+        let corp = provider("corp");
+        let all = [directory("late", 7, true), directory("off", 0, false), directory("early", 1, true)];
+        for provider in [&corp].into_iter().chain(&all) {
+            store::insert(&mut tx, provider, None).await.unwrap();
+        }
+        let asked = store::list_directories(&mut tx).await.unwrap();
+        assert_eq!(asked.iter().map(|provider| provider.slug.as_str()).collect::<Vec<_>>(), ["early", "late"]);
+        let (ada, bob) = (insert_user(&mut tx, "ada").await, insert_user(&mut tx, "bob").await);
+        store::insert_identity(&mut tx, &identity(&corp, ada.id, "s-1")).await.unwrap();
+        store::insert_identity(&mut tx, &identity(&all[1], bob.id, "s-2")).await.unwrap();
+        assert!(!store::is_in_directory(&mut tx, ada.id).await.unwrap());
+        assert!(store::is_in_directory(&mut tx, bob.id).await.unwrap());
+    }
+
     async fn a_slug_is_taken_once(db) {
         let mut tx = db.write().await.unwrap();
         store::insert(&mut tx, &provider("corp"), None).await.unwrap();
