@@ -219,6 +219,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Says what whoever has the link is invited to. */
+        post: operations["get_invited"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/invitation/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the user whom a link is for. It works once. */
+        post: operations["accept_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -304,6 +338,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mails a link to choose a new password, if there is such an account with a
+         *     verified address. The answer is the same where there is none.
+         */
+        post: operations["ask_for_password_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/password-reset/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replaces the password of whoever has the link. All their sessions end; API
+         *     tokens and the second factor stay.
+         */
+        post: operations["complete_password_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/providers": {
         parameters: {
             query?: never;
@@ -341,6 +415,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/register": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mails a link with which an account is made, where people may register by
+         *     themselves. The answer is the same for an address that has one.
+         */
+        post: operations["register"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/second-factor": {
         parameters: {
             query?: never;
@@ -355,6 +449,40 @@ export interface paths {
          *     answer sets a cookie.
          */
         post: operations["complete_sign_in"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/verify-email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the address that a link was mailed to that of its user. */
+        post: operations["verify_email"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/ways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says what somebody who is not signed in can do. */
+        get: operations["get_sign_in_ways"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1297,6 +1425,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists invitations and registrations, the newest first. */
+        get: operations["list_invitations"];
+        put?: never;
+        /** Invites somebody: by mail, or with a link that is shown this once. */
+        post: operations["create_invitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Ends an invitation that waits. */
+        delete: operations["revoke_invitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs": {
         parameters: {
             query?: never;
@@ -1456,6 +1619,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/email": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says how one is written to. */
+        get: operations["get_own_contact"];
+        put?: never;
+        /**
+         * Mails a link to the address that is to be one's own, and a notice to the one
+         *     until now. The address counts once the link was followed.
+         */
+        post: operations["request_own_email"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me/identities": {
         parameters: {
             query?: never;
@@ -1489,6 +1673,23 @@ export interface paths {
         post?: never;
         /** Signs in by a provider no more. */
         delete: operations["unlink_identity"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/language": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Has one's own mails written in another language. */
+        put: operations["set_own_language"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1786,8 +1987,68 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Sends one message to a syslog server, to see whether it arrives there. */
+        /** Sends one message there, to see whether it arrives. */
         post: operations["test_audit_shipping"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/mail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says which server takes the hub's mail. */
+        get: operations["get_mail_settings"];
+        /**
+         * Sets the server. Takes `users.manage` too: whoever runs it reads the links
+         *     with which passwords are chosen. Without `password` the stored one stays,
+         *     unless it would go to another server, user or way than it was given for.
+         */
+        put: operations["set_mail_settings"];
+        post?: never;
+        /** Forgets the server and its password. */
+        delete: operations["delete_mail_settings"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/mail/outbox": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the mails that wait, and what became of those of the last week, the
+         *     newest first. What they say is not in it.
+         */
+        get: operations["list_mails"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/mail/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a mail right now and tells of each step. */
+        post: operations["test_mail"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1804,8 +2065,9 @@ export interface paths {
         /** Says how people sign in. */
         get: operations["get_sign_in_settings"];
         /**
-         * Says of whom a second factor is asked. Those who have none may do nothing but
-         *     set it up, from their next request on.
+         * Says of whom a second factor is asked, and who may register. Those who have
+         *     no second factor may do nothing but set it up, from their next request on.
+         *     Who changes what registering gives must manage users too.
          */
         put: operations["set_sign_in_settings"];
         post?: never;
@@ -2045,8 +2307,9 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * Gives a user another role. It holds from their next request on; terminals
-         *     and whatever else they have open and may not have any more ends at once.
+         * Gives a user another role, address or language. A role holds from their next
+         *     request on; terminals and whatever else they have open and may not have any
+         *     more ends at once. An address counts once its owner followed a link.
          */
         patch: operations["change_user"];
         trace?: never;
@@ -2228,6 +2491,22 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description Who accepts an invitation. */
+        AcceptInvitation: {
+            language?: components["schemas"]["Language"] | null;
+            /** @description The user's name. */
+            name: string;
+            /**
+             * Format: password
+             * @description At least 12 characters.
+             */
+            password: string;
+            /**
+             * Format: password
+             * @description What stands behind the `#` of the link.
+             */
+            secret: string;
+        };
         /** @description A role that can be granted. */
         AccessRole: {
             /** @description Whether it comes with the hub and stays as it is. */
@@ -2390,6 +2669,11 @@ export interface components {
          * @enum {string}
          */
         Approval: "auto" | "manual";
+        /** @description Who forgot their password. */
+        AskForPasswordReset: {
+            /** @description Their name or their e-mail address. */
+            account: string;
+        };
         /** @description A container in a network. */
         Attachment: {
             /** @description The container's address there, while it runs. */
@@ -2453,15 +2737,24 @@ export interface components {
         };
         /** @description Where records are sent. */
         AuditShippingRequest: {
-            syslog?: components["schemas"]["Syslog"] | null;
+            destination?: components["schemas"]["Destination"] | null;
+            /**
+             * Format: password
+             * @description What requests to a webhook are signed with: 24 to 64 bytes, or `whsec_`
+             *     and as many in Base64. Left out, the one before stays; an empty one is
+             *     none.
+             */
+            secret?: string | null;
         };
         /** @description Where records are sent, and how that does. */
         AuditShippingResponse: {
+            destination?: components["schemas"]["Destination"] | null;
+            /** @description Whether requests to a webhook are signed. */
+            has_secret: boolean;
             /** @description Whether somebody between here and there can read the records. */
             is_exposed: boolean;
             /** @description How it does. */
             status: components["schemas"]["ShippingStatus"];
-            syslog?: components["schemas"]["Syslog"] | null;
         };
         /** @description Who begins. */
         BeginSecondFactorRequest: {
@@ -2491,10 +2784,12 @@ export interface components {
              */
             present_password: string;
         };
-        /** @description What changes of a user. */
+        /** @description What changes of a user; what is not named stays. */
         ChangeUserRequest: {
-            /** @description What they may do from now on. */
-            role: components["schemas"]["Role"];
+            /** @description Their e-mail address, which they verify through a mail; null for none. */
+            email?: string | null;
+            language?: components["schemas"]["Language"] | null;
+            role?: components["schemas"]["Role"] | null;
         };
         /** @description A code of the app, or a recovery code where there are any. */
         CodeRequest: {
@@ -2526,6 +2821,19 @@ export interface components {
          * @enum {string}
          */
         Comparison: "met" | "not_met" | "deleted";
+        /** @description A new password, and the link that allows it. */
+        CompletePasswordReset: {
+            /**
+             * Format: password
+             * @description At least 12 characters.
+             */
+            password: string;
+            /**
+             * Format: password
+             * @description What stands behind the `#` of the link.
+             */
+            secret: string;
+        };
         /** @description What the provider's answer did not say. */
         CompleteSignInRequest: {
             /**
@@ -2987,6 +3295,10 @@ export interface components {
         };
         /** @description A new user, with either a password or the hash of one. */
         CreateUserRequest: {
+            /** @description Their e-mail address, which they verify through a mail. */
+            email?: string | null;
+            /** @description The language of mails to them. */
+            language?: components["schemas"]["Language"];
             /** @description Their name. */
             name: string;
             /**
@@ -3008,6 +3320,14 @@ export interface components {
             /** @description What to send as `Authorization: Bearer`. */
             token: string;
         };
+        /** @description An invitation, with its link where it was not mailed. */
+        CreatedInvitation: components["schemas"]["Invitation"] & {
+            /**
+             * @description The page of the console that accepts it, shown this once; null where it
+             *     was mailed.
+             */
+            path?: string | null;
+        };
         /** @description A new setup code, which is shown this once. */
         CreatedSetupCodeResponse: {
             /** @description What makes the first user. */
@@ -3018,6 +3338,49 @@ export interface components {
              */
             ttl_seconds: number;
         };
+        /**
+         * @description The role of those who register.
+         * @enum {string}
+         */
+        DefaultRole: "restricted" | "viewer" | "operator";
+        /** @description A mail without what it says. */
+        Delivery: {
+            /**
+             * Format: int64
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /** @description When it was queued. */
+            created_at: components["schemas"]["Timestamp"];
+            ended_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What went wrong the last time. */
+            error?: string | null;
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description What it is about, such as `invitation`. */
+            kind: string;
+            next_at?: components["schemas"]["Timestamp"] | null;
+            /** @description To whom it goes. */
+            recipient: string;
+            /** @description How it stands with it. */
+            state: components["schemas"]["DeliveryState"];
+        };
+        /**
+         * @description How it stands with a mail.
+         * @enum {string}
+         */
+        DeliveryState: "waiting" | "sent" | "failed";
+        /** @description Where records are sent. */
+        Destination: (components["schemas"]["Syslog"] & {
+            /** @enum {string} */
+            kind: "syslog";
+        }) | (components["schemas"]["Webhook"] & {
+            /** @enum {string} */
+            kind: "webhook";
+        });
         /** @description A device of the host. */
         Device: {
             /** @description Its path in the container. */
@@ -3131,6 +3494,7 @@ export interface components {
             name: components["schemas"]["EnvironmentName"];
             /** @description The operating system its engine runs containers for, while it runs. */
             os?: string | null;
+            policy?: components["schemas"]["EnvironmentPolicy"] | null;
             /** @description Whether terminals in its containers are recorded. */
             record_terminals: boolean;
             /**
@@ -3257,6 +3621,22 @@ export interface components {
             labels?: components["schemas"]["Labels"] | null;
             /** @description Whether terminals that are opened from now on are recorded. */
             record_terminals?: boolean | null;
+        };
+        /** @description The policy of an environment's host, which only that host can change. */
+        EnvironmentPolicy: {
+            /** @description SHA-256 of its file; null where there is no file. */
+            digest?: string | null;
+            /**
+             * @description Whether there is a file that cannot be used, so that only looking on is
+             *     allowed.
+             */
+            invalid: boolean;
+            /** @description `monitor`, `operate`, `deploy-safe` or `full`. */
+            profile: string;
+            /** @description Why it cannot be used. */
+            reason?: string | null;
+            /** @description The rules by which whole kinds of requests are refused, such as `exec`. */
+            refuses: string[];
         };
         /**
          * @description Whether an environment can be used now.
@@ -3591,6 +3971,70 @@ export interface components {
             /** @description Platforms that this hub has an agent for. */
             platforms: string[];
         };
+        /** @description An invitation, without its link. */
+        Invitation: {
+            /** @description The user that it made. */
+            accepted_by?: string | null;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description The address that it was mailed to; null for a link that was handed over. */
+            email?: string | null;
+            /** @description Until when its link works. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description What is granted to them. */
+            grants: components["schemas"]["InvitedGrant"][];
+            /**
+             * Format: uuid
+             * @description Its id.
+             */
+            id: string;
+            /** @description Who invited them. */
+            invited_by: string;
+            /** @description Who made it. */
+            kind: components["schemas"]["InvitationKind"];
+            /** @description What the user may do everywhere. */
+            role: components["schemas"]["Role"];
+            /** @description How it stands with it. */
+            state: components["schemas"]["InvitationState"];
+            /** @description The teams that they come into. */
+            team_ids: string[];
+        };
+        /**
+         * @description Who made it.
+         * @enum {string}
+         */
+        InvitationKind: "invitation" | "registration";
+        /** @description The secret of an invitation. */
+        InvitationSecret: {
+            /**
+             * Format: password
+             * @description What stands behind the `#` of the link.
+             */
+            secret: string;
+        };
+        /**
+         * @description How it stands with an invitation.
+         * @enum {string}
+         */
+        InvitationState: "waiting" | "accepted" | "revoked" | "expired";
+        /** @description What somebody is invited to. */
+        Invited: {
+            /** @description The address that it was mailed to, which becomes theirs. */
+            email?: string | null;
+            /** @description Until when the link works. */
+            expires_at: components["schemas"]["Timestamp"];
+            /** @description Who invited them. */
+            invited_by: string;
+            /** @description Who made it. */
+            kind: components["schemas"]["InvitationKind"];
+        };
+        /** @description A role that comes with an invitation, and where. */
+        InvitedGrant: {
+            /** @description `administrator`, `operator`, `viewer`, or the id of another role. */
+            role: string;
+            /** @description Where it counts. */
+            scope: components["schemas"]["Scope"];
+        };
         /** @description A token that was just made, and how a host uses it. */
         IssuedToken: components["schemas"]["MintedToken"] & components["schemas"]["InstallCommands"];
         /** @description One job, as far as it has come. */
@@ -3666,6 +4110,11 @@ export interface components {
         Labels: {
             [key: string]: string;
         };
+        /**
+         * @description A language of mails.
+         * @enum {string}
+         */
+        Language: "en" | "fr";
         /** @description The last thing that an engine told of. */
         LastEvent: {
             /**
@@ -3963,6 +4412,39 @@ export interface components {
             total: number;
         };
         /** @description A page of a list and the length of the whole list. */
+        List_Delivery: {
+            /** @description The items of this page. */
+            items: {
+                /**
+                 * Format: int64
+                 * @description How often it was tried.
+                 */
+                attempts: number;
+                /** @description When it was queued. */
+                created_at: components["schemas"]["Timestamp"];
+                ended_at?: components["schemas"]["Timestamp"] | null;
+                /** @description What went wrong the last time. */
+                error?: string | null;
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description What it is about, such as `invitation`. */
+                kind: string;
+                next_at?: components["schemas"]["Timestamp"] | null;
+                /** @description To whom it goes. */
+                recipient: string;
+                /** @description How it stands with it. */
+                state: components["schemas"]["DeliveryState"];
+            }[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
         List_EnrollmentTokenView: {
             /** @description The items of this page. */
             items: {
@@ -4048,6 +4530,7 @@ export interface components {
                 name: components["schemas"]["EnvironmentName"];
                 /** @description The operating system its engine runs containers for, while it runs. */
                 os?: string | null;
+                policy?: components["schemas"]["EnvironmentPolicy"] | null;
                 /** @description Whether terminals in its containers are recorded. */
                 record_terminals: boolean;
                 /**
@@ -4176,6 +4659,42 @@ export interface components {
                  */
                 tags: string[];
             })[];
+            /**
+             * Format: int64
+             * @description How many items there are on all pages.
+             */
+            total: number;
+        };
+        /** @description A page of a list and the length of the whole list. */
+        List_Invitation: {
+            /** @description The items of this page. */
+            items: {
+                /** @description The user that it made. */
+                accepted_by?: string | null;
+                /** @description When it was made. */
+                created_at: components["schemas"]["Timestamp"];
+                /** @description The address that it was mailed to; null for a link that was handed over. */
+                email?: string | null;
+                /** @description Until when its link works. */
+                expires_at: components["schemas"]["Timestamp"];
+                /** @description What is granted to them. */
+                grants: components["schemas"]["InvitedGrant"][];
+                /**
+                 * Format: uuid
+                 * @description Its id.
+                 */
+                id: string;
+                /** @description Who invited them. */
+                invited_by: string;
+                /** @description Who made it. */
+                kind: components["schemas"]["InvitationKind"];
+                /** @description What the user may do everywhere. */
+                role: components["schemas"]["Role"];
+                /** @description How it stands with it. */
+                state: components["schemas"]["InvitationState"];
+                /** @description The teams that they come into. */
+                team_ids: string[];
+            }[];
             /**
              * Format: int64
              * @description How many items there are on all pages.
@@ -4491,8 +5010,13 @@ export interface components {
                 /** @description When they were made. */
                 created_at: components["schemas"]["Timestamp"];
                 disabled_at?: components["schemas"]["Timestamp"] | null;
+                /** @description Their e-mail address, in small letters. */
+                email?: string | null;
+                email_verified_at?: components["schemas"]["Timestamp"] | null;
                 /** @description The user. */
                 id: components["schemas"]["UserId"];
+                /** @description The language of mails to them. */
+                language: components["schemas"]["Language"];
                 /** @description Their name. */
                 name: string;
                 /** @description What they may do. */
@@ -4623,6 +5147,41 @@ export interface components {
             options: {
                 [key: string]: string;
             };
+        };
+        /** @description The server, without its password. */
+        MailSettings: {
+            /** @description Whether `none` is allowed to another machine than this one. */
+            allow_plain: boolean;
+            /** @description Whether it may be in a private network. */
+            allow_private: boolean;
+            /**
+             * @description Who signed the server's certificate, as PEM, where it is nobody that this
+             *     machine trusts anyway.
+             */
+            authority?: string | null;
+            /** @description Whether a password is stored. */
+            has_password: boolean;
+            /** @description Its name or address. */
+            host: string;
+            /**
+             * Format: int32
+             * @description Its port.
+             */
+            port: number;
+            /** @description Where links in mails lead: the console as people reach it. */
+            public_url: string;
+            /** @description How the way to it is protected. */
+            security: components["schemas"]["Security"];
+            /** @description The address that mails come from. */
+            sender: string;
+            /** @description What the sender is called. */
+            sender_name?: string | null;
+            /** @description As whom the hub signs in; null where it does not. */
+            user?: string | null;
+        };
+        /** @description The mail server, where one is set. */
+        MailSettingsResponse: {
+            server?: components["schemas"]["MailSettings"] | null;
         };
         /** @description Whoever is in a group there has a role here. */
         Mapping: {
@@ -4824,6 +5383,62 @@ export interface components {
              */
             name: string;
         };
+        /** @description An invitation that is made. */
+        NewInvitation: {
+            /** @description Where it is mailed to. Without it, the answer has the link, this once. */
+            email?: string | null;
+            /** @description What is granted to them. */
+            grants?: components["schemas"]["InvitedGrant"][];
+            /** @description The language of the mail, and of those to the user. */
+            language?: components["schemas"]["Language"];
+            /** @description What the user may do everywhere. */
+            role?: components["schemas"]["Role"];
+            /** @description The teams that they come into. */
+            team_ids?: string[];
+            /**
+             * Format: int64
+             * @description How long the link works: 7 days unless said, 30 days at most.
+             */
+            ttl_seconds?: number | null;
+        };
+        /** @description A server to be set. */
+        NewMailSettings: {
+            /**
+             * @description Allows `none` to another machine than this one: whoever is on the way
+             *     reads the links and the password.
+             */
+            allow_plain?: boolean;
+            /**
+             * @description Allows a server in a private network. One that is named as this machine's
+             *     own, such as `localhost`, needs no leave.
+             */
+            allow_private?: boolean;
+            /** @description Who signed the server's certificate, as PEM. */
+            authority?: string | null;
+            /** @description Its name or address. */
+            host: string;
+            /**
+             * Format: password
+             * @description The password. Left out, the stored one stays, unless it would go to
+             *     another server or another way than it was given for.
+             */
+            password?: string | null;
+            /**
+             * Format: int32
+             * @description Its port, such as 587 for `starttls` or 465 for `tls`.
+             */
+            port: number;
+            /** @description Where links in mails lead, such as `https://hub.example:8443`. */
+            public_url: string;
+            /** @description How the way to it is protected. */
+            security: components["schemas"]["Security"];
+            /** @description The address that mails come from. */
+            sender: string;
+            /** @description What the sender is called. */
+            sender_name?: string | null;
+            /** @description As whom the hub signs in; without it, it does not. */
+            user?: string | null;
+        };
         /** @description Who may do what with something. */
         NewMode: {
             /** @description Its permissions in octal digits, such as `0644`. */
@@ -4960,6 +5575,18 @@ export interface components {
              *     environments; those in none last. Without groups that have none here.
              */
             groups: components["schemas"]["GroupCounts"][];
+        };
+        /** @description How one is written to. */
+        OwnContactResponse: {
+            /** @description The present address. */
+            email?: string | null;
+            email_verified_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Whether one has a password here. */
+            has_password: boolean;
+            /** @description The language of mails. */
+            language: components["schemas"]["Language"];
+            /** @description The address that a link was sent to and that is not verified yet. */
+            pending_email?: string | null;
         };
         /** @description What a line asks for. */
         ParsedRun: {
@@ -5288,6 +5915,27 @@ export interface components {
              */
             refresh_token: string;
         };
+        /** @description Who wants an account. */
+        Register: {
+            /** @description Their e-mail address. */
+            email: string;
+            /** @description The language of mails to them. */
+            language?: components["schemas"]["Language"];
+        };
+        /** @description Whether people may register by themselves, and as what. */
+        RegistrationSettings: {
+            /** @description The domains that their addresses must be of; empty for any. */
+            domains?: string[];
+            /** @description Whether they may. */
+            enabled: boolean;
+            /** @description What they may do everywhere: nothing unless said, and never everything. */
+            role?: components["schemas"]["DefaultRole"];
+            /**
+             * Format: uuid
+             * @description The team that they come into.
+             */
+            team_id?: string | null;
+        };
         /**
          * @description A name and a password, or a token in its place, for the registry of one
          *     image. The engine is told them with the pull; the hub keeps them nowhere.
@@ -5332,6 +5980,17 @@ export interface components {
         ReplacedMasterKey: {
             /** @description What it is called. */
             master_key_id: components["schemas"]["MasterKeyId"];
+        };
+        /** @description Another address of one's own. */
+        RequestOwnEmail: {
+            /** @description The address. */
+            email: string;
+            /**
+             * Format: password
+             * @description The present password, where there is one; others are to have signed in a
+             *     moment ago.
+             */
+            password?: string | null;
         };
         /** @description A new password. */
         ResetPasswordRequest: {
@@ -5531,6 +6190,11 @@ export interface components {
             since?: components["schemas"]["Timestamp"] | null;
         };
         /**
+         * @description How the way to the server is protected.
+         * @enum {string}
+         */
+        Security: "starttls" | "tls" | "none";
+        /**
          * @description By whom a folder was looked at.
          * @enum {string}
          */
@@ -5573,6 +6237,11 @@ export interface components {
             user_id: components["schemas"]["UserId"];
             /** @description Their name. */
             user_name: string;
+        };
+        /** @description The language of mails to oneself. */
+        SetOwnLanguage: {
+            /** @description The language. */
+            language: components["schemas"]["Language"];
         };
         /** @description The first user, and the code that allows it. */
         SetupRequest: {
@@ -5647,8 +6316,16 @@ export interface components {
         };
         /** @description How people sign in. */
         SignInSettings: {
+            registration?: components["schemas"]["RegistrationSettings"] | null;
             /** @description Of whom a second factor is asked. */
             second_factor: components["schemas"]["SecondFactorPolicy"];
+        };
+        /** @description What somebody who is not signed in can do. */
+        SignInWays: {
+            /** @description Ask for a new password by mail. */
+            password_reset: boolean;
+            /** @description Register by themselves. */
+            registration: boolean;
         };
         /** @description Where the browser may end what it is signed in to elsewhere. */
         SignedOutResponse: {
@@ -5665,6 +6342,20 @@ export interface components {
          * @enum {string}
          */
         Source: "engine" | "user";
+        /**
+         * @description A step on the way of a mail.
+         * @enum {string}
+         */
+        Step: "resolve" | "connect" | "tls" | "sign_in" | "accept";
+        /** @description How a step went. */
+        StepReport: {
+            /** @description What happened, in a sentence. */
+            detail: string;
+            /** @description Whether it went well. */
+            ok: boolean;
+            /** @description Which. */
+            step: components["schemas"]["Step"];
+        };
         /** @description Where the hub keeps what it knows, and how that does. */
         StorageResponse: {
             /**
@@ -5763,6 +6454,20 @@ export interface components {
          * @description The id of one terminal.
          */
         TerminalId: string;
+        /** @description Where a test goes. */
+        TestMailRequest: {
+            /** @description An address; the caller's own unless said. */
+            to?: string | null;
+        };
+        /** @description How a test went. */
+        TestMailResponse: {
+            /** @description Whether the server took the mail. */
+            sent: boolean;
+            /** @description Its steps in their order; where something went wrong, it is the last. */
+            steps: components["schemas"]["StepReport"][];
+            /** @description Where it went. */
+            to: string;
+        };
         /** @description Who is looked for in a directory. */
         TestSignInRequest: {
             /** @description The name that they would type. */
@@ -5888,8 +6593,13 @@ export interface components {
             /** @description When they were made. */
             created_at: components["schemas"]["Timestamp"];
             disabled_at?: components["schemas"]["Timestamp"] | null;
+            /** @description Their e-mail address, in small letters. */
+            email?: string | null;
+            email_verified_at?: components["schemas"]["Timestamp"] | null;
             /** @description The user. */
             id: components["schemas"]["UserId"];
+            /** @description The language of mails to them. */
+            language: components["schemas"]["Language"];
             /** @description Their name. */
             name: string;
             /** @description What they may do. */
@@ -5940,6 +6650,14 @@ export interface components {
              */
             unchained: number;
         };
+        /** @description The link that was mailed to an address. */
+        VerifyEmail: {
+            /**
+             * Format: password
+             * @description What stands behind the `#` of the link.
+             */
+            secret: string;
+        };
         /** @description A volume. */
         Volume: components["schemas"]["Whereabouts"] & {
             created_at?: components["schemas"]["Timestamp"] | null;
@@ -5976,6 +6694,20 @@ export interface components {
              * @default []
              */
             ports: components["schemas"]["PublishedPort"][];
+        };
+        /** @description An address of HTTP. */
+        Webhook: {
+            /** @description Whether it may be reached without TLS. */
+            allow_http?: boolean;
+            /** @description Whether the address may be in a private network. */
+            allow_private?: boolean;
+            /**
+             * @description Certificates in PEM that the server's own must come from; without them
+             *     those that this machine trusts.
+             */
+            authority?: string | null;
+            /** @description Where records are posted. */
+            url: string;
         };
         /** @description Where something is, and since when it is not known any more. */
         Whereabouts: {
@@ -6519,6 +7251,96 @@ export interface operations {
             };
         };
     };
+    get_invited: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationSecret"];
+            };
+        };
+        responses: {
+            /** @description What they are invited to */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invited"];
+                };
+            };
+            /** @description The link is wrong, was used, or is too old */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    accept_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptInvitation"];
+            };
+        };
+        responses: {
+            /** @description The user, who can sign in now */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description The name or the password cannot be used; the link still works */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The link is wrong, was used, or is too old */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The name is taken, or what it brings is gone */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     log_in: {
         parameters: {
             query?: never;
@@ -6680,6 +7502,85 @@ export interface operations {
             };
         };
     };
+    ask_for_password_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AskForPasswordReset"];
+            };
+        };
+        responses: {
+            /** @description If there is such an account, a mail is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The hub cannot send mail */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    complete_password_reset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CompletePasswordReset"];
+            };
+        };
+        responses: {
+            /** @description The password is replaced */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The password is weak; the link still works */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The link is wrong, was used, or is too old */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_sign_in_providers: {
         parameters: {
             query?: never;
@@ -6738,6 +7639,42 @@ export interface operations {
             };
         };
     };
+    register: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Register"];
+            };
+        };
+        responses: {
+            /** @description A mail is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Nobody registers by themselves, or not with this address */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     complete_sign_in: {
         parameters: {
             query?: never;
@@ -6773,6 +7710,69 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    verify_email: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerifyEmail"];
+            };
+        };
+        responses: {
+            /** @description The address is verified */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The link is wrong, was used, or is too old */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Another user has the address */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_sign_in_ways: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What they can do */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInWays"];
+                };
             };
         };
     };
@@ -9980,6 +10980,103 @@ export interface operations {
             };
         };
     };
+    list_invitations: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of invitations */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Invitation"];
+                };
+            };
+        };
+    };
+    create_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitation"];
+            };
+        };
+        responses: {
+            /** @description The invitation */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CreatedInvitation"];
+                };
+            };
+            /** @description It brings too much, or works for too long */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such team, role, group or environment */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A user has the address, the hub cannot send mail, or too many invitations wait */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    revoke_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its link does not work any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description None of this id waits */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_jobs: {
         parameters: {
             query?: {
@@ -10247,6 +11344,76 @@ export interface operations {
             };
         };
     };
+    get_own_contact: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The address and the language */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnContactResponse"];
+                };
+            };
+            /** @description The local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    request_own_email: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RequestOwnEmail"];
+            };
+        };
+        responses: {
+            /** @description The link is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The password is wrong, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The hub cannot send mail */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts, or too many mails */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_identities: {
         parameters: {
             query?: never;
@@ -10346,6 +11513,35 @@ export interface operations {
             };
             /** @description There is no other way in */
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    set_own_language: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetOwnLanguage"];
+            };
+        };
+        responses: {
+            /** @description It is set */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The local socket asks */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -11089,7 +12285,7 @@ export interface operations {
                     "application/json": components["schemas"]["AuditShippingResponse"];
                 };
             };
-            /** @description The server cannot be used */
+            /** @description It cannot be used */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -11107,7 +12303,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Syslog"];
+                "application/json": components["schemas"]["AuditShippingRequest"];
             };
         };
         responses: {
@@ -11118,7 +12314,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The server cannot be used */
+            /** @description It cannot be used */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -11126,6 +12322,138 @@ export interface operations {
                 content?: never;
             };
             /** @description It could not be sent */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_mail_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The server, if one is set */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettingsResponse"];
+                };
+            };
+        };
+    };
+    set_mail_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMailSettings"];
+            };
+        };
+        responses: {
+            /** @description The server */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MailSettings"];
+                };
+            };
+            /** @description The settings do not fit together */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The caller does not manage users */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_mail_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The hub sends no mail any more */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_mails: {
+        parameters: {
+            query?: {
+                /** @description Most items to return, 50 unless given. */
+                limit?: number;
+                /** @description Items to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One page of mails */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["List_Delivery"];
+                };
+            };
+        };
+    };
+    test_mail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestMailRequest"];
+            };
+        };
+        responses: {
+            /** @description How it went */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestMailResponse"];
+                };
+            };
+            /** @description No server is set, or it is not said where to */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -11175,6 +12503,13 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["SignInSettings"];
                 };
+            };
+            /** @description People cannot register while the hub cannot send mail */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
@@ -11738,7 +13073,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description The last administrator stays one */
+            /** @description The last administrator stays one, or another user has the address */
             409: {
                 headers: {
                     [name: string]: unknown;

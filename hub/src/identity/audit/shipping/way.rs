@@ -24,9 +24,7 @@ impl Way {
     /// When nobody can be reached there.
     pub async fn open(to: Stored) -> Result<Self, ShipError> {
         Ok(match &to.destination {
-            Destination::Syslog(syslog) => {
-                Self::Syslog(transport::Way::open(syslog).await?, Writer::of_this_machine())
-            }
+            Destination::Syslog(syslog) => Self::Syslog(transport::Way::open(syslog).await?, Writer::of_this_machine()),
             Destination::Webhook(webhook) => Self::Webhook(Hook::new(webhook, to.secret)?),
         })
     }

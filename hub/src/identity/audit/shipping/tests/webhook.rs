@@ -135,7 +135,8 @@ async fn c38_an_address_that_may_not_be_reached_is_not_and_one_that_makes_no_sen
     let hub = TestHub::with_users().await;
     let (url, mut arrived) = webhook(&hub, &[]).await;
     let webhook = |url: &str, private: bool, http: bool| {
-        json!({ "destination": { "kind": "webhook", "url": url, "allow_private": private, "allow_http": http } })
+        let destination = json!({ "kind": "webhook", "url": url, "allow_private": private, "allow_http": http });
+        json!({ "destination": destination })
     };
     for unfit in [
         webhook(&url, true, false),
