@@ -10,7 +10,7 @@ import { useActivityTexts } from '@/features/activity/activity'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 import { dateTime } from '@/shared/lib/formats/time'
 
-import type { Wanted } from './filter'
+import type { Wanted } from './filter/filter'
 
 export const PAGE_SIZE = 50
 

@@ -106,7 +106,9 @@ impl MailServer {
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the mail server runs already");
         let mut command = Command::new(places::installed("python3"));
-        command.arg(places::workspace().join("tests/src/network/mail_server.py")).arg(self.folder.path().join("taken"));
+        command
+            .arg(places::workspace().join("tests/src/network/servers/mail_server.py"))
+            .arg(self.folder.path().join("taken"));
         command.arg(self.port.to_string()).arg(self.security.as_str());
         command.arg(self.file("cert.pem")).arg(self.file("key.pem")).args([USER, PASSWORD]);
         let process = Process::start("the mail server", &command, &self.file("log"));
