@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::tables::quoted;
 use super::{DbError, Tx};
+use crate::on_tx;
 
 /// A rule that spans rows, which only one writer at a time may check and rely
 /// on.
@@ -59,6 +60,19 @@ pub const fn for_update(tx: &Tx) -> &'static str {
         Tx::Sqlite(_) => "",
         Tx::Postgres(_) => " FOR UPDATE",
     }
+}
+
+/// Holds the row of this id until the transaction ends: who changes what
+/// belongs to it comes before or after, never in between. Two that took what
+/// belongs to it in another order would wait for each other. `false` if there
+/// is no such row any more.
+///
+/// # Errors
+/// When the database fails while waiting.
+pub async fn hold_row(tx: &mut Tx, table: &'static str, id: Uuid) -> Result<bool, DbError> {
+    let sql = format!("SELECT id FROM {} WHERE id = $1{}", quoted(table), for_update(tx));
+    let found: Option<Uuid> = on_tx!(tx, |c| sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?;
+    Ok(found.is_some())
 }
 
 /// Two statements that write as one that is sent, so that a server elsewhere is

@@ -8,7 +8,8 @@ pub enum DbError {
     /// use. Trying again later can help.
     #[error("the database does not answer")]
     Unavailable(#[source] sqlx::Error),
-    /// Another process holds the database. Trying again later helps.
+    /// Another process or transaction holds what is needed. Trying again later
+    /// helps.
     #[error("another process holds the database")]
     Locked(#[source] sqlx::Error),
     /// The disk under the database is full, or was and there is not enough room
@@ -80,7 +81,8 @@ impl Trouble {
         if error.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_none() {
             return match &*code {
                 "53100" => Some(Self::Full),
-                "55P03" => Some(Self::Locked),
+                // A lock that is not to be had, a circle of those who wait, and one who came too late.
+                "55P03" | "40P01" | "40001" => Some(Self::Locked),
                 _ => None,
             };
         }

@@ -38,7 +38,7 @@ use super::users::User;
 use super::users::second_factor;
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
-use crate::db::Tx;
+use crate::db::{Tx, dialect};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, CredentialUsed, List, Page, SignedInUser};
 
@@ -123,6 +123,9 @@ impl Identity {
             return Err(not_good());
         }
         let mut tx = self.db.write_vital().await?;
+        if !dialect::hold_row(&mut tx, "token_families", known.family_id).await? {
+            return Err(not_good());
+        }
         if !store::use_refresh(&mut tx, id.as_str(), now).await? {
             self.end_reused(tx, known.family_id, caller).await?;
             return Err(not_good());

@@ -9,7 +9,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::links::{self, LinkKind, LinkSecret, NewLink};
 use super::pace::WINDOW;
 use super::{MAILS_MAX, active, invalid_link};
-use crate::db::{DbError, Tx};
+use crate::db::{DbError, Tx, dialect};
 use crate::error::ApiResult;
 use crate::http::Caller;
 use crate::identity::Identity;
@@ -103,6 +103,9 @@ impl Identity {
 
         let now = self.now();
         let mut tx = self.db.write_vital().await?;
+        if !dialect::hold_row(&mut tx, "users", link.user_id.0).await? {
+            return Err(invalid_link());
+        }
         let link = links::consume(&mut tx, kind, &digest, now).await?.ok_or_else(invalid_link)?;
         let user = active(store::find(&mut tx, link.user_id).await?).ok_or_else(invalid_link)?;
         self.replace_password(&mut tx, user.id, &hash, now).await?;
