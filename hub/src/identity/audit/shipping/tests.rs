@@ -9,11 +9,12 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::syslog::message::Writer;
+use super::syslog::{Syslog, Transport, transport};
 use super::*;
 use crate::identity::audit::store::AuditRecord;
 use crate::identity::audit::{Action, Actor, Entry};
@@ -134,12 +135,13 @@ fn to(mut syslog: Value) -> Value {
     json!({ "destination": syslog })
 }
 
-/// A hub that sends, in the background.
+/// A hub that sends, in the background. It is told where before it begins, so
+/// that its first connection is the only one.
 async fn sending(syslog: Value) -> TestHub {
     let hub = TestHub::with_users().await;
-    hub.app.lifecycle.tasks.spawn(keep(hub.app.clone()));
     let answer = set(&hub, syslog).await;
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    hub.app.lifecycle.tasks.spawn(keep(hub.app.clone()));
     hub
 }
 
@@ -300,12 +302,22 @@ async fn records_arrive_over_tls_from_a_server_that_the_own_authority_signed_and
 }
 
 #[tokio::test]
-async fn what_a_server_did_not_take_is_sent_again_and_a_hub_goes_on_where_the_one_before_ended() {
+async fn what_is_sent_to_a_server_that_has_closed_is_not_taken() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let hub = sending(json!({ "transport": "tcp", "host": "127.0.0.1", "port": port })).await;
-    // The first connection ends with nothing read.
+    let to = Syslog { transport: Transport::Tcp, host: "127.0.0.1".to_owned(), port, authority: None };
+    let mut way = transport::Way::open(&to).await.unwrap();
     drop(tokio::time::timeout(SOON, listener.accept()).await.unwrap().unwrap());
+    way.send(&[b"a message".to_vec()]).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn what_a_server_did_not_take_is_sent_again_and_a_hub_goes_on_where_the_one_before_ended() {
+    // The port is taken, and nobody answers there yet.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    let hub = sending(json!({ "transport": "tcp", "host": "127.0.0.1", "port": port })).await;
     let failed = async {
         while hub.get(&Client::local(), SETTINGS).await.body["status"]["error"].is_null() {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -313,6 +325,7 @@ async fn what_a_server_did_not_take_is_sent_again_and_a_hub_goes_on_where_the_on
     };
     tokio::time::timeout(SOON, failed).await.expect("the failure is told");
     do_something(&hub, "meanwhile").await;
+    let listener = socket.listen(16).unwrap();
     let (mut stream, _) = tokio::time::timeout(SOON, listener.accept()).await.unwrap().unwrap();
     let first = framed(&mut stream).await.unwrap();
     let second = framed(&mut stream).await.unwrap();
