@@ -162,11 +162,18 @@ async function settled(page) {
   await idle(page)
 }
 
-/** The tasks of the thread that draws the page. */
+/** The tasks of the thread that draws the page. Chromium tells of each twice, once within the other: it counts once. */
 function tasksIn(events) {
+  const thread = ({ pid, tid }) => `${pid}/${tid}`
   const main = events.filter((event) => event.name === 'thread_name' && event.args.name === 'CrRendererMain')
-  const threads = new Set(main.map((event) => `${event.pid}/${event.tid}`))
-  return events.filter((event) => event.name.endsWith('RunTask') && event.ph === 'X' && threads.has(`${event.pid}/${event.tid}`))
+  const ends = new Map(main.map((event) => [thread(event), 0]))
+  const isTask = (event) => event.name.endsWith('RunTask') && event.ph === 'X' && ends.has(thread(event))
+  const inOrder = events.filter(isTask).sort((one, other) => one.ts - other.ts || other.dur - one.dur)
+  return inOrder.filter((event) => {
+    const isOutermost = event.ts >= ends.get(thread(event))
+    if (isOutermost) ends.set(thread(event), event.ts + event.dur)
+    return isOutermost
+  })
 }
 
 /** What the hub sends of these files, compressed as it does. */
