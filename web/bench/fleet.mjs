@@ -103,10 +103,11 @@ function overviewOf(found) {
 }
 
 function countsOf(found) {
-  const environments = { online: 0, degraded: 0, offline: 0, pending: 0, quarantined: 0, revoked: 0, total: found.length }
+  const environments = { online: 0, degraded: 0, alerting: 0, offline: 0, pending: 0, quarantined: 0, revoked: 0, total: found.length }
   const containers = { running: 0, paused: 0, restarting: 0, stopped: 0, unhealthy: 0, total: 0 }
   for (const one of found) {
     environments[one.engine === 'absent' ? 'degraded' : one.state] += 1
+    environments.alerting += one.alerts.length > 0 ? 1 : 0
     for (const state of Object.keys(containers)) containers[state] += one.container_states?.[state] ?? 0
   }
   return { environments, containers }
@@ -130,6 +131,7 @@ function environment(number) {
     group: { id: String(number % SITES.length), name: SITES[number % SITES.length] },
     containers: isOnline ? { running: number % 23, total: (number % 23) + 2 } : null,
     container_states: { running: number % 23, paused: 0, restarting: 0, stopped: 2, unhealthy: number % 7 === 3 ? 1 : 0, total: (number % 23) + 2 },
+    alerts: isOnline && number % 7 === 3 ? [{ kind: 'unhealthy', containers: 1 }] : [],
     insecure: false,
     labels: number % 3 === 0 ? { site: SITES[number % SITES.length], rack: String(number % 40) } : {},
     last_seen: new Date(Date.now() - number * 60_000).toISOString(),

@@ -3,6 +3,8 @@ import { expect, expectAccessible, expectToFit, picture, test } from './walk'
 
 test.use({ storageState: signedIn })
 
+/** Runs, and says of itself that it is not well. */
+const SICK = `docker run -d --name sick --network none --health-cmd false --health-interval 1s --health-retries 1 windflow/busybox:latest sleep 600`
 const SIZES = [
   { width: 1440, height: 900 },
   { width: 390, height: 844 },
@@ -117,3 +119,38 @@ for (const viewport of SIZES) {
     })
   })
 }
+
+test('a container that fails its health check is an alert on its tile, until it is gone', async ({ page }) => {
+  await page.goto('/')
+  await page.getByRole('link', { name: edge, exact: true }).click()
+  await page.getByRole('link', { name: 'New container' }).click()
+  await page.getByRole('button', { name: 'Paste docker run' }).click()
+  await page.getByRole('dialog').getByLabel('The line').fill(SICK)
+  await page.getByRole('dialog').getByRole('button', { name: 'Fill the form' }).click()
+  await page.getByRole('button', { name: 'Create container' }).click()
+  await expect(page.getByText('Done', { exact: true })).toBeVisible({ timeout: 60_000 })
+
+  await page.goto('/')
+  const tile = page.getByRole('listitem').filter({ hasText: edge })
+  await expect(tile.getByRole('group', { name: 'Alerts' })).toContainText('1 unhealthy', { timeout: 30_000 })
+  await expectAccessible(page)
+  await expectToFit(page)
+  await picture(page, 'dashboard-alert')
+  await page.getByRole('button', { name: /^\d+ with alerts/ }).click()
+  await expect(page).toHaveURL(/state=alerting/)
+  await expect(tile).toBeVisible()
+  await page.getByRole('button', { name: 'Table' }).click()
+  await expect(page.getByRole('row').filter({ hasText: edge }).getByRole('img', { name: '1 unhealthy' })).toBeVisible()
+  await expectAccessible(page)
+  await page.getByRole('button', { name: 'Tiles' }).click()
+
+  await page.getByRole('link', { name: edge, exact: true }).click()
+  await page.getByRole('button', { name: 'Actions for sick' }).click()
+  await page.getByRole('menuitem', { name: 'Remove' }).click()
+  await page.getByRole('alertdialog').getByLabel('Also while it runs').check()
+  await page.getByRole('alertdialog').getByRole('button', { name: 'Remove' }).click()
+  await expect(page.getByText('sick was removed.')).toBeVisible()
+  await page.goto('/')
+  await expect(tile.getByText(/\d+ running/)).toBeVisible()
+  await expect(tile.getByText('unhealthy')).toBeHidden({ timeout: 30_000 })
+})

@@ -2647,6 +2647,46 @@ export interface components {
          * @enum {string}
          */
         AgentState: "active" | "pending" | "revoked";
+        /** @description What somebody should look at. */
+        Alert: {
+            /** @enum {string} */
+            kind: "engine_silent";
+        } | {
+            /** @enum {string} */
+            kind: "policy_invalid";
+        } | {
+            /** @enum {string} */
+            kind: "disk_full";
+            /**
+             * Format: int32
+             * @description What is taken, in percent.
+             */
+            percent: number;
+        } | {
+            /** @enum {string} */
+            kind: "memory_full";
+            /**
+             * Format: int32
+             * @description What is taken, in percent.
+             */
+            percent: number;
+        } | {
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            containers: number;
+            /** @enum {string} */
+            kind: "unhealthy";
+        } | {
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            containers: number;
+            /** @enum {string} */
+            kind: "restarting";
+        };
         /** @description One token. Its secret is not part of it. */
         ApiToken: components["schemas"]["Limits"] & {
             /** @description When it was made. */
@@ -3467,6 +3507,8 @@ export interface components {
             address?: string | null;
             /** @description Its agent's version, as last seen. */
             agent_version?: string | null;
+            /** @description What somebody should look at now, the worst first. */
+            alerts: components["schemas"]["Alert"][];
             /** @description Its engine's architecture, while it runs. */
             arch?: string | null;
             container_states?: components["schemas"]["ContainerStates"] | null;
@@ -3522,6 +3564,11 @@ export interface components {
         };
         /** @description How many environments are how. */
         EnvironmentCounts: {
+            /**
+             * Format: int32
+             * @description With something to look at; they count as what they are besides.
+             */
+            alerting: number;
             /**
              * Format: int32
              * @description Online, and their engine does not answer.
@@ -4503,6 +4550,8 @@ export interface components {
                 address?: string | null;
                 /** @description Its agent's version, as last seen. */
                 agent_version?: string | null;
+                /** @description What somebody should look at now, the worst first. */
+                alerts: components["schemas"]["Alert"][];
                 /** @description Its engine's architecture, while it runs. */
                 arch?: string | null;
                 container_states?: components["schemas"]["ContainerStates"] | null;
@@ -8018,7 +8067,7 @@ export interface operations {
                 /** @description Only those with this text in their name, their group's name or a label. */
                 search?: string;
                 /** @description Only those in this state now. */
-                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
+                state?: "online" | "degraded" | "alerting" | "offline" | "pending" | "quarantined" | "revoked";
                 /** @description Only those reached in this way. */
                 kind?: "local" | "tcp" | "edge";
                 /** @description Only those of the group of this id; `none` for those in no group. */
@@ -11828,7 +11877,7 @@ export interface operations {
                 /** @description Only those with this text in their name, their group's name or a label. */
                 search?: string;
                 /** @description Only those in this state now. */
-                state?: "online" | "degraded" | "offline" | "pending" | "quarantined" | "revoked";
+                state?: "online" | "degraded" | "alerting" | "offline" | "pending" | "quarantined" | "revoked";
                 /** @description Only those reached in this way. */
                 kind?: "local" | "tcp" | "edge";
                 /** @description Only those of the group of this id; `none` for those in no group. */

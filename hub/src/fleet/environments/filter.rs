@@ -6,7 +6,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::model::{Environment, EnvironmentGroup, EnvironmentKind, EnvironmentState};
+use super::labels;
+use super::model::{EnvironmentKind, EnvironmentState, Glance};
+use super::store::EnvironmentRow;
 use crate::clock::Timestamp;
 
 /// The word that stands for no group at all.
@@ -45,6 +47,8 @@ pub enum WantedState {
     Online,
     /// A session stands, and its engine does not answer.
     Degraded,
+    /// There is something to look at, such as a full disk.
+    Alerting,
     /// There is no session.
     Offline,
     /// Its agent waits for an administrator's approval.
@@ -115,72 +119,77 @@ impl TryFrom<String> for WantedGroup {
 }
 
 impl WantedGroup {
-    fn has(self, environment: &Environment) -> bool {
-        let group = environment.group.as_ref().map(|group| group.id);
+    fn has(self, row: &EnvironmentRow) -> bool {
         match self {
-            Self::None => group.is_none(),
-            Self::Of(wanted) => group == Some(wanted),
+            Self::None => row.group_id.is_none(),
+            Self::Of(wanted) => row.group_id == Some(wanted),
         }
     }
 }
 
 impl WantedState {
-    fn is_of(self, environment: &Environment) -> bool {
+    fn is_of(self, glance: &Glance<'_>) -> bool {
         match self {
-            Self::Online => environment.state == EnvironmentState::Online,
-            Self::Degraded => environment.is_degraded(),
-            Self::Offline => environment.state == EnvironmentState::Offline,
-            Self::Pending => environment.state == EnvironmentState::Pending,
-            Self::Quarantined => environment.state == EnvironmentState::Quarantined,
-            Self::Revoked => environment.state == EnvironmentState::Revoked,
+            Self::Online => glance.state == EnvironmentState::Online,
+            Self::Degraded => glance.is_degraded(),
+            Self::Alerting => !glance.alerts.is_empty(),
+            Self::Offline => glance.state == EnvironmentState::Offline,
+            Self::Pending => glance.state == EnvironmentState::Pending,
+            Self::Quarantined => glance.state == EnvironmentState::Quarantined,
+            Self::Revoked => glance.state == EnvironmentState::Revoked,
         }
     }
 }
 
 impl EnvironmentFilter {
-    /// Whether this environment is wanted; the name was looked at before.
-    pub fn wants(&self, environment: &Environment) -> bool {
-        self.state.is_none_or(|state| state.is_of(environment))
-            && self.kind.is_none_or(|kind| kind == environment.kind)
-            && self.group.is_none_or(|group| group.has(environment))
-            && self.label.as_ref().is_none_or(|label| environment.labels.have(label))
-            && self.search.as_ref().is_none_or(|text| is_found(environment, &text.to_lowercase()))
+    /// Whether an environment is wanted by what is stored of it.
+    pub fn wants_row(&self, row: &EnvironmentRow) -> bool {
+        self.name.as_ref().is_none_or(|name| row.name.eq_ignore_ascii_case(name))
+            && self.kind.is_none_or(|kind| kind == row.kind())
+            && self.group.is_none_or(|group| group.has(row))
+            && self.label.as_ref().is_none_or(|label| labels::have(&row.labels, label))
+            && self.search.as_ref().is_none_or(|text| is_found(row, &text.to_lowercase()))
+    }
+
+    /// Whether it is wanted by how it is now as well.
+    pub fn wants(&self, glance: &Glance<'_>) -> bool {
+        self.state.is_none_or(|state| state.is_of(glance))
     }
 }
 
-fn is_found(environment: &Environment, text: &str) -> bool {
-    let group = environment.group.as_ref().map(|group| group.name.as_str());
-    let names = [Some(environment.name.as_str()), group];
-    let mut labels = environment.labels.iter().map(|(key, value)| format!("{key}={value}"));
+fn is_found(row: &EnvironmentRow, text: &str) -> bool {
+    let names = [Some(row.name.as_str()), row.group_name.as_deref()];
+    let mut labels = row.labels.iter().map(|(key, value)| format!("{key}={value}"));
     names.into_iter().flatten().any(|name| name.to_lowercase().contains(text))
         || labels.any(|label| label.to_lowercase().contains(text))
 }
 
 /// An environment with what it is compared by.
-struct Keyed {
+struct Keyed<'a> {
     name: String,
     group: (bool, String),
-    environment: Environment,
-}
-
-impl From<Environment> for Keyed {
-    fn from(environment: Environment) -> Self {
-        let name = environment.name.as_str().to_lowercase();
-        Self { name, group: by_name(environment.group.as_ref()), environment }
-    }
+    glance: Glance<'a>,
 }
 
 impl EnvironmentSort {
     /// Brings environments into this order.
-    pub fn arrange(self, environments: Vec<Environment>) -> Vec<Environment> {
-        let mut keyed: Vec<Keyed> = environments.into_iter().map(Keyed::from).collect();
+    pub fn arrange(self, glances: Vec<Glance<'_>>) -> Vec<Glance<'_>> {
+        let mut keyed: Vec<Keyed<'_>> = glances.into_iter().map(|glance| self.keyed(glance)).collect();
         keyed.sort_by(|one, other| self.order(one, other));
-        keyed.into_iter().map(|keyed| keyed.environment).collect()
+        keyed.into_iter().map(|keyed| keyed.glance).collect()
     }
 
-    fn order(self, one: &Keyed, other: &Keyed) -> Ordering {
-        let by_name = || one.name.cmp(&other.name).then(one.environment.id.0.cmp(&other.environment.id.0));
-        let (first, second) = (&one.environment, &other.environment);
+    fn keyed(self, glance: Glance<'_>) -> Keyed<'_> {
+        let group = match self {
+            Self::Group => by_name(glance.row.group_name.as_deref()),
+            _ => (false, String::new()),
+        };
+        Keyed { name: glance.row.name.to_lowercase(), group, glance }
+    }
+
+    fn order(self, one: &Keyed<'_>, other: &Keyed<'_>) -> Ordering {
+        let (first, second) = (&one.glance, &other.glance);
+        let by_name = || one.name.cmp(&other.name).then(first.row.id.cmp(&second.row.id));
         match self {
             Self::Name => by_name(),
             Self::NameDown => by_name().reverse(),
@@ -196,30 +205,30 @@ impl EnvironmentSort {
 }
 
 /// By what groups are compared: their name; no group at all comes last.
-pub fn by_name(group: Option<&EnvironmentGroup>) -> (bool, String) {
-    let name = group.map(|group| group.name.to_lowercase());
-    (name.is_none(), name.unwrap_or_default())
+pub fn by_name(group: Option<&str>) -> (bool, String) {
+    (group.is_none(), group.map(str::to_lowercase).unwrap_or_default())
 }
 
 /// Those with a session are seen now, all of them alike.
-fn seen(environment: &Environment) -> (bool, Option<Timestamp>) {
-    let is_present = environment.transport.is_some();
-    (is_present, environment.last_seen.filter(|_| !is_present))
+fn seen(glance: &Glance<'_>) -> (bool, Option<Timestamp>) {
+    let is_present = glance.session.is_some();
+    (is_present, glance.row.last_seen_at.filter(|_| !is_present))
 }
 
-fn running(environment: &Environment) -> u32 {
-    environment.container_states.map(|states| states.running).unwrap_or_default()
+fn running(glance: &Glance<'_>) -> u32 {
+    glance.containers.map(|states| states.running).unwrap_or_default()
 }
 
 /// The lower, the sooner somebody should look.
-fn urgency(environment: &Environment) -> u8 {
-    match environment.state {
+fn urgency(glance: &Glance<'_>) -> u8 {
+    match glance.state {
         EnvironmentState::Offline => 0,
-        EnvironmentState::Online if environment.is_degraded() => 1,
+        EnvironmentState::Online if glance.is_degraded() => 1,
         EnvironmentState::Quarantined => 2,
         EnvironmentState::Pending => 3,
-        EnvironmentState::Online => 4,
-        EnvironmentState::Revoked => 5,
+        EnvironmentState::Online if !glance.alerts.is_empty() => 4,
+        EnvironmentState::Online => 5,
+        EnvironmentState::Revoked => 6,
     }
 }
 
@@ -227,69 +236,73 @@ fn urgency(environment: &Environment) -> u8 {
 mod tests {
     use std::collections::BTreeMap;
 
-    use windflow_protocol::ids::EnvironmentId;
-
-    use super::super::model::EnvironmentName;
-    use super::super::{ContainerStates, Labels};
+    use super::super::ContainerStates;
+    use super::super::model::Alert;
     use super::*;
 
-    fn environment(name: &str) -> Environment {
-        Environment {
-            id: EnvironmentId::generate(),
-            name: EnvironmentName::parse(name).unwrap(),
-            kind: EnvironmentKind::Edge,
-            state: EnvironmentState::Online,
-            group: None,
-            transport: None,
-            rtt_ms: None,
-            engine: Some("running"),
-            engine_version: None,
-            os: None,
-            arch: None,
-            containers: None,
-            host: None,
-            container_states: None,
-            last_event: None,
-            policy: None,
-            agent_version: None,
-            last_seen: None,
+    fn row(name: &str) -> EnvironmentRow {
+        EnvironmentRow {
+            id: Uuid::new_v4(),
+            name: name.to_owned(),
+            kind: "edge".to_owned(),
             address: None,
             insecure: false,
             record_terminals: false,
-            labels: Labels::default(),
+            labels: BTreeMap::new().into(),
+            group_id: None,
+            group_name: None,
+            last_seen_at: None,
+            agent_version: None,
+            engine_version: None,
+            agent_state: None,
         }
     }
 
-    fn in_group(name: &str, group: &str) -> Environment {
-        let group = EnvironmentGroup { id: Uuid::nil(), name: group.to_owned() };
-        Environment { group: Some(group), ..environment(name) }
+    fn in_group(name: &str, group: &str) -> EnvironmentRow {
+        EnvironmentRow { group_id: Some(Uuid::nil()), group_name: Some(group.to_owned()), ..row(name) }
     }
 
-    fn sorted(sort: EnvironmentSort, all: Vec<Environment>) -> Vec<String> {
-        sort.arrange(all).iter().map(|environment| environment.name.to_string()).collect()
+    /// It is online, as far as can be seen.
+    fn online(row: &EnvironmentRow) -> Glance<'_> {
+        Glance { state: EnvironmentState::Online, engine: Some("running"), ..Glance::at(row, None, None) }
+    }
+
+    fn sorted(sort: EnvironmentSort, all: Vec<Glance<'_>>) -> Vec<&str> {
+        sort.arrange(all).iter().map(|glance| glance.row.name.as_str()).collect()
     }
 
     #[test]
     fn a_filter_looks_at_state_group_label_and_text() {
         let labels = BTreeMap::from([("site".to_owned(), "Fra".to_owned())]);
-        let web = Environment { labels: Labels::parse(labels).unwrap(), ..in_group("Web-1", "Paris") };
+        let web = EnvironmentRow { labels: labels.into(), ..in_group("Web-1", "Paris") };
+        let glance = online(&web);
         let wants = |query: &str| {
             let uri: axum::http::Uri = format!("/?{query}").parse().unwrap();
-            axum::extract::Query::<EnvironmentFilter>::try_from_uri(&uri).unwrap().wants(&web)
+            let filter = axum::extract::Query::<EnvironmentFilter>::try_from_uri(&uri).unwrap();
+            filter.wants_row(&web) && filter.wants(&glance)
         };
-        for query in
-            ["", "search=eB-", "search=PARIS", "search=site=fr", "label=site", "label=site=Fra", "state=online"]
-        {
+        for query in [
+            "",
+            "name=wEB-1",
+            "search=eB-",
+            "search=PARIS",
+            "search=site=fr",
+            "label=site",
+            "label=site=Fra",
+            "state=online",
+        ] {
             assert!(wants(query), "{query}");
         }
         assert!(wants(&format!("group={}", Uuid::nil())));
-        for query in ["search=ams", "label=site=fra", "group=none", "state=degraded", "state=offline", "kind=tcp"] {
+        for query in
+            ["name=web", "search=ams", "label=site=fra", "group=none", "state=degraded", "state=offline", "kind=tcp"]
+        {
             assert!(!wants(query), "{query}");
         }
-        let absent = Environment { engine: Some("absent"), ..web };
+        let absent = Glance { engine: Some("absent"), ..glance };
         let degraded = EnvironmentFilter { state: Some(WantedState::Degraded), ..Default::default() };
         assert!(degraded.wants(&absent));
-        assert!(!degraded.wants(&Environment { state: EnvironmentState::Offline, ..absent }));
+        assert!(!degraded.wants(&Glance { state: EnvironmentState::Offline, ..absent }));
     }
 
     #[test]
@@ -300,19 +313,25 @@ mod tests {
 
     #[test]
     fn environments_stand_by_group_and_those_of_none_come_last() {
-        let all = vec![environment("a"), in_group("d", "paris"), in_group("b", "Paris"), in_group("c", "lyon")];
+        let rows = [row("a"), in_group("d", "paris"), in_group("b", "Paris"), in_group("c", "lyon")];
+        let all: Vec<Glance<'_>> = rows.iter().map(online).collect();
         assert_eq!(sorted(EnvironmentSort::Group, all.clone()), ["c", "b", "d", "a"]);
         assert_eq!(sorted(EnvironmentSort::NameDown, all), ["d", "c", "b", "a"]);
     }
 
     #[test]
     fn what_needs_somebody_comes_first_and_what_runs_most() {
-        let away = Environment { state: EnvironmentState::Offline, ..environment("z") };
-        let degraded = Environment { engine: Some("unresponsive"), ..environment("y") };
-        let busy = ContainerStates { running: 7, ..ContainerStates::default() };
-        let busy = Environment { container_states: Some(busy), ..environment("b") };
-        let all = vec![environment("a"), busy, degraded, away];
-        assert_eq!(sorted(EnvironmentSort::State, all.clone()), ["z", "y", "a", "b"]);
-        assert_eq!(sorted(EnvironmentSort::RunningDown, all), ["b", "a", "y", "z"]);
+        let rows = ["a", "b", "x", "y", "z"].map(row);
+        let [quiet, busy, sick, silent, away] = rows.each_ref().map(online);
+        let busy_states = ContainerStates { running: 7, ..ContainerStates::default() };
+        let busy = Glance { containers: Some(busy_states), ..busy };
+        let sick = Glance { alerts: vec![Alert::Unhealthy { containers: 1 }], ..sick };
+        let silent = Glance { engine: Some("unresponsive"), ..silent };
+        let away = Glance { state: EnvironmentState::Offline, ..away };
+        let alerting = EnvironmentFilter { state: Some(WantedState::Alerting), ..Default::default() };
+        assert!(alerting.wants(&sick) && !alerting.wants(&away));
+        let all = vec![quiet, busy, sick, silent, away];
+        assert_eq!(sorted(EnvironmentSort::State, all.clone()), ["z", "y", "x", "a", "b"]);
+        assert_eq!(sorted(EnvironmentSort::RunningDown, all), ["b", "a", "x", "y", "z"]);
     }
 }

@@ -58,17 +58,12 @@ impl Labels {
     pub const fn stored(labels: BTreeMap<String, String>) -> Self {
         Self(labels)
     }
+}
 
-    /// Each key with its value, by key.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(key, value)| (key.as_str(), value.as_str()))
-    }
-
-    /// Whether `wanted` is here: a key, or `key=value`.
-    pub fn have(&self, wanted: &str) -> bool {
-        let (key, value) = wanted.split_once('=').map_or((wanted, None), |(key, value)| (key, Some(value)));
-        self.0.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
-    }
+/// Whether `wanted` is among labels: a key, or `key=value`.
+pub fn have(labels: &BTreeMap<String, String>, wanted: &str) -> bool {
+    let (key, value) = wanted.split_once('=').map_or((wanted, None), |(key, value)| (key, Some(value)));
+    labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
 }
 
 impl<'de> Deserialize<'de> for Labels {
@@ -93,10 +88,10 @@ mod tests {
 
     #[test]
     fn labels_are_found_by_key_and_by_key_and_value() {
-        let labels = labels(&[("site", "fra"), ("example.com/tier", "a=b"), ("empty", "")]).unwrap();
-        assert!(labels.have("site") && labels.have("site=fra") && labels.have("example.com/tier=a=b"));
-        assert!(labels.have("empty="));
-        assert!(!labels.have("site=ams") && !labels.have("sit") && !labels.have(""));
+        let Labels(labels) = labels(&[("site", "fra"), ("example.com/tier", "a=b"), ("empty", "")]).unwrap();
+        let have = |wanted| have(&labels, wanted);
+        assert!(have("site") && have("site=fra") && have("example.com/tier=a=b") && have("empty="));
+        assert!(!have("site=ams") && !have("sit") && !have(""));
     }
 
     #[test]

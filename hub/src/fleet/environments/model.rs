@@ -1,5 +1,8 @@
 //! What an environment is.
 
+mod alert;
+mod glance;
+
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
@@ -8,12 +11,14 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::control::ContainerCounts;
 use windflow_protocol::message::policy::PolicyFacts;
 
+pub use self::alert::Alert;
+pub use self::glance::Glance;
 use super::labels::Labels;
 use super::told::{ContainerStates, LastEvent};
 use crate::clock::Timestamp;
 use crate::fleet::groups::GroupId;
 use crate::http::Permission;
-use crate::tunnel::HostUse;
+use crate::tunnel::{HostUse, Session};
 
 /// Longest name of an environment, in characters.
 const NAME_MAX: usize = 63;
@@ -156,6 +161,8 @@ pub struct Environment {
     pub container_states: Option<ContainerStates>,
     /// What its engine told of last, while that is on record.
     pub last_event: Option<LastEvent>,
+    /// What somebody should look at now, the worst first.
+    pub alerts: Vec<Alert>,
     /// Its agent's version, as last seen.
     pub agent_version: Option<String>,
     /// When it was last online.
@@ -249,9 +256,38 @@ impl From<&PolicyFacts> for EnvironmentPolicy {
 }
 
 impl Environment {
-    /// Whether its agent is there and its engine does not answer.
-    pub fn is_degraded(&self) -> bool {
-        self.state == EnvironmentState::Online && matches!(self.engine, Some("absent" | "unresponsive"))
+    /// All that is known of an environment, where a glance at it was taken.
+    pub fn of(glance: &Glance<'_>, last_event: Option<LastEvent>, now: Timestamp) -> Self {
+        let (row, session) = (glance.row, glance.session.as_deref());
+        let engine = session.and_then(Session::engine_facts);
+        let live_version = engine.as_ref().map(|facts| facts.version.clone());
+        let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
+        Self {
+            id: row.id(),
+            name: EnvironmentName::from_hostname(&row.name),
+            kind: row.kind(),
+            state: glance.state,
+            group: row.group_id.zip(row.group_name.clone()).map(|(id, name)| EnvironmentGroup { id, name }),
+            transport: session.map(|session| session.transport().as_str()),
+            rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+            engine: glance.engine,
+            engine_version: live_version.or_else(|| row.engine_version.clone()),
+            os: engine.as_ref().and_then(|facts| filled(&facts.os)),
+            arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
+            containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
+            host: session.and_then(Session::host).map(EnvironmentHost::from),
+            container_states: glance.containers,
+            last_event,
+            alerts: glance.alerts.clone(),
+            agent_version: session
+                .map_or_else(|| row.agent_version.clone(), |session| Some(session.facts.agent_version.clone())),
+            last_seen: if session.is_some() { Some(now) } else { row.last_seen_at },
+            policy: session.and_then(Session::policy).map(EnvironmentPolicy::from),
+            address: row.address.clone(),
+            insecure: row.insecure,
+            record_terminals: row.record_terminals,
+            labels: Labels::stored(row.labels.0.clone()),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::filter::by_name;
-use super::model::{Environment, EnvironmentGroup, EnvironmentState};
+use super::model::{EnvironmentGroup, EnvironmentState, Glance};
 use super::told::ContainerStates;
 
 /// The environments that match, in numbers.
@@ -49,14 +49,16 @@ pub struct EnvironmentCounts {
     pub quarantined: u32,
     /// Shut out.
     pub revoked: u32,
+    /// With something to look at; they count as what they are besides.
+    pub alerting: u32,
     /// All of them.
     pub total: u32,
 }
 
 impl EnvironmentCounts {
-    fn add(&mut self, environment: &Environment) {
-        let count = match environment.state {
-            EnvironmentState::Online if environment.is_degraded() => &mut self.degraded,
+    fn add(&mut self, glance: &Glance<'_>) {
+        let count = match glance.state {
+            EnvironmentState::Online if glance.is_degraded() => &mut self.degraded,
             EnvironmentState::Online => &mut self.online,
             EnvironmentState::Offline => &mut self.offline,
             EnvironmentState::Pending => &mut self.pending,
@@ -64,29 +66,29 @@ impl EnvironmentCounts {
             EnvironmentState::Revoked => &mut self.revoked,
         };
         *count += 1;
+        self.alerting += u32::from(!glance.alerts.is_empty());
         self.total += 1;
     }
 }
 
 impl Overview {
     /// The numbers of environments in any order.
-    pub fn of(environments: &[Environment]) -> Self {
+    pub fn of(glances: &[Glance<'_>]) -> Self {
         let mut overview = Self::default();
         let mut groups: HashMap<Option<Uuid>, GroupCounts> = HashMap::new();
-        for environment in environments {
-            // What an engine has that does not answer, or is away, is not known to be so.
-            let is_present = environment.state == EnvironmentState::Online && !environment.is_degraded();
-            let containers = environment.container_states.filter(|_| is_present).unwrap_or_default();
-            overview.environments.add(environment);
+        for glance in glances {
+            let containers = glance.present_containers().unwrap_or_default();
+            overview.environments.add(glance);
             overview.containers.add(containers);
-            let group = groups
-                .entry(environment.group.as_ref().map(|group| group.id))
-                .or_insert_with(|| GroupCounts { group: environment.group.clone(), ..GroupCounts::default() });
-            group.environments.add(environment);
+            let group = groups.entry(glance.row.group_id).or_insert_with(|| {
+                let group = glance.row.group_id.zip(glance.row.group_name.clone());
+                GroupCounts { group: group.map(|(id, name)| EnvironmentGroup { id, name }), ..GroupCounts::default() }
+            });
+            group.environments.add(glance);
             group.containers.add(containers);
         }
         overview.groups = groups.into_values().collect();
-        overview.groups.sort_by_cached_key(|counts| by_name(counts.group.as_ref()));
+        overview.groups.sort_by_cached_key(|counts| by_name(counts.group.as_ref().map(|group| group.name.as_str())));
         overview
     }
 }

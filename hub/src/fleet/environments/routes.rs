@@ -35,7 +35,7 @@ async fn list_environments(
     Listing { page, filter }: Listing<EnvironmentFilter>,
 ) -> ApiResult<Json<List<Environment>>> {
     let visible = reach.visible(Permission::EnvironmentsView).await?;
-    Ok(Json(page.of(app.fleet.list_visible_environments(&filter, &visible).await?)))
+    Ok(Json(app.fleet.page_of_environments(page, &filter, &visible).await?))
 }
 
 /// Adds an engine that listens on TCP.

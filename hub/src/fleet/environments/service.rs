@@ -5,25 +5,22 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 use windflow_protocol::ids::EnvironmentId;
-use windflow_protocol::message::control::EngineStatus;
-use windflow_protocol::message::hello::Standing;
 
 use super::filter::EnvironmentFilter;
 use super::labels::Labels;
 use super::model::{
-    EngineTarget, Environment, EnvironmentContainers, EnvironmentGroup, EnvironmentHost, EnvironmentKind,
-    EnvironmentName, EnvironmentPatch, EnvironmentPolicy, EnvironmentState, GroupChange, NewTcpEnvironment, TcpTls,
+    EngineTarget, Environment, EnvironmentKind, EnvironmentName, EnvironmentPatch, Glance, GroupChange,
+    NewTcpEnvironment, TcpTls,
 };
 use super::overview::Overview;
 use super::store::{self, EnvironmentRow, NewEnvironment, Rows, StoreError};
 use super::told::Told;
 use crate::db::DbError;
-use crate::fleet::agents::AgentState;
 use crate::fleet::groups::GroupId;
 use crate::fleet::{Fleet, groups};
-use crate::http::Visible;
+use crate::http::{List, Page, Visible};
 use crate::identity::audit::{self, Action, Actor, Entry};
-use crate::tunnel::{News, Session};
+use crate::tunnel::News;
 
 /// The environment that is the hub's own host.
 const LOCAL_NAME: &str = "local";
@@ -75,19 +72,24 @@ impl Fleet {
     /// # Errors
     /// When the database fails.
     pub async fn list_environments(&self, filter: &EnvironmentFilter) -> Result<Vec<Environment>, DbError> {
-        self.list_visible_environments(filter, &Visible::All).await
+        let rows = self.environment_rows().await?;
+        let found = self.glances(&rows, filter, &Visible::All);
+        Ok(filter.sort.unwrap_or_default().arrange(found).iter().map(|glance| self.present(glance)).collect())
     }
 
-    /// Those of them that are to be shown.
+    /// A page of those of them that are to be shown.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn list_visible_environments(
+    pub async fn page_of_environments(
         &self,
+        page: Page,
         filter: &EnvironmentFilter,
         visible: &Visible,
-    ) -> Result<Vec<Environment>, DbError> {
-        Ok(filter.sort.unwrap_or_default().arrange(self.find_environments(filter, visible).await?))
+    ) -> Result<List<Environment>, DbError> {
+        let rows = self.environment_rows().await?;
+        let found = filter.sort.unwrap_or_default().arrange(self.glances(&rows, filter, visible));
+        Ok(page.of(found).map(|glance| self.present(&glance)))
     }
 
     /// The environments that match and are to be shown, in numbers.
@@ -95,22 +97,27 @@ impl Fleet {
     /// # Errors
     /// When the database fails.
     pub async fn overview(&self, filter: &EnvironmentFilter, visible: &Visible) -> Result<Overview, DbError> {
-        Ok(Overview::of(&self.find_environments(filter, visible).await?))
+        let rows = self.environment_rows().await?;
+        Ok(Overview::of(&self.glances(&rows, filter, visible)))
     }
 
     /// The environments that match and are to be shown, in any order.
-    async fn find_environments(
+    fn glances<'a>(
         &self,
+        rows: &'a [EnvironmentRow],
         filter: &EnvironmentFilter,
         visible: &Visible,
-    ) -> Result<Vec<Environment>, DbError> {
-        let rows = self.environment_rows().await?;
-        let is_called = |row: &&EnvironmentRow| {
-            let mut wanted = filter.name.iter();
-            wanted.all(|name| row.name.eq_ignore_ascii_case(name))
-        };
-        let shown = rows.iter().filter(|row| visible.has(Some(row.id()))).filter(is_called);
-        Ok(shown.map(|row| self.present(row)).filter(|found| filter.wants(found)).collect())
+    ) -> Vec<Glance<'a>> {
+        let shown = rows.iter().filter(|row| visible.has(Some(row.id())) && filter.wants_row(row));
+        shown.map(|row| self.glance(row)).filter(|glance| filter.wants(glance)).collect()
+    }
+
+    fn glance<'a>(&self, row: &'a EnvironmentRow) -> Glance<'a> {
+        Glance::at(row, self.base.sessions.of(row.id()).ok(), self.told.states_of(row.id()))
+    }
+
+    fn present(&self, glance: &Glance<'_>) -> Environment {
+        Environment::of(glance, self.told.last_event_of(glance.row.id()), self.base.clock.now())
     }
 
     /// What the engines told last; whoever follows them tells it here.
@@ -138,7 +145,7 @@ impl Fleet {
     /// When the database fails.
     pub async fn find_environment(&self, id: EnvironmentId) -> Result<Option<Environment>, DbError> {
         let row = store::find(&mut self.base.db.read().await?, id).await?;
-        Ok(row.map(|row| self.present(&row)))
+        Ok(row.map(|row| self.present(&self.glance(&row))))
     }
 
     /// Adds an engine that the hub dials.
@@ -288,60 +295,6 @@ impl Fleet {
     pub async fn engine_target(&self, id: EnvironmentId) -> Result<EngineTarget, StoreError> {
         let mut tx = self.base.db.read().await?;
         store::get_target(&mut tx, &self.base.vault, id).await
-    }
-
-    fn present(&self, row: &EnvironmentRow) -> Environment {
-        let session = self.base.sessions.of(row.id()).ok();
-        let session = session.as_deref();
-        let revoked = row.agent_state.as_deref().is_some_and(|state| AgentState::parse(state) == AgentState::Revoked);
-        let engine = session.and_then(Session::engine_facts);
-        let live_version = engine.as_ref().map(|facts| facts.version.clone());
-        let said = self.told.of(row.id());
-        let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
-        Environment {
-            id: row.id(),
-            group: row.group_id.zip(row.group_name.clone()).map(|(id, name)| EnvironmentGroup { id, name }),
-            kind: EnvironmentKind::parse(&row.kind).unwrap_or(EnvironmentKind::Edge),
-            state: if revoked { EnvironmentState::Revoked } else { state_of(session, row.agent_state.as_deref()) },
-            transport: session.map(|session| session.transport().as_str()),
-            rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
-            engine: session.map(|session| engine_word(&session.engine().borrow())),
-            engine_version: live_version.or_else(|| row.engine_version.clone()),
-            os: engine.as_ref().and_then(|facts| filled(&facts.os)),
-            arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
-            containers: session.and_then(Session::containers).map(EnvironmentContainers::from),
-            host: session.and_then(Session::host).map(EnvironmentHost::from),
-            container_states: said.states,
-            last_event: said.event,
-            policy: session.and_then(Session::policy).map(EnvironmentPolicy::from),
-            agent_version: session
-                .map_or_else(|| row.agent_version.clone(), |session| Some(session.facts.agent_version.clone())),
-            last_seen: if session.is_some() { Some(self.base.clock.now()) } else { row.last_seen_at },
-            name: EnvironmentName::from_hostname(&row.name),
-            address: row.address.clone(),
-            insecure: row.insecure,
-            record_terminals: row.record_terminals,
-            labels: Labels::stored(row.labels.0.clone()),
-        }
-    }
-}
-
-fn state_of(session: Option<&Session>, agent_state: Option<&str>) -> EnvironmentState {
-    match session.map(Session::standing) {
-        Some(Standing::Active) => EnvironmentState::Online,
-        Some(Standing::PendingApproval) => EnvironmentState::Pending,
-        Some(Standing::Quarantined) => EnvironmentState::Quarantined,
-        None if agent_state == Some(AgentState::Pending.as_str()) => EnvironmentState::Pending,
-        None => EnvironmentState::Offline,
-    }
-}
-
-const fn engine_word(status: &EngineStatus) -> &'static str {
-    match status {
-        EngineStatus::Unknown => "unknown",
-        EngineStatus::Absent => "absent",
-        EngineStatus::Unresponsive => "unresponsive",
-        EngineStatus::Running(_) => "running",
     }
 }
 

@@ -55,6 +55,10 @@ impl EnvironmentRow {
     pub fn id(&self) -> EnvironmentId {
         EnvironmentId(self.id)
     }
+
+    pub fn kind(&self) -> EnvironmentKind {
+        EnvironmentKind::parse(&self.kind).unwrap_or(EnvironmentKind::Edge)
+    }
 }
 
 /// What a new row holds.

@@ -54,11 +54,11 @@ pub struct LastEvent {
 
 /// What was told of one environment.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+struct Said {
     /// `None` until its agent has told once.
-    pub states: Option<ContainerStates>,
+    states: Option<ContainerStates>,
     /// `None` where nothing is on record.
-    pub event: Option<LastEvent>,
+    event: Option<LastEvent>,
 }
 
 /// What was told of all environments. Clones share it.
@@ -68,9 +68,14 @@ pub struct Told {
 }
 
 impl Told {
-    /// What is known of an environment.
-    pub fn of(&self, environment: EnvironmentId) -> Said {
-        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&environment).cloned().unwrap_or_default()
+    /// The states of an environment's containers.
+    pub fn states_of(&self, environment: EnvironmentId) -> Option<ContainerStates> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&environment)?.states
+    }
+
+    /// What happened last in an environment.
+    pub fn last_event_of(&self, environment: EnvironmentId) -> Option<LastEvent> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).get(&environment)?.event.clone()
     }
 
     /// Notes in which states its containers are.

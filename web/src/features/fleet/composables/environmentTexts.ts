@@ -3,7 +3,7 @@ import { computed } from 'vue'
 import { useI18n } from 'vue-i18n'
 import { useRouter } from 'vue-router'
 
-import type { Environment } from '@/api/types'
+import type { Environment, EnvironmentAlert } from '@/api/types'
 import { useActivityTexts } from '@/features/activity/activity'
 import { dateTime, milliseconds } from '@/shared/lib/formats/time'
 
@@ -21,8 +21,10 @@ export interface EnvironmentTexts {
   rtt: Fact
   engine: Fact
   containers: Fact
+  /** What somebody should look at now, the worst first. */
+  alerts: string[]
   /** What its host uses now; empty while that is not known. */
-  usage: { text: string; isHigh: boolean }[]
+  usage: string[]
   /** What happened on it last; empty where nothing is on record. */
   lastEvent: string
   /** `key=value`, one after the other; empty where there are none. */
@@ -56,13 +58,28 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
         text: containers ? t('environments.containers', { ...containers }) : null,
         title: containers ? t('environments.containersLong', { ...containers }) : undefined,
       },
-      usage: usageOf(environment.host, percents(language)).map(({ what, text, isHigh }) => {
-        const said = t(`dashboard.usage.${what}`, { text })
-        return { text: isHigh ? t('dashboard.usage.high', { text: said }) : said, isHigh }
-      }),
+      alerts: environment.alerts.map((alert) => alertText(alert, percents(language))),
+      usage: usageOf(environment.host, percents(language)).map(({ what, text }) => t(`dashboard.usage.${what}`, { text })),
       lastEvent: last ? [whatOf({ ...last, facts: {} }), last.target_name].filter(Boolean).join(' ') : '',
       labels: labelsText(environment.labels),
       lastSeen: lastSeen ? dateTime(lastSeen, language) : undefined,
+    }
+  }
+
+  function alertText(alert: EnvironmentAlert, percent: Intl.NumberFormat): string {
+    switch (alert.kind) {
+      case 'engine_silent':
+        return t('dashboard.alert.engine_silent')
+      case 'policy_invalid':
+        return t('dashboard.alert.policy_invalid')
+      case 'disk_full':
+        return t('dashboard.alert.disk_full', { percent: percent.format(alert.percent / 100) })
+      case 'memory_full':
+        return t('dashboard.alert.memory_full', { percent: percent.format(alert.percent / 100) })
+      case 'unhealthy':
+        return t('dashboard.count.unhealthy', alert.containers)
+      case 'restarting':
+        return t('dashboard.count.restarting', alert.containers)
     }
   }
 
@@ -75,18 +92,15 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
 
 const percents = (language: string) => new Intl.NumberFormat(language, { style: 'percent', maximumFractionDigits: 0 })
 
-/** From this part on there is hardly anything left. A processor may be busy for as long as it likes. */
-const HIGH = { cpu: Infinity, memory: 0.95, disk: 0.9 }
-
 /** What is known of a host's use, as parts of what there is. */
-export function usageOf(host: Environment['host'], format: Intl.NumberFormat): { what: keyof typeof HIGH; text: string; isHigh: boolean }[] {
+export function usageOf(host: Environment['host'], format: Intl.NumberFormat): { what: 'cpu' | 'memory' | 'disk'; text: string }[] {
   const part = (used?: number | null, total?: number | null) => (used == null || !total ? null : used / total)
   const parts = [
     { what: 'cpu' as const, part: part(host?.cpu_percent, 100) },
     { what: 'memory' as const, part: part(host?.memory_bytes, host?.memory_total_bytes) },
     { what: 'disk' as const, part: part(host?.disk_bytes, host?.disk_total_bytes) },
   ]
-  return parts.flatMap(({ what, part }) => (part === null ? [] : [{ what, text: format.format(part), isHigh: part >= HIGH[what] }]))
+  return parts.flatMap(({ what, part }) => (part === null ? [] : [{ what, text: format.format(part) }]))
 }
 
 /** Labels as they are asked for, one after the other. */

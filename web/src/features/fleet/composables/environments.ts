@@ -7,8 +7,8 @@ import { keys } from '@/api/queries'
 import type { Agent, Environment, EnvironmentKind } from '@/api/types'
 import { useRefreshInterval } from '@/shared/lib/liveUpdates'
 
-/** What can be asked for: of those that are online, some are degraded. */
-export const STATES = ['online', 'degraded', 'offline', 'pending', 'quarantined', 'revoked'] as const
+/** What can be asked for: of those that are online, some are degraded, and some have alerts. */
+export const STATES = ['online', 'degraded', 'alerting', 'offline', 'pending', 'quarantined', 'revoked'] as const
 export type WantedState = (typeof STATES)[number]
 export const KINDS: EnvironmentKind[] = ['local', 'tcp', 'edge']
 

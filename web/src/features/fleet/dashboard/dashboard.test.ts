@@ -37,7 +37,7 @@ describe('the lines of the dashboard', () => {
 })
 
 describe('the sections of a list', () => {
-  const counts = (total: number) => ({ online: total, degraded: 0, offline: 0, pending: 0, quarantined: 0, revoked: 0, total })
+  const counts = (total: number) => ({ online: total, degraded: 0, alerting: 0, offline: 0, pending: 0, quarantined: 0, revoked: 0, total })
   const containers = { running: 0, paused: 0, restarting: 0, stopped: 0, unhealthy: 0, total: 0 }
   const overview = (groups: ({ id: string; name: string } | null)[]): Overview => ({
     environments: counts(groups.length),
@@ -79,11 +79,9 @@ describe('what a host uses', () => {
   test('is told in parts of what there is, as far as it is known', () => {
     const host = { cpu_percent: 12.4, memory_bytes: 3, memory_total_bytes: 12, disk_bytes: 5, disk_total_bytes: 0 }
     expect(usageOf(host, format)).toEqual([
-      { what: 'cpu', text: '12%', isHigh: false },
-      { what: 'memory', text: '25%', isHigh: false },
+      { what: 'cpu', text: '12%' },
+      { what: 'memory', text: '25%' },
     ])
     expect(usageOf(null, format)).toEqual([])
-    const full = { cpu_percent: 100, memory_bytes: 95, memory_total_bytes: 100, disk_bytes: 89, disk_total_bytes: 100 }
-    expect(usageOf(full, format).map(({ isHigh }) => isHigh)).toEqual([false, true, false])
   })
 })
