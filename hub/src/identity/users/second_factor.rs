@@ -24,17 +24,17 @@ use self::codes::{GivenCode, RECOVERY_CODES, RecoveryCode};
 pub use self::policy::SecondFactorPolicy;
 pub(in crate::identity) use self::policy::{is_asked, is_due};
 pub(in crate::identity) use self::routes::routes;
-#[cfg(test)]
-pub(in crate::identity) use self::totp::code_at;
 use self::store::FactorRow;
 use self::totp::Secret;
+#[cfg(test)]
+pub(in crate::identity) use self::totp::code_at;
 use super::{User, found};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, SignedInUser, UserId, confirmation_required};
-use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::identity::Identity;
+use crate::identity::audit::{self, Action, Actor, Entry};
 use crate::vault::Place;
 
 /// A secret that was given to an app must be confirmed within this.
