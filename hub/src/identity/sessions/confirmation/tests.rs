@@ -304,8 +304,8 @@ async fn a_clock_that_was_set_back_confirms_nothing() {
     assert_eq!(makes_token(&hub, &admin).await, "made");
     hub.clock.set_back(Duration::from_secs(1));
     assert_eq!(makes_token(&hub, &admin).await, "confirmation_required");
-    let renewed = after(&confirm(&hub, &admin, PASSWORD, None).await);
-    assert_eq!(makes_token(&hub, &renewed).await, "made");
+    hub.clock.advance(Duration::from_secs(1));
+    assert_eq!(makes_token(&hub, &admin).await, "made", "it was corrected");
 }
 
 #[tokio::test]
