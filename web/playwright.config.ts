@@ -8,8 +8,8 @@ import { folder, url } from './e2e/surroundings'
 // against the hub that `tests/tests/scenarios/acceptance/console.rs` started.
 export default defineConfig({
   testDir: process.env.WINDFLOW_E2E_SPECS ?? 'e2e',
-  // They are a walk of their own.
-  testIgnore: process.env.WINDFLOW_E2E_SPECS ? [] : 'e2e/federation/**',
+  // They are walks of their own.
+  testIgnore: process.env.WINDFLOW_E2E_SPECS ? [] : ['e2e/confirmation/**', 'e2e/federation/**'],
   outputDir: join(folder, 'results'),
   workers: 1,
   fullyParallel: false,

@@ -111,6 +111,12 @@ impl ManualClock {
         let mut now = self.0.lock().expect("no code panics while it holds the clock");
         *now = *now + by;
     }
+
+    /// Moves the clock back.
+    pub fn set_back(&self, by: Duration) {
+        let mut now = self.0.lock().expect("no code panics while it holds the clock");
+        *now = *now - by;
+    }
 }
 
 impl Clock for ManualClock {

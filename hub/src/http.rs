@@ -13,10 +13,10 @@ mod peer;
 mod principal;
 pub mod websocket;
 
-pub use self::access::{Access, RouteRecord, Routes};
+pub use self::access::{Access, Confirmation, Guard, RouteRecord, Routes};
 pub use self::authentication::{
     ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, NotPermitted, Places, Rationing, Reach,
-    Visible, WhoCalls, ration,
+    Visible, WhoCalls, confirmation_required, ration,
 };
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{InvalidTitle, Json, Keys, Path, Query, Split, Title};

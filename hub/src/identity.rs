@@ -263,6 +263,10 @@ impl Authenticate for Identity {
         self.credential_stands(user).boxed()
     }
 
+    fn is_confirmed<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>> {
+        self.needs_no_confirmation(user).boxed()
+    }
+
     fn endings(&self) -> watch::Receiver<Endings> {
         self.endings.subscribe()
     }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { AxeBuilder } from '@axe-core/playwright'
 import { expect, test as plain, type Page } from '@playwright/test'
 
-import { folder } from './surroundings'
+import { administrator, folder, signedIn } from './surroundings'
 
 /** Answers that a spec asked for are no complaint: the console shows them. */
 const EXPECTED = /Failed to load resource: the server responded with a status of (4\d\d|50[234])|WebSocket connection to .* failed|net::ERR_/
@@ -23,6 +23,18 @@ export const test = plain.extend<{ complaints: string[] }>({
     },
     { auto: true },
   ],
+  // A session that goes from one file to the next is asked at times whether it is still they. They say so as a person does.
+  page: async ({ page, context, storageState }, use) => {
+    const asked = page.getByRole('dialog', { name: 'Confirm that it is you' })
+    await page.addLocatorHandler(asked, async () => {
+      await asked.getByLabel('Password', { exact: true }).fill(administrator.password)
+      await asked.getByRole('button', { name: 'Confirm' }).click()
+      await expect(asked).toBeHidden()
+      // The cookie is another one from then on.
+      if (storageState === signedIn) await context.storageState({ path: signedIn })
+    })
+    await use(page)
+  },
 })
 
 export { expect }

@@ -3,8 +3,10 @@ import './styles.css'
 import { VueQueryPlugin } from '@tanstack/vue-query'
 import { createApp } from 'vue'
 
+import { listenForRenewals, onConfirmationRequired } from '@/api/confirmation/confirmation'
 import { onSlowed } from '@/api/patience/patience'
 import { createQueries } from '@/api/queries'
+import { askToConfirm } from '@/features/identity/confirmation/asking'
 import { createConsoleRouter } from '@/router'
 import { createLive, liveKey } from '@/shared/lib/liveUpdates'
 import { applyTheme } from '@/shared/lib/theme'
@@ -27,6 +29,8 @@ const live = createLive(queries)
 const router = createConsoleRouter(queries, live)
 
 await startLanguage()
+onConfirmationRequired(askToConfirm)
+listenForRenewals()
 onSlowed((seconds) => {
   tell(i18n.global.t('programs.slowed', { seconds }))
 })

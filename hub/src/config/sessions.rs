@@ -16,6 +16,11 @@ pub struct SessionOptions {
     #[arg(long, env = "WINDFLOW_SESSION_IDLE_MINUTES", default_value_t = 120, value_name = "MINUTES",
         value_parser = clap::value_parser!(u16).range(5..=43_200))]
     pub session_idle_minutes: u16,
+    /// Minutes after somebody proved in a browser that it is they, by signing in
+    /// or by confirming it, in which they may do what takes such a proof
+    #[arg(long, env = "WINDFLOW_CONFIRM_WINDOW_MINUTES", default_value_t = 5, value_name = "MINUTES",
+        value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub confirm_window_minutes: u16,
 }
 
 impl SessionOptions {
@@ -28,10 +33,15 @@ impl SessionOptions {
     pub fn idle(self) -> Duration {
         Duration::from_secs(u64::from(self.session_idle_minutes) * 60)
     }
+
+    /// For how long a proof that it is they counts.
+    pub fn confirm_window(self) -> Duration {
+        Duration::from_secs(u64::from(self.confirm_window_minutes) * 60)
+    }
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { session_hours: 24, session_idle_minutes: 120 }
+        Self { session_hours: 24, session_idle_minutes: 120, confirm_window_minutes: 5 }
     }
 }

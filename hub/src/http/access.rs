@@ -92,6 +92,75 @@ impl Access {
     }
 }
 
+/// What a browser's session must show beside who it is. Programs are not asked:
+/// nobody is there to answer, and what they may do is limited by their tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Nothing.
+    NotAsked,
+    /// That its user proved a moment ago that it is they.
+    Recent,
+    /// The same where the query asks for this.
+    RecentFor(&'static str),
+    /// The proof is in the request itself, and its handler looks at it each time.
+    InRequest,
+}
+
+impl Confirmation {
+    /// What the reviewed list says of it.
+    fn note(self) -> String {
+        match self {
+            Self::NotAsked => String::new(),
+            Self::Recent => "; confirmed".to_owned(),
+            Self::RecentFor(key) => format!("; confirmed for {key}"),
+            Self::InRequest => "; proven in the request".to_owned(),
+        }
+    }
+
+    /// What the OpenAPI document says of it.
+    fn sentence(self) -> Option<String> {
+        let asked = "a browser's session whose user did not confirm a moment ago that it is they is refused with 403 \
+                     `confirmation_required`";
+        match self {
+            Self::NotAsked | Self::InRequest => None,
+            Self::Recent => Some(format!("Here {asked}.")),
+            Self::RecentFor(key) => Some(format!("With `{key}` {asked}.")),
+        }
+    }
+}
+
+/// What stands before a route: who may call it, and what they must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Who may call it.
+    pub access: Access,
+    /// What a browser's session must show beside that.
+    pub confirmation: Confirmation,
+}
+
+impl From<Access> for Guard {
+    fn from(access: Access) -> Self {
+        Self { access, confirmation: Confirmation::NotAsked }
+    }
+}
+
+impl Access {
+    /// For browsers in which somebody confirmed a moment ago that it is they.
+    pub const fn confirmed(self) -> Guard {
+        Guard { access: self, confirmation: Confirmation::Recent }
+    }
+
+    /// The same where the query asks for this.
+    pub const fn confirmed_for(self, key: &'static str) -> Guard {
+        Guard { access: self, confirmation: Confirmation::RecentFor(key) }
+    }
+
+    /// For requests that prove by themselves that it is they.
+    pub const fn proven_in_request(self) -> Guard {
+        Guard { access: self, confirmation: Confirmation::InRequest }
+    }
+}
+
 /// One route as it stands in the reviewed list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteRecord {
@@ -101,6 +170,8 @@ pub struct RouteRecord {
     pub method: String,
     /// Who may call it.
     pub access: Access,
+    /// What a browser's session must show beside that.
+    pub confirmation: Confirmation,
 }
 
 impl RouteRecord {
@@ -116,7 +187,8 @@ impl std::fmt::Display for RouteRecord {
         match self.access.roles() {
             Some(roles) => write!(f, "{:<19} {:<10} {roles}", self.access.as_str(), self.access.place()),
             None => f.write_str(self.access.as_str()),
-        }
+        }?;
+        f.write_str(&self.confirmation.note())
     }
 }
 
@@ -136,17 +208,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// Adds documented handlers, as `utoipa_axum::routes!` names them. Handlers
-    /// of one path go into one call if they share an access, and into several
+    /// of one path go into one call if they share a guard, and into several
     /// calls if they do not.
     #[must_use]
-    pub fn add(mut self, access: Access, routes: UtoipaMethodRouter<S>) -> Self {
-        let (schemas, paths, methods) = routes;
-        for (path, item) in &paths.paths {
+    pub fn add(mut self, guard: impl Into<Guard>, routes: UtoipaMethodRouter<S>) -> Self {
+        let guard = guard.into();
+        let (schemas, mut paths, methods) = routes;
+        for (path, item) in &mut paths.paths {
             for method in documented_methods(item) {
-                self.records.push(record(path, method.as_str(), access));
+                self.records.push(record(path, method.as_str(), guard));
             }
+            describe(item, guard.confirmation);
         }
-        let methods = self.guard(access, methods);
+        let methods = self.guard(guard, methods);
         self.router = self.router.routes((schemas, paths, methods));
         self
     }
@@ -155,8 +229,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// gateway; `method` is what the reviewed list says of it.
     #[must_use]
     pub fn add_raw(mut self, access: Access, method: &str, path: &str, methods: MethodRouter<S>) -> Self {
-        self.records.push(record(path, method, access));
-        let methods = self.guard(access, methods);
+        self.records.push(record(path, method, access.into()));
+        let methods = self.guard(access.into(), methods);
         self.router = self.router.route(path, methods);
         self
     }
@@ -168,8 +242,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         (router, document, self.records)
     }
 
-    fn guard(&self, access: Access, methods: MethodRouter<S>) -> MethodRouter<S> {
-        let gate = Gate { access, authenticate: self.authenticate.clone(), places: self.places.clone() };
+    fn guard(&self, guard: Guard, methods: MethodRouter<S>) -> MethodRouter<S> {
+        let gate = Gate { guard, authenticate: self.authenticate.clone(), places: self.places.clone() };
         methods.layer(from_fn_with_state(gate, enforce))
     }
 }
@@ -180,8 +254,18 @@ impl<S> std::fmt::Debug for Routes<S> {
     }
 }
 
-fn record(path: &str, method: &str, access: Access) -> RouteRecord {
-    RouteRecord { path: path.to_owned(), method: method.to_owned(), access }
+fn record(path: &str, method: &str, Guard { access, confirmation }: Guard) -> RouteRecord {
+    RouteRecord { path: path.to_owned(), method: method.to_owned(), access, confirmation }
+}
+
+/// Says of each operation that a confirmation is asked for, where one is.
+fn describe(item: &mut PathItem, confirmation: Confirmation) {
+    let Some(sentence) = confirmation.sentence() else { return };
+    let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch];
+    for operation in operations.into_iter().flatten() {
+        let before = operation.description.take();
+        operation.description = Some(before.map_or_else(|| sentence.clone(), |text| format!("{text}\n\n{sentence}")));
+    }
 }
 
 fn documented_methods(item: &PathItem) -> impl Iterator<Item = Method> {

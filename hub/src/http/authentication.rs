@@ -20,14 +20,14 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-pub use self::denial::{NotPermitted, WhoCalls};
+pub use self::denial::{NotPermitted, WhoCalls, confirmation_required};
 use self::lease::Held;
 pub use self::lease::{ASK_AGAIN, LOOK_AGAIN, Lease};
 use self::origin::MissingOrigin;
 pub use self::rates::{Rationing, ration};
 use self::reach::forbidden_here;
 pub use self::reach::{Places, Reach, Visible};
-use super::access::Access;
+use super::access::{Access, Confirmation, Guard};
 use super::cookie;
 use super::envelope::RequestId;
 use super::peer::{Peer, Scheme};
@@ -60,6 +60,10 @@ pub trait Authenticate: Send + Sync {
     /// Whether the credential by which a user was recognised is still good, and
     /// lets them do as much as before.
     fn stands<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>>;
+
+    /// Whether it may be taken for granted that it is really they: in a browser
+    /// they proved it a moment ago, and a program's token is all it has.
+    fn is_confirmed<'a>(&'a self, user: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>>;
 
     /// Changes each time when some credential was ended, or somebody may do
     /// something in other places than before.
@@ -133,7 +137,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 /// What stands in front of one route.
 #[derive(Clone)]
 pub struct Gate {
-    pub(super) access: Access,
+    pub(super) guard: Guard,
     pub(super) authenticate: Arc<dyn Authenticate>,
     pub(super) places: Arc<dyn Places>,
 }
@@ -144,11 +148,11 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
     let peer = *parts.extensions.get::<Peer>().ok_or_else(|| ApiError::internal(anyhow::anyhow!("no peer")))?;
     refuse_credentials_in_query(&parts)?;
     let endings = gate.authenticate.endings();
-    let mut held = match gate.access {
+    let mut held = match gate.guard.access {
         Access::Somewhere(_) | Access::SignedIn => Held::Somewhere,
         _ => Held::Credential,
     };
-    let principal = match gate.access {
+    let principal = match gate.guard.access {
         Access::Public | Access::SetupOnly | Access::Agent => {
             check_anonymous(&gate, &parts, peer)?;
             None
@@ -186,6 +190,7 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
             Some(principal)
         }
     };
+    require_confirmation(&gate, &parts, principal.as_ref()).await?;
     let powers = principal.as_ref().map_or_else(Arc::<Powers>::default, |principal| principal.powers().clone());
     let reach = Reach::new(powers, gate.places);
     let request_id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
@@ -217,10 +222,10 @@ fn is_web_token(text: &str) -> bool {
 }
 
 fn check_anonymous(gate: &Gate, parts: &Parts, peer: Peer) -> Result<(), ApiError> {
-    if gate.access == Access::SetupOnly && !gate.authenticate.setup_is_open() {
+    if gate.guard.access == Access::SetupOnly && !gate.authenticate.setup_is_open() {
         return Err(ApiError::conflict("already_set_up", "This hub has its first user. Sign in instead."));
     }
-    if gate.access != Access::Agent && origin::needs_check(parts) {
+    if gate.guard.access != Access::Agent && origin::needs_check(parts) {
         origin::check(parts, peer, MissingOrigin::Accepted)?;
     }
     Ok(())
@@ -253,7 +258,7 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
     if let Peer::Local { .. } = peer {
         return Ok(Principal::LocalRoot);
     }
-    let credential = match gate.access {
+    let credential = match gate.guard.access {
         Access::Bearer => find_bearer(&parts.headers)?.ok_or_else(bearer_needed)?,
         _ => find_credential(&parts.headers, peer.scheme())?,
     };
@@ -268,7 +273,7 @@ async fn recognise(gate: &Gate, parts: &Parts, peer: Peer) -> Result<Principal, 
             "The credential is not valid, has expired or was revoked. Sign in again or use another token.",
         )
     })?;
-    refuse_without_factor(gate.access, &user)?;
+    refuse_without_factor(gate.guard.access, &user)?;
     let principal = Principal::User(user);
     WhoCalls::note(parts, &principal, peer);
     Ok(principal)
@@ -283,6 +288,24 @@ fn refuse_without_factor(access: Access, user: &SignedInUser) -> Result<(), ApiE
     }
     let message = "This hub asks for a second factor. Sign in with a browser and set it up first.";
     Err(ApiError::forbidden("second_factor_setup_required", message))
+}
+
+/// Whoever does what a stolen session must not be enough for is asked to prove
+/// again that it is they, once they are known to be allowed to do it.
+async fn require_confirmation(gate: &Gate, parts: &Parts, principal: Option<&Principal>) -> Result<(), ApiError> {
+    let is_asked = match gate.guard.confirmation {
+        Confirmation::NotAsked | Confirmation::InRequest => false,
+        Confirmation::Recent => true,
+        Confirmation::RecentFor(key) => {
+            let query = parts.uri.query().unwrap_or_default();
+            // Whatever does not plainly say no says yes.
+            url::form_urlencoded::parse(query.as_bytes()).any(|(name, value)| name == key && value != "false")
+        }
+    };
+    match principal.and_then(Principal::user) {
+        Some(user) if is_asked && !gate.authenticate.is_confirmed(user).await? => Err(confirmation_required()),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn find_bearer(headers: &HeaderMap) -> Result<Option<Credential>, ApiError> {

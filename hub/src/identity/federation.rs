@@ -28,6 +28,7 @@ pub(super) use self::accounts::delete_spent;
 pub(super) use self::ldap::{Elsewhere, Pace, Person};
 use self::oidc::Known;
 pub(super) use self::routes::routes;
+pub(super) use self::service::ways_to_confirm;
 pub(super) use self::store::{is_in_directory, list_directories};
 use crate::outgoing::Outgoing;
 

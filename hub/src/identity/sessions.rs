@@ -1,5 +1,6 @@
 //! Cookie sessions: what a browser has after its user gave a password.
 
+mod confirmation;
 mod routes;
 mod store;
 pub mod throttle;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
 
+pub(super) use self::confirmation::{Way, WayToConfirm, in_browser};
 pub(super) use self::routes::{MeResponse, routes};
 use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
@@ -164,6 +166,12 @@ impl Identity {
     /// # Errors
     /// As [`sign_in`](Self::sign_in).
     pub(super) async fn prove(&self, given: Credentials, caller: &Caller) -> ApiResult<Proven> {
+        self.prove_for(Action::SignIn, given, caller).await
+    }
+
+    /// The same for something else than a sign-in, as which a refusal is
+    /// recorded.
+    async fn prove_for(&self, action: Action, given: Credentials, caller: &Caller) -> ApiResult<Proven> {
         let now = self.now();
         self.throttle.begin(&given.name, caller.address, now).map_err(ApiError::too_many_requests)?;
         let mut tx = self.db.read().await?;
@@ -184,7 +192,7 @@ impl Identity {
         let (mut tx, user, by) = match known {
             Known::User(found) => *found,
             Known::Nobody(why) => {
-                self.record_refusal(&given.name, why.as_deref(), caller, now).await?;
+                self.record(refused(action, &given.name, why.as_deref(), caller), now).await?;
                 pace.wait().await;
                 return Err(ApiError::unauthorized("The name and the password do not belong together."));
             }
@@ -203,7 +211,7 @@ impl Identity {
             }
             Proof::Wrong => {
                 drop(tx);
-                self.record_refusal(&user.name, Some("wrong second factor"), caller, now).await?;
+                self.record(refused(action, &user.name, Some("wrong second factor"), caller), now).await?;
                 Err(second_factor::wrong(StatusCode::UNAUTHORIZED))
             }
             proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => {
@@ -286,8 +294,7 @@ impl Identity {
         browser: Browser,
     ) -> ApiResult<(SessionCookie, Actor)> {
         let now = self.now();
-        let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
-        let secret = Zeroizing::new(base32().encode(bytes.as_slice()));
+        let secret = self.session_secret();
         let session = Session {
             id: Uuid::now_v7(),
             user_id: user.id,
@@ -310,6 +317,11 @@ impl Identity {
         }
         audit::record(tx, entry, now).await?;
         Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))
+    }
+
+    fn session_secret(&self) -> Zeroizing<String> {
+        let bytes = Zeroizing::new(self.random.bytes::<SECRET_BYTES>());
+        Zeroizing::new(base32().encode(bytes.as_slice()))
     }
 
     /// Ends the caller's own session; by which provider they were known, where
@@ -408,13 +420,28 @@ impl Identity {
         caller: &Caller,
         now: Timestamp,
     ) -> ApiResult<()> {
-        let name: String = name.chars().take(64).collect();
-        let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
-        let entry = why.into_iter().fold(entry, Entry::detail);
+        self.record(refused(Action::SignIn, name, why, caller), now).await
+    }
+
+    async fn record(&self, entry: Entry, now: Timestamp) -> ApiResult<()> {
         let mut tx = self.db.write_vital().await?;
         audit::record(&mut tx, entry, now).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// That somebody who said that they are `name` was refused.
+fn refused(action: Action, name: &str, why: Option<&str>, caller: &Caller) -> Entry {
+    let name: String = name.chars().take(64).collect();
+    let own = caller.principal.as_ref().and_then(Principal::user).map(|own| &own.credential);
+    let entry = match (action, own) {
+        (Action::SessionConfirm, Some(CredentialUsed::Session(session))) => {
+            Entry::new(&caller.into(), action, &session.to_string()).called(Some(&name))
+        }
+        _ => Entry::new(&caller.into(), action, &name),
+    };
+    let entry = entry.outcome(Outcome::Denied);
+    why.into_iter().fold(entry, Entry::detail)
 }
 
 /// Whether `caller` may see and end the credentials of `user`.

@@ -20,7 +20,8 @@ const TARGET: &str = "mail";
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let access = Access::Needs(Permission::HubManage);
     routes
-        .add(access, routes!(get_mail_settings, set_mail_settings, delete_mail_settings))
+        .add(access, routes!(get_mail_settings))
+        .add(access.confirmed(), routes!(set_mail_settings, delete_mail_settings))
         .add(access, routes!(test_mail))
         .add(access, routes!(list_mails))
 }

@@ -45,6 +45,10 @@ impl Authenticate for Unasked {
         Box::pin(async { Ok(false) })
     }
 
+    fn is_confirmed<'a>(&'a self, _: &'a SignedInUser) -> BoxFuture<'a, Result<bool, ApiError>> {
+        Box::pin(async { Ok(false) })
+    }
+
     fn endings(&self) -> watch::Receiver<Endings> {
         watch::Sender::default().subscribe()
     }

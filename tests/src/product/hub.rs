@@ -345,6 +345,15 @@ impl Hub {
         ask(self.address(), method, path, &[], body).expect("the hub answers")
     }
 
+    /// Sends a request from a page of the console, with this cookie.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn request_from_page(&self, method: &str, path: &str, cookie: &str, body: &str) -> Answer {
+        let headers = [("origin", format!("http://{}", self.address())), ("cookie", cookie.to_owned())];
+        ask(self.address(), method, path, &headers, body).expect("the hub answers")
+    }
+
     /// The JSON that stands at `path`, read with the administrator's token.
     ///
     /// # Panics

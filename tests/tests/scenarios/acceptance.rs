@@ -1,5 +1,6 @@
 //! What a person does from one end to the other.
 
+mod confirmation;
 mod console;
 mod demo;
 mod directory;

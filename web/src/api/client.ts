@@ -1,6 +1,7 @@
 /** The one way to the hub: typed by its OpenAPI document, every request with a deadline. */
 import createClient from 'openapi-fetch'
 
+import { confirming, withPresentCookie } from './confirmation/confirmation'
 import { failureFrom, failureOf } from './failure'
 import { patiently } from './patience/patience'
 import type { paths } from './schema'
@@ -24,12 +25,15 @@ const OF_ENGINE = /^\/api\/v1\/environments\/[^/]+\/containers/
 export const api = createClient<paths>({
   baseUrl: globalThis.location.origin,
   credentials: 'same-origin',
-  fetch: (request: Request) => {
-    const signal = AbortSignal.any([request.signal, AbortSignal.timeout(deadlineOf(request))])
-    // eslint-disable-next-line no-restricted-globals -- this is the one place
-    return patiently(request, signal, (again) => fetch(again, { signal }))
-  },
+  fetch: (request: Request) => confirming(request, (known) => withPresentCookie(known, send)),
 })
+
+/** What somebody thinks and types in between is no part of the deadline. */
+function send(request: Request): Promise<Response> {
+  const signal = AbortSignal.any([request.signal, AbortSignal.timeout(deadlineOf(request))])
+  // eslint-disable-next-line no-restricted-globals -- this is the one place
+  return patiently(request, signal, (again) => fetch(again, { signal }))
+}
 
 /** How long to wait for the answer to a request. */
 export function deadlineOf({ method, url }: Pick<Request, 'method' | 'url'>): number {

@@ -140,6 +140,7 @@ export interface paths {
         /**
          * Makes an API token. Its text is in this answer and nowhere else. One that a
          *     token makes may do no more, and lives no longer.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         post: operations["create_api_token"];
         delete?: never;
@@ -503,6 +504,8 @@ export interface paths {
          *     passphrase.
          * @description An answer that breaks off is no backup; a whole one is told by its end,
          *     which `windflow-hub backup verify` reads.
+         *
+         *     Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         post: operations["create_backup"];
         delete?: never;
@@ -921,6 +924,7 @@ export interface paths {
         /**
          * Tells all that the engine knows of a container. Values that look like
          *     secrets are masked, also for those who may see them unless they ask for them.
+         * @description With `reveal` a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         get: operations["inspect_container"];
         put?: never;
@@ -1066,6 +1070,7 @@ export interface paths {
         /**
          * Tells how a container was made, what its image brings left out. Values that
          *     look like secrets are masked, also for those who may see them unless they ask.
+         * @description With `reveal` a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         get: operations["get_container_spec"];
         put?: never;
@@ -1258,6 +1263,7 @@ export interface paths {
         /**
          * Grants a role to a user or a team: everywhere, in a group of environments,
          *     in those with a label, or in one.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         post: operations["create_grant"];
         delete?: never;
@@ -1276,7 +1282,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Takes a grant back. What is open by it ends at once. */
+        /**
+         * Takes a grant back. What is open by it ends at once.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["delete_grant"];
         options?: never;
         head?: never;
@@ -1333,6 +1342,7 @@ export interface paths {
         /**
          * Adds an identity provider. It takes `users.manage` too, since whom it lets
          *     in as what is decided here.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         post: operations["create_identity_provider"];
         delete?: never;
@@ -1353,12 +1363,14 @@ export interface paths {
         /**
          * Changes an identity provider. With another issuer its client secret goes,
          *     unless a new one comes along. It takes `users.manage` too.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         put: operations["change_identity_provider"];
         post?: never;
         /**
          * Removes an identity provider with its links and what it granted. The users
          *     stay. It takes `users.manage` too.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         delete: operations["delete_identity_provider"];
         options?: never;
@@ -1435,7 +1447,10 @@ export interface paths {
         /** Lists invitations and registrations, the newest first. */
         get: operations["list_invitations"];
         put?: never;
-        /** Invites somebody: by mail, or with a link that is shown this once. */
+        /**
+         * Invites somebody: by mail, or with a link that is shown this once.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         post: operations["create_invitation"];
         delete?: never;
         options?: never;
@@ -1594,6 +1609,7 @@ export interface paths {
         /**
          * Makes a new data key and seals every secret with it, in a job. The hub works
          *     meanwhile; what is cut off goes on at its next start.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         post: operations["rotate_keys"];
         delete?: never;
@@ -1671,7 +1687,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Signs in by a provider no more. */
+        /**
+         * Signs in by a provider no more.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["unlink_identity"];
         options?: never;
         head?: never;
@@ -1876,7 +1895,10 @@ export interface paths {
         /** Lists the roles that can be granted: those that come with the hub first. */
         get: operations["list_roles"];
         put?: never;
-        /** Makes a role. */
+        /**
+         * Makes a role.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         post: operations["create_role"];
         delete?: never;
         options?: never;
@@ -1894,13 +1916,17 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Deletes a role that is not granted to anybody. */
+        /**
+         * Deletes a role that is not granted to anybody.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["delete_role"];
         options?: never;
         head?: never;
         /**
          * Gives a role another name, or lets it allow something else: from the next
          *     request on, for all who have it.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         patch: operations["change_role_permissions"];
         trace?: never;
@@ -1918,6 +1944,51 @@ export interface paths {
         post: operations["sign_in"];
         /** Ends the caller's session. */
         delete: operations["sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/confirmation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says until when the last proof counts that it is really the user of this
+         *     session, and in which ways they can give another.
+         */
+        get: operations["get_confirmation"];
+        put?: never;
+        /**
+         * Proves that it is really the user of this session, which then may do for
+         *     some minutes what takes that. The answer sets another cookie.
+         */
+        post: operations["confirm_session"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/confirmation/provider": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins to confirm a session by a sign-in with an identity provider that knows
+         *     its user: says where the browser is to go, and sets a cookie. It comes back
+         *     to `next`, or to the account page with what went wrong.
+         */
+        post: operations["begin_confirmation"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1969,6 +2040,7 @@ export interface paths {
         /**
          * Sends audit records somewhere else from now on, or nowhere. The first that is
          *     sent is that of this change.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         put: operations["set_audit_shipping"];
         post?: never;
@@ -2008,10 +2080,14 @@ export interface paths {
          * Sets the server. Takes `users.manage` too: whoever runs it reads the links
          *     with which passwords are chosen. Without `password` the stored one stays,
          *     unless it would go to another server, user or way than it was given for.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         put: operations["set_mail_settings"];
         post?: never;
-        /** Forgets the server and its password. */
+        /**
+         * Forgets the server and its password.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["delete_mail_settings"];
         options?: never;
         head?: never;
@@ -2068,6 +2144,7 @@ export interface paths {
          * Says of whom a second factor is asked, and who may register. Those who have
          *     no second factor may do nothing but set it up, from their next request on.
          *     Who changes what registering gives must manage users too.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         put: operations["set_sign_in_settings"];
         post?: never;
@@ -2163,7 +2240,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Deletes a team with all that was granted to it. */
+        /**
+         * Deletes a team with all that was granted to it.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["delete_team"];
         options?: never;
         head?: never;
@@ -2196,10 +2276,16 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Puts a user into a team. */
+        /**
+         * Puts a user into a team.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         put: operations["add_team_member"];
         post?: never;
-        /** Takes a user out of a team. What they had by it ends at once. */
+        /**
+         * Takes a user out of a team. What they had by it ends at once.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["remove_team_member"];
         options?: never;
         head?: never;
@@ -2284,7 +2370,10 @@ export interface paths {
         /** Lists users by name. */
         get: operations["list_users"];
         put?: never;
-        /** Makes a user. */
+        /**
+         * Makes a user.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         post: operations["create_user"];
         delete?: never;
         options?: never;
@@ -2310,6 +2399,7 @@ export interface paths {
          * Gives a user another role, address or language. A role holds from their next
          *     request on; terminals and whatever else they have open and may not have any
          *     more ends at once. An address counts once its owner followed a link.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
          */
         patch: operations["change_user"];
         trace?: never;
@@ -2340,7 +2430,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Lets a disabled user in again. */
+        /**
+         * Lets a disabled user in again.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         post: operations["enable_user"];
         delete?: never;
         options?: never;
@@ -2357,7 +2450,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Replaces a user's password and ends their sessions. */
+        /**
+         * Replaces a user's password and ends their sessions.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         post: operations["reset_password"];
         delete?: never;
         options?: never;
@@ -2375,7 +2471,10 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** Takes a user's second factor away, such as after their phone was lost. */
+        /**
+         * Takes a user's second factor away, such as after their phone was lost.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
         delete: operations["reset_second_factor"];
         options?: never;
         head?: never;
@@ -2909,6 +3008,37 @@ export interface components {
             /** @enum {string} */
             kind: "ldap";
         });
+        /** @description Who wants to confirm with which provider that it is they. */
+        ConfirmElsewhereRequest: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code, where it is on.
+             */
+            code?: string | null;
+            /** @description A path of the console to come back to. */
+            next?: string | null;
+            /** @description The provider, as it is called in addresses. */
+            provider: string;
+        };
+        /**
+         * @description What proves that it is they. A sign-in with an identity provider begins at
+         *     `POST /api/v1/session/confirmation/provider`.
+         */
+        ConfirmSessionRequest: (components["schemas"]["PasswordProof"] & {
+            /** @enum {string} */
+            kind: "password";
+        }) | (components["schemas"]["DirectoryProof"] & {
+            /** @enum {string} */
+            kind: "directory";
+        });
+        /** @description How the confirmation of a session stands. */
+        Confirmed: {
+            confirmed_until?: components["schemas"]["Timestamp"] | null;
+            /** @description Whether a code of the second factor is asked for too. */
+            needs_code: boolean;
+            /** @description The ways that are open. */
+            ways: components["schemas"]["WayToConfirm"][];
+        };
         /** @description One thing that is in the way. */
         Conflict: {
             /** @description The id of the container that has it. */
@@ -3429,6 +3559,21 @@ export interface components {
             host: string;
             /** @description What may be done: of `rwm`. */
             permissions?: string;
+        };
+        /** @description The same with the name that one signs in with. */
+        DirectoryProof: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code.
+             */
+            code?: string | null;
+            /** @description What one is called in the directory. */
+            name: string;
+            /**
+             * Format: password
+             * @description The password there.
+             */
+            password: string;
         };
         /** @description A line to be read. */
         DockerRun: {
@@ -5663,6 +5808,19 @@ export interface components {
              */
             total?: number | null;
         };
+        /** @description A password, and a code where a second factor is on. */
+        PasswordProof: {
+            /**
+             * Format: password
+             * @description The six digits of the second factor, or a recovery code.
+             */
+            code?: string | null;
+            /**
+             * Format: password
+             * @description The present password.
+             */
+            password: string;
+        };
         /**
          * @description Something that may be allowed to somebody.
          * @enum {string}
@@ -6743,6 +6901,23 @@ export interface components {
              * @default []
              */
             ports: components["schemas"]["PublishedPort"][];
+        };
+        /** @description A way that is open to somebody. */
+        WayToConfirm: {
+            /** @enum {string} */
+            kind: "password";
+        } | {
+            /** @enum {string} */
+            kind: "directory";
+            /** @description What it is called. */
+            name: string;
+        } | {
+            /** @enum {string} */
+            kind: "provider";
+            /** @description What it is called. */
+            name: string;
+            /** @description What it is called in addresses. */
+            slug: string;
         };
         /** @description An address of HTTP. */
         Webhook: {
@@ -12231,6 +12406,130 @@ export interface operations {
             };
             /** @description The caller has no session */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_confirmation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How it stands */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmed"];
+                };
+            };
+            /** @description An API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    confirm_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description It is confirmed */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Confirmed"];
+                };
+            };
+            /** @description The password is wrong (`wrong_password`); or it is right, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`); or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    begin_confirmation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConfirmElsewhereRequest"];
+            };
+        };
+        responses: {
+            /** @description Where to go */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LinkIdentityResponse"];
+                };
+            };
+            /** @description `next` leads elsewhere */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A code is missing (`second_factor_required`) or wrong (`wrong_second_factor`), or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such provider, or it does not know the user */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The provider cannot be asked */
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

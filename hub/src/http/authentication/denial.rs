@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use axum::http::request::Parts;
 
 use super::Caller;
+use crate::error::ApiError;
 use crate::http::envelope::RequestId;
 use crate::http::peer::Peer;
 use crate::http::principal::{Permission, Principal};
@@ -14,6 +15,13 @@ use crate::http::principal::{Permission, Principal};
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the permission {0} is needed")]
 pub struct NotPermitted(pub Permission);
+
+/// What those are told who did not prove for too long that it is they.
+pub fn confirmation_required() -> ApiError {
+    let message = "Confirm first that it is you: with your password, and your code where you have a second factor, by \
+                   `POST /api/v1/session/confirmation`, or with your identity provider. Then send the request again.";
+    ApiError::forbidden("confirmation_required", message)
+}
 
 /// Where the gate leaves who calls. A layer outside of it puts one into the
 /// request and keeps another.

@@ -103,6 +103,8 @@ actions! {
     SignIn => "user.sign_in",
     /// Someone signed out.
     SignOut => "user.sign_out",
+    /// Someone proved again in their session that it is they, or was refused.
+    SessionConfirm => "session.confirm",
     /// A cookie session was ended by someone.
     SessionRevoke => "session.revoke",
     /// What a program signed in with was ended by someone.

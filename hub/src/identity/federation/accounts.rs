@@ -13,9 +13,9 @@ use super::store;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, SignedInUser, UserId};
+use crate::http::{Caller, CredentialUsed, Principal, SignedInUser, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
-use crate::identity::sessions::{Browser, SessionCookie, SignedInBy};
+use crate::identity::sessions::{Browser, SessionCookie, SignedInBy, Way};
 use crate::identity::users::second_factor::{self, Proof};
 use crate::identity::users::{self, User, UserName};
 use crate::identity::{Identity, grants};
@@ -72,6 +72,9 @@ pub enum Refusal {
     /// The identity is linked with somebody else.
     #[error("the identity is linked with another user or provider")]
     Linked,
+    /// They are somebody else than the user of the session.
+    #[error("somebody else than the user of the session")]
+    SomebodyElse,
 }
 
 impl Refusal {
@@ -86,6 +89,7 @@ impl Refusal {
             Self::Disabled => "disabled",
             Self::Factor => "factor",
             Self::Linked => "linked",
+            Self::SomebodyElse => "somebody_else",
         }
     }
 }
@@ -209,6 +213,51 @@ impl Identity {
         tx.commit().await?;
         self.credentials_ended();
         Ok(())
+    }
+
+    /// Confirms the session of a browser whose user was verified just now. Gives
+    /// the secret that it has from now on.
+    pub(super) async fn confirm_with_provider(
+        &self,
+        who: &Verified<'_>,
+        (session, with_code): (Uuid, bool),
+        caller: &Caller,
+        browser: Browser,
+    ) -> Result<SessionCookie, Stop> {
+        let secret = browser.replaces.as_deref().ok_or(Refusal::Expired)?;
+        let own = self.find_session_user(secret).await?;
+        let own = own.filter(|own| own.credential == CredentialUsed::Session(session)).ok_or(Refusal::Expired)?;
+        let mut tx = self.db.write_vital().await?;
+        if self.admit(&mut tx, who).await?.id != own.id {
+            return Err(Refusal::SomebodyElse.into());
+        }
+        // No less than what a sign-in takes.
+        let proof = self.prove_second_factor(&mut tx, own.id, None).await?;
+        let only_one = who.provider.trusted_for_second_factor && !who.by_two_factors && proof == Proof::NotNeeded;
+        let is_short = only_one && second_factor::is_asked(&mut tx, &own.powers).await?;
+        if is_short || (proof == Proof::Missing && !with_code) {
+            return Err(Refusal::Factor.into());
+        }
+        let by = Actor::Caller(Caller { principal: Some(Principal::User(own.clone())), ..caller.clone() });
+        let cookie = self.confirm_within(&mut tx, &own, (session, secret), Way::Provider, &by).await?;
+        tx.commit().await?;
+        self.credentials_ended();
+        Ok(cookie)
+    }
+
+    /// Puts on record that a session was not confirmed.
+    pub(super) async fn record_unconfirmed(
+        &self,
+        provider: &Provider,
+        session: Uuid,
+        refusal: Refusal,
+        caller: &Caller,
+    ) -> ApiResult<()> {
+        let entry = Entry::new(&caller.into(), Action::SessionConfirm, &session.to_string()).outcome(Outcome::Denied);
+        let entry = entry.detail(&refusal.to_string()).fact("provider", json!(provider.name));
+        let mut tx = self.db.write_vital().await?;
+        audit::record(&mut tx, entry, self.now()).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Puts on record that somebody was not let in.

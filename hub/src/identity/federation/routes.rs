@@ -16,7 +16,7 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::{
     Access, Caller, CredentialUsed, Json, List, Listing, Page, Path, Permission, Query, Routes, SignedInUser, cookie,
 };
-use crate::identity::sessions::Browser;
+use crate::identity::sessions::{self, Browser, WayToConfirm};
 use crate::identity::users::User;
 
 /// Adds the routes of this module.
@@ -27,10 +27,14 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Public, routes!(start_oidc_sign_in))
         .add(Access::Public, routes!(finish_oidc_sign_in))
         .add(Access::Public, routes!(complete_sign_in))
-        .add(Access::SignedIn, routes!(list_identities, link_identity))
-        .add(Access::SignedIn, routes!(unlink_identity))
-        .add(access, routes!(list_identity_providers, create_identity_provider))
-        .add(access, routes!(get_identity_provider, change_identity_provider, delete_identity_provider))
+        .add(Access::FactorDue, routes!(begin_confirmation))
+        .add(Access::SignedIn, routes!(list_identities))
+        .add(Access::SignedIn.proven_in_request(), routes!(link_identity))
+        .add(Access::SignedIn.confirmed(), routes!(unlink_identity))
+        .add(access, routes!(list_identity_providers))
+        .add(access.confirmed(), routes!(create_identity_provider))
+        .add(access, routes!(get_identity_provider))
+        .add(access.confirmed(), routes!(change_identity_provider, delete_identity_provider))
         .add(access, routes!(test_identity_provider))
         .add(access, routes!(test_directory_sign_in))
 }
@@ -92,6 +96,19 @@ struct LinkIdentityRequest {
     /// The present password, where there is one.
     #[schema(value_type = Option<String>, format = Password)]
     password: Option<SecretString>,
+}
+
+/// Who wants to confirm with which provider that it is they.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct ConfirmElsewhereRequest {
+    /// The provider, as it is called in addresses.
+    provider: String,
+    /// A path of the console to come back to.
+    next: Option<String>,
+    /// The six digits of the second factor, or a recovery code, where it is on.
+    #[schema(value_type = Option<String>, format = Password)]
+    code: Option<SecretString>,
 }
 
 /// Where the browser is to go.
@@ -167,7 +184,8 @@ async fn finish_oidc_sign_in(
 ) -> ApiResult<Response> {
     let kept = cookie::find_attempt(&headers, caller.scheme);
     let kept = app.identity.kept_attempt(kept.as_deref().map(String::as_str));
-    let links = kept.as_ref().is_some_and(|attempt| matches!(attempt.purpose, Purpose::Link(_)));
+    let is_inside = |purpose| matches!(purpose, Purpose::Link(_) | Purpose::Confirm { .. });
+    let page = if kept.as_ref().is_some_and(|attempt| is_inside(attempt.purpose)) { "/account" } else { "/sign-in" };
     let browser = Browser::of(&headers, caller.scheme);
     let forget = (header::SET_COOKIE, cookie::clear_attempt(caller.scheme));
     match app.identity.finish_oidc(&slug, kept, &arrival, &caller, browser).await {
@@ -180,7 +198,51 @@ async fn finish_oidc_sign_in(
             Ok(see_other(&format!("/sign-in?code=1&next={next}"), [(header::SET_COOKIE, kept)]))
         }
         Ok(Finished::Linked) => Ok(see_other("/account?linked=1", [forget])),
-        Err(stop) => turned_away(stop, &caller, if links { "/account" } else { "/sign-in" }),
+        Err(stop) => turned_away(stop, &caller, page),
+    }
+}
+
+/// Begins to confirm a session by a sign-in with an identity provider that knows
+/// its user: says where the browser is to go, and sets a cookie. It comes back
+/// to `next`, or to the account page with what went wrong.
+#[utoipa::path(post, path = "/api/v1/session/confirmation/provider", tag = "identity",
+    request_body = ConfirmElsewhereRequest, responses(
+    (status = 200, description = "Where to go", body = LinkIdentityResponse),
+    (status = 400, description = "`next` leads elsewhere"),
+    (status = 403, description = "A code is missing (`second_factor_required`) or wrong (`wrong_second_factor`), or an \
+        API token or the local socket asks"),
+    (status = 404, description = "There is no such provider, or it does not know the user"),
+    (status = 429, description = "Too many attempts"),
+    (status = 503, description = "The provider cannot be asked"),
+))]
+async fn begin_confirmation(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+    Json(request): Json<ConfirmElsewhereRequest>,
+) -> ApiResult<Response> {
+    let (own, session) = sessions::in_browser(&caller)?;
+    let ConfirmElsewhereRequest { provider, next, code } = request;
+    let is_open = |way: &WayToConfirm| matches!(way, WayToConfirm::Provider { slug, .. } if *slug == provider);
+    if !app.identity.ways_elsewhere(own.id).await?.iter().any(is_open) {
+        return Err(ApiError::not_found("identity provider"));
+    }
+    let with_code = app.identity.prove_code_for_provider(own, code.as_ref(), &caller).await?;
+    let base = Start::base(&headers, caller.scheme)?;
+    let start = Start { slug: &provider, next: next.as_deref(), base };
+    let begun = app.identity.begin_oidc(start, Purpose::Confirm { session, with_code }).await;
+    let (location, kept) = begun.map_err(not_begun)?;
+    let kept = AppendHeaders([(header::SET_COOKIE, cookie::set_attempt(caller.scheme, &kept, ATTEMPT_LIFE))]);
+    Ok((kept, Json(LinkIdentityResponse { location: location.into() })).into_response())
+}
+
+/// Why nobody is sent to a provider, for a page that asked where to go.
+fn not_begun(stop: Stop) -> ApiError {
+    match stop {
+        Stop::Failed(error) => error,
+        Stop::Refused(_) => {
+            ApiError::unavailable("provider_unavailable", "The provider cannot be asked at the moment.")
+        }
     }
 }
 
@@ -241,12 +303,7 @@ async fn link_identity(
     let base = Start::base(&headers, caller.scheme)?;
     let start = Start { slug: &request.provider, next: None, base };
     let begun = app.identity.begin_oidc(start, Purpose::Link(own.id)).await;
-    let (location, kept) = begun.map_err(|stop| match stop {
-        Stop::Failed(error) => error,
-        Stop::Refused(_) => {
-            ApiError::unavailable("provider_unavailable", "The provider cannot be asked at the moment.")
-        }
-    })?;
+    let (location, kept) = begun.map_err(not_begun)?;
     let kept = AppendHeaders([(header::SET_COOKIE, cookie::set_attempt(caller.scheme, &kept, ATTEMPT_LIFE))]);
     Ok((kept, Json(LinkIdentityResponse { location: location.into() })).into_response())
 }

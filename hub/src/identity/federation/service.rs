@@ -10,8 +10,9 @@ use super::oidc::secret_place;
 use super::store;
 use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
-use crate::http::SignedInUser;
+use crate::http::{SignedInUser, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry};
+use crate::identity::sessions::WayToConfirm;
 use crate::identity::{Identity, grants, users};
 
 /// Most providers of a hub.
@@ -158,6 +159,14 @@ impl Identity {
         }
     }
 
+    /// With which providers a user can confirm that it is they.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(super) async fn ways_elsewhere(&self, user: UserId) -> ApiResult<Vec<WayToConfirm>> {
+        Ok(ways_to_confirm(&mut self.db.read().await?, user).await?)
+    }
+
     /// Who a user is elsewhere, and whether they have a password here.
     ///
     /// # Errors
@@ -203,6 +212,19 @@ impl Identity {
         }
         Ok(Some(self.vault.seal(&secret_place(&id.to_string()), secret.as_bytes())))
     }
+}
+
+/// With which providers somebody can confirm that it is they: those that know
+/// them.
+pub async fn ways_to_confirm(tx: &mut Tx, user: UserId) -> Result<Vec<WayToConfirm>, DbError> {
+    let linked = store::identities_of(tx, user).await?;
+    let knows = |provider: &Provider| linked.iter().any(|identity| identity.provider_id == provider.id);
+    let providers = store::list(tx).await?.into_iter().filter(|provider| provider.enabled && knows(provider));
+    let way = |Provider { slug, name, configuration, .. }| match configuration {
+        Configuration::Oidc(_) => WayToConfirm::Provider { slug: slug.as_str().to_owned(), name },
+        Configuration::Ldap(_) => WayToConfirm::Directory { name },
+    };
+    Ok(providers.map(way).collect())
 }
 
 async fn write_mappings(tx: &mut Tx, provider: &Provider) -> ApiResult<()> {

@@ -1,6 +1,7 @@
 //! People who come from elsewhere, against a small provider in this process
 //! that signs with ring, and the tables on both databases.
 
+mod confirmation;
 mod directories;
 mod issuer;
 mod people;

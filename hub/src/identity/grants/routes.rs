@@ -18,14 +18,17 @@ use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Permission, R
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let access = Access::Needs(Permission::UsersManage);
     routes
-        .add(access, routes!(list_roles, create_role))
-        .add(access, routes!(change_role_permissions, delete_role))
+        .add(access, routes!(list_roles))
+        .add(access.confirmed(), routes!(create_role))
+        .add(access.confirmed(), routes!(change_role_permissions, delete_role))
         .add(access, routes!(list_teams, create_team))
-        .add(access, routes!(rename_team, delete_team))
+        .add(access, routes!(rename_team))
+        .add(access.confirmed(), routes!(delete_team))
         .add(access, routes!(list_team_members))
-        .add(access, routes!(add_team_member, remove_team_member))
-        .add(access, routes!(list_grants, create_grant))
-        .add(access, routes!(delete_grant))
+        .add(access.confirmed(), routes!(add_team_member, remove_team_member))
+        .add(access, routes!(list_grants))
+        .add(access.confirmed(), routes!(create_grant))
+        .add(access.confirmed(), routes!(delete_grant))
 }
 
 /// All of them.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
 use uuid::Uuid;
 
-use super::{Browser, Credentials, Session, SessionFilter, User};
+use super::{Browser, Credentials, Session, SessionFilter, User, confirmation};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
@@ -20,7 +20,7 @@ use crate::identity::tokens::{refuse_limited, visible_owner};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
-    routes
+    confirmation::routes(routes)
         .add(Access::Public, routes!(sign_in))
         .add(Access::FactorDue, routes!(sign_out))
         .add(Access::FactorDue, routes!(get_me))

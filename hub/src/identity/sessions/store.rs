@@ -56,9 +56,10 @@ pub struct SessionFilter {
     pub user: Option<UserId>,
 }
 
+/// Starts a session, whose user proved just now that it is they.
 pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Result<(), DbError> {
     let sql = "INSERT INTO sessions (id, user_id, secret_hash, address, user_agent, created_at, expires_at,
-               last_used_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+               last_used_at, confirmed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $6)";
     on_tx!(tx, |c| {
         sqlx::query(sql)
             .bind(session.id)
@@ -74,6 +75,28 @@ pub async fn insert(tx: &mut Tx, session: &Session, secret_hash: &[u8]) -> Resul
             .map(drop)
     })?;
     Ok(())
+}
+
+/// When the session's user last proved that it is they.
+pub async fn find_confirmed_at(tx: &mut Tx, id: Uuid) -> Result<Option<Timestamp>, DbError> {
+    let sql = "SELECT confirmed_at FROM sessions WHERE id = $1";
+    Ok(on_tx!(tx, |c| sqlx::query_scalar(sql).bind(id).fetch_optional(c).await)?)
+}
+
+/// Notes that they proved it, and gives the session another secret. When it
+/// ends; `None` where it is over or has another secret already.
+pub async fn confirm(
+    tx: &mut Tx,
+    id: Uuid,
+    (before, after): (&[u8], &[u8]),
+    now: Timestamp,
+) -> Result<Option<Timestamp>, DbError> {
+    let sql = "UPDATE sessions SET secret_hash = $3, confirmed_at = $4 WHERE id = $1 AND secret_hash = $2
+               RETURNING expires_at";
+    let ends = on_tx!(tx, |c| {
+        sqlx::query_scalar(sql).bind(id).bind(before).bind(after).bind(now).fetch_optional(c).await
+    })?;
+    Ok(ends)
 }
 
 /// Notes by which provider the session's user is known.
@@ -232,6 +255,24 @@ mod tests {
             assert!(list(&mut tx, &everyone, ALL, used_after(5)).await.unwrap().is_empty());
             assert_eq!(delete_expired(&mut tx, used_after(4)).await.unwrap(), 0);
             assert_eq!(delete_expired(&mut tx, used_after(5)).await.unwrap(), 1);
+        }
+
+        async fn a_session_is_confirmed_from_its_start_and_again_with_another_secret(db) {
+            let mut tx = db.write().await.unwrap();
+            let ada = insert_user(&mut tx, "ada").await;
+            let (one, other) = (session(&ada, 1, 100), session(&ada, 2, 100));
+            insert(&mut tx, &one, b"one").await.unwrap();
+            insert(&mut tx, &other, b"other").await.unwrap();
+            assert_eq!(find_confirmed_at(&mut tx, one.id).await.unwrap(), Some(at(1)));
+            assert_eq!(confirm(&mut tx, one.id, (b"one", b"new"), at(9)).await.unwrap(), Some(at(100)));
+            assert_eq!(find_confirmed_at(&mut tx, one.id).await.unwrap(), Some(at(9)));
+            assert_eq!(find_confirmed_at(&mut tx, other.id).await.unwrap(), Some(at(2)));
+            assert!(find_user(&mut tx, b"one", by(9)).await.unwrap().is_none());
+            assert_eq!(find_user(&mut tx, b"new", by(9)).await.unwrap().unwrap().session_id, one.id);
+            assert_eq!(confirm(&mut tx, one.id, (b"one", b"late"), at(10)).await.unwrap(), None);
+            delete(&mut tx, one.id).await.unwrap();
+            assert_eq!(confirm(&mut tx, one.id, (b"new", b"late"), at(10)).await.unwrap(), None);
+            assert_eq!(find_confirmed_at(&mut tx, one.id).await.unwrap(), None);
         }
 
         async fn running_sessions_are_listed_newest_first(db) {

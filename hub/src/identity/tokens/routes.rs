@@ -19,7 +19,8 @@ use crate::http::{Access, Caller, Json, List, Listing, Page, Path, Reach, Routes
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::SignedIn, routes!(list_api_tokens, create_api_token))
+        .add(Access::SignedIn, routes!(list_api_tokens))
+        .add(Access::SignedIn.confirmed(), routes!(create_api_token))
         .add(Access::SignedIn, routes!(revoke_api_token))
 }
 

@@ -24,12 +24,15 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Public, routes!(get_setup))
         .add(Access::SetupOnly, routes!(create_first_user))
         .add(Access::LocalSocket, routes!(create_setup_code))
-        .add(Access::SignedIn, routes!(change_password))
-        .add(Access::Needs(Permission::UsersManage), routes!(list_users, create_user))
-        .add(Access::Needs(Permission::UsersManage), routes!(get_user, change_user))
-        .add(Access::Needs(Permission::UsersManage), routes!(reset_password))
+        .add(Access::SignedIn.proven_in_request(), routes!(change_password))
+        .add(Access::Needs(Permission::UsersManage), routes!(list_users))
+        .add(Access::Needs(Permission::UsersManage).confirmed(), routes!(create_user))
+        .add(Access::Needs(Permission::UsersManage), routes!(get_user))
+        .add(Access::Needs(Permission::UsersManage).confirmed(), routes!(change_user))
+        .add(Access::Needs(Permission::UsersManage).confirmed(), routes!(reset_password))
+        // Whoever is to be shut out is shut out at once.
         .add(Access::Needs(Permission::UsersManage), routes!(disable_user))
-        .add(Access::Needs(Permission::UsersManage), routes!(enable_user))
+        .add(Access::Needs(Permission::UsersManage).confirmed(), routes!(enable_user))
 }
 
 /// Whether the hub waits for its first user.

@@ -26,21 +26,19 @@ pub(in crate::identity) use self::policy::{is_asked, is_due};
 pub(in crate::identity) use self::routes::routes;
 use self::store::FactorRow;
 use self::totp::Secret;
+#[cfg(test)]
+pub(in crate::identity) use self::totp::code_at;
 use super::{User, found};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Caller, CredentialUsed, Principal, SignedInUser, UserId};
+use crate::http::{Caller, Principal, SignedInUser, UserId, confirmation_required};
+use crate::identity::Identity;
 use crate::identity::audit::{self, Action, Actor, Entry};
-use crate::identity::{Identity, sessions};
 use crate::vault::Place;
 
 /// A secret that was given to an app must be confirmed within this.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(15 * 60);
-
-/// Who has no password here is asked to have signed in within this, where others
-/// are asked for theirs.
-const JUST_NOW: Duration = Duration::from_secs(10 * 60);
 
 /// What somebody proved beside their password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +103,7 @@ impl Identity {
 
     /// Makes a secret for an app. It counts for nothing until it is confirmed,
     /// and is of no use after a quarter of an hour. Who has no password here is
-    /// to have signed in a moment ago.
+    /// to have confirmed a moment ago that it is they.
     ///
     /// # Errors
     /// 403 when the password is wrong, 409 where there is a second factor, 429
@@ -345,8 +343,8 @@ impl Identity {
     /// Sees that it is really they before something that outlasts their session.
     ///
     /// # Errors
-    /// 403 when the password is wrong, or where there is none and they signed in
-    /// too long ago; 429 after too many attempts.
+    /// 403 when the password is wrong, or where there is none and they confirmed
+    /// too long ago that it is they; 429 after too many attempts.
     pub async fn prove_again(
         &self,
         own: &SignedInUser,
@@ -360,28 +358,19 @@ impl Identity {
     }
 
     /// Sees that it is really they: by their password, or where they have none
-    /// here, by having signed in a moment ago.
+    /// here, by having confirmed it a moment ago.
     async fn check_own_password(&self, own: &SignedInUser, password: Option<SecretString>) -> ApiResult<()> {
         let hash = super::find_password_hash(&mut self.db.read().await?, own.id).await?;
         let proven = match (hash, password) {
             (Some(hash), Some(password)) => self.passwords.verify(password, Some(hash)).await?,
             (Some(_), None) => false,
-            (None, _) if self.signed_in_just_now(own).await? => true,
-            (None, _) => {
-                let message = "You signed in too long ago for this. Sign out, sign in again and go on at once.";
-                return Err(ApiError::forbidden("signed_in_too_long_ago", message));
-            }
+            (None, _) if self.confirmed_just_now(own).await? => true,
+            (None, _) => return Err(confirmation_required()),
         };
         match proven {
             true => Ok(()),
             false => Err(ApiError::forbidden("wrong_password", "The present password is wrong.")),
         }
-    }
-
-    async fn signed_in_just_now(&self, own: &SignedInUser) -> ApiResult<bool> {
-        let CredentialUsed::Session(id) = own.credential else { return Ok(false) };
-        let session = sessions::find_running(&mut self.db.read().await?, id, self.running()).await?;
-        Ok(session.is_some_and(|session| self.now().since(session.created_at) < JUST_NOW))
     }
 
     async fn renew_recovery_codes_within(&self, tx: &mut Tx, user: UserId) -> ApiResult<RecoveryCodes> {

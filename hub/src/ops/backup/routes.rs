@@ -25,7 +25,7 @@ const AHEAD_MAX: i64 = 200;
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::HubManage), routes!(create_backup))
+        .add(Access::Needs(Permission::HubManage).confirmed(), routes!(create_backup))
         .add(Access::Needs(Permission::HubManage), routes!(get_storage))
 }
 

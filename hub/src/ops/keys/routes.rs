@@ -21,7 +21,7 @@ use crate::vault::{Generation, ListedKey, MasterKey, MasterKeyId};
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::Needs(Permission::HubManage), routes!(get_keys))
-        .add(Access::Needs(Permission::HubManage), routes!(rotate_keys))
+        .add(Access::Needs(Permission::HubManage).confirmed(), routes!(rotate_keys))
         .add(Access::LocalSocket, routes!(replace_master_key))
 }
 

@@ -19,7 +19,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     super::capture::routes(routes)
         .add(Access::At(Permission::ContainersView), routes!(list_containers))
         .add(Access::Somewhere(Permission::ContainersView), routes!(list_all_containers))
-        .add(Access::At(Permission::ContainersView), routes!(inspect_container))
+        .add(Access::At(Permission::ContainersView).confirmed_for("reveal"), routes!(inspect_container))
         .add(Access::At(Permission::ContainersView), routes!(list_container_processes))
         .add(Access::At(Permission::ContainersView), routes!(list_container_changes))
         .add(Access::At(Permission::ContainersOperate), routes!(start_container))

@@ -114,6 +114,35 @@ fn trouble(steps: &[(String, Value, Value)]) -> (String, String) {
 }
 
 #[test]
+fn somebody_of_a_directory_confirms_by_their_password_there_that_it_is_they() {
+    let world = World::with(&json!({}));
+    let signed_in = world.sign_in("grace");
+    let cookie = |answer: &Answer| answer.header("set-cookie").split(';').next().unwrap().to_owned();
+    let before = cookie(&signed_in);
+    let path = "/api/v1/session/confirmation";
+    let stands = read(&world.hub.request_from_page("GET", path, &before, ""));
+    assert_eq!(stands["ways"], json!([{ "kind": "directory", "name": "Corp" }]), "{stands}");
+    let confirm = |cookie: &str, name: &str, password: &str| {
+        let body = json!({ "kind": "directory", "name": name, "password": password }).to_string();
+        world.hub.request_from_page("POST", path, cookie, &body)
+    };
+    world.signed_in("linus");
+    for (name, password) in [("grace", "not hers".to_owned()), ("linus", password("linus"))] {
+        let answer = confirm(&before, name, &password);
+        assert_eq!((answer.status, answer.code().as_str()), (403, "wrong_password"), "{name}: {}", answer.body);
+    }
+    let answer = confirm(&before, "GRACE", &password("grace"));
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let after = cookie(&answer);
+    assert_eq!(world.hub.request_from_page("GET", "/api/v1/me", &before, "").status, 401);
+    assert_eq!(read(&world.hub.request_from_page("GET", "/api/v1/me", &after, ""))["name"], "grace");
+    let records = world.hub.read("/api/v1/audit?action=session.confirm");
+    let outcomes: Vec<_> = records["items"].as_array().unwrap().iter().map(|item| &item["outcome"]).collect();
+    assert_eq!(outcomes, ["done", "denied", "denied"], "{records}");
+    assert_eq!(records["items"][0]["details"]["way"], "directory");
+}
+
+#[test]
 fn c19_somebody_signs_in_by_a_directory_with_what_their_groups_give_until_they_leave_them() {
     let world = World::with(&json!({}));
     let grace = world.signed_in("grace");

@@ -55,7 +55,7 @@ const ACTIONS = new Set([
   ...['create', 'change', 'delete'].flatMap((name) => [`role_${name}`, `identity_provider_${name}`]),
   ...['create', 'rename', 'delete', 'join', 'leave'].map((name) => `team_${name}`),
   ...['create', 'revoke'].flatMap((name) => [`api_token_${name}`, `enrollment_token_${name}`]),
-  ...['daemon_reload', 'enrollment_token_use', 'enrollment_token_use_again', 'job_cancel', 'job_cut_off', 'session_revoke', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'hub_keys_rotate', 'hub_master_key_change', 'permission_denied'],
+  ...['daemon_reload', 'enrollment_token_use', 'enrollment_token_use_again', 'job_cancel', 'job_cut_off', 'session_revoke', 'session_confirm', 'terminal_open', 'recording_read', 'recording_delete', 'hub_backup', 'hub_restore', 'hub_sign_in_settings', 'hub_keys_rotate', 'hub_master_key_change', 'permission_denied'],
   ...['grant_create', 'grant_delete'],
   ...['create', 'revoke', 'accept', 'register'].map((name) => `invitation_${name}`),
   ...['hub_mail_settings', 'hub_mail_test'],

@@ -141,7 +141,7 @@ export function startOf(slug: string, next: string): string {
 }
 
 /** Why somebody is sent back whom a provider was to sign in. */
-const FAILURES = ['expired', 'provider', 'refused', 'unknown', 'group', 'disabled', 'factor', 'linked'] as const
+const FAILURES = ['expired', 'provider', 'refused', 'unknown', 'group', 'disabled', 'factor', 'linked', 'somebody_else'] as const
 export type SignInFailure = (typeof FAILURES)[number]
 
 export function failureNamed(value: unknown): SignInFailure | null {

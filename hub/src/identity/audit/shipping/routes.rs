@@ -21,7 +21,8 @@ use crate::identity::audit::{Action, Actor, Entry, record};
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::Needs(Permission::HubManage), routes!(get_audit_shipping, set_audit_shipping))
+        .add(Access::Needs(Permission::HubManage), routes!(get_audit_shipping))
+        .add(Access::Needs(Permission::HubManage).confirmed(), routes!(set_audit_shipping))
         .add(Access::Needs(Permission::HubManage), routes!(test_audit_shipping))
 }
 

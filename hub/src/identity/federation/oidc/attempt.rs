@@ -29,6 +29,9 @@ pub enum Purpose {
     Link(UserId),
     /// This user was verified, and is asked for their own second factor.
     Code(UserId),
+    /// This session is confirmed: its user is who they are there. Whether they
+    /// gave a code of their own second factor before they went.
+    Confirm { session: Uuid, with_code: bool },
 }
 
 /// One attempt.
@@ -43,7 +46,8 @@ pub struct Attempt {
     pub next: String,
     /// What is to become of it.
     pub purpose: Purpose,
-    begun_at: Timestamp,
+    /// When it was begun.
+    pub begun_at: Timestamp,
 }
 
 impl Attempt {

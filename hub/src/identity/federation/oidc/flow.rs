@@ -46,7 +46,7 @@ pub struct Arrival {
 /// How an attempt ended.
 #[derive(Debug)]
 pub enum Finished {
-    /// With a session.
+    /// With a session, or another secret of one that was confirmed.
     SignedIn(SessionCookie, String),
     /// With the question for a code; what the browser keeps meanwhile.
     NeedsCode(String, String),
@@ -98,9 +98,13 @@ impl Identity {
             .append_pair("nonce", &attempt.nonce())
             .append_pair("code_challenge", &attempt.challenge())
             .append_pair("code_challenge_method", "S256");
-        if let Purpose::Link(_) = purpose {
+        if matches!(purpose, Purpose::Link(_) | Purpose::Confirm { .. }) {
             // Who happens to be signed in there may be somebody else.
             location.query_pairs_mut().append_pair("prompt", "login");
+        }
+        if let Purpose::Confirm { .. } = purpose {
+            // Asks to be told when they signed in there, too.
+            location.query_pairs_mut().append_pair("max_age", "0");
         }
         Ok((location, attempt.seal(&self.vault)))
     }
@@ -125,13 +129,21 @@ impl Identity {
         let (account, now) = (format!("{slug}@provider"), self.now());
         let account = caller.address.map_or(account.clone(), |address| format!("{account}/{address}"));
         self.throttle.begin(&account, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let purpose = attempt.purpose;
         let finished = match self.verified(&provider, &oidc, &attempt, arrival).await {
             Ok(who) => self.finish_verified(&who, attempt, caller, browser).await,
             Err(refusal) => Err(refusal.into()),
         };
         match &finished {
             Ok(_) => self.throttle.forgive(&account, caller.address, now),
-            Err(Stop::Refused(refusal)) => self.record_no_entry(&provider, *refusal, caller).await?,
+            Err(Stop::Refused(refusal)) => match purpose {
+                Purpose::Confirm { session, .. } => {
+                    self.record_unconfirmed(&provider, session, *refusal, caller).await?;
+                }
+                Purpose::SignIn | Purpose::Link(_) | Purpose::Code(_) => {
+                    self.record_no_entry(&provider, *refusal, caller).await?;
+                }
+            },
             Err(Stop::Failed(_)) => {}
         }
         finished
@@ -222,6 +234,10 @@ impl Identity {
                 self.link(who, &own, &by).await?;
                 Ok(Finished::Linked)
             }
+            Purpose::Confirm { session, with_code } => {
+                let cookie = self.confirm_with_provider(who, (session, with_code), caller, browser).await?;
+                Ok(Finished::SignedIn(cookie, attempt.next))
+            }
             Purpose::Code(_) => Err(Refusal::Expired.into()),
         }
     }
@@ -263,6 +279,9 @@ impl Identity {
             BadToken::Way(_) => refuse(Refusal::Provider, &bad),
             bad => refuse(Refusal::Refused, &bad),
         })?;
+        if matches!(attempt.purpose, Purpose::Confirm { .. }) && !claims.are_since(attempt.begun_at) {
+            return Err(refuse(Refusal::Refused, &"they did not sign in there anew"));
+        }
         Ok(Verified {
             provider,
             issuer: oidc.issuer.clone(),

@@ -244,6 +244,13 @@ impl Claims {
         }
     }
 
+    /// Whether they proved who they are after this, as far as the provider says
+    /// when they did.
+    pub fn are_since(&self, begun: Timestamp) -> bool {
+        let earliest = (begun - SKEW).as_micros() / 1_000_000;
+        self.all.get("auth_time").is_none_or(|at| at.as_f64().is_some_and(|at| at >= earliest as f64))
+    }
+
     /// A claim by its whole name, or else by the way that dots lead into others.
     fn find(&self, claim: &str) -> Option<&Value> {
         if let Some(found) = self.all.get(claim) {
@@ -289,6 +296,15 @@ mod tests {
             assert_eq!(claims(json!({ "amr": amr.clone() })).may_be_two_factors(), two, "{amr}");
         }
         assert!(claims(json!({})).may_be_two_factors());
+    }
+
+    #[test]
+    fn a_sign_in_of_before_is_told_where_the_provider_says_when_it_was() {
+        let begun = Timestamp::from_micros(1_000_000_000).unwrap();
+        for (at, since) in [(json!(1_000), true), (json!(940), true), (json!(939), false), (json!("now"), false)] {
+            assert_eq!(claims(json!({ "auth_time": at.clone() })).are_since(begun), since, "{at}");
+        }
+        assert!(claims(json!({})).are_since(begun));
     }
 
     #[test]

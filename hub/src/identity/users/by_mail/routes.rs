@@ -24,7 +24,8 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Public, routes!(complete_password_reset))
         .add(Access::Public, routes!(verify_email))
         .add(Access::Public, routes!(register))
-        .add(Access::SignedIn, routes!(get_own_contact, request_own_email))
+        .add(Access::SignedIn, routes!(get_own_contact))
+        .add(Access::SignedIn.proven_in_request(), routes!(request_own_email))
         .add(Access::SignedIn, routes!(set_own_language))
 }
 

@@ -22,7 +22,8 @@ use crate::mail::Language;
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let access = Access::Needs(Permission::UsersManage);
     routes
-        .add(access, routes!(list_invitations, create_invitation))
+        .add(access, routes!(list_invitations))
+        .add(access.confirmed(), routes!(create_invitation))
         .add(access, routes!(revoke_invitation))
         .add(Access::Public, routes!(get_invited))
         .add(Access::Public, routes!(accept_invitation))

@@ -24,11 +24,13 @@ const HOST_MAX: usize = 100;
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
-        .add(Access::FactorDue, routes!(get_second_factor, begin_second_factor, end_second_factor))
-        .add(Access::FactorDue, routes!(confirm_second_factor))
-        .add(Access::FactorDue, routes!(renew_recovery_codes))
-        .add(Access::Needs(Permission::UsersManage), routes!(reset_second_factor))
-        .add(Access::Needs(Permission::HubManage), routes!(get_sign_in_settings, set_sign_in_settings))
+        .add(Access::FactorDue, routes!(get_second_factor))
+        .add(Access::FactorDue.proven_in_request(), routes!(begin_second_factor, end_second_factor))
+        .add(Access::FactorDue.proven_in_request(), routes!(confirm_second_factor))
+        .add(Access::FactorDue.proven_in_request(), routes!(renew_recovery_codes))
+        .add(Access::Needs(Permission::UsersManage).confirmed(), routes!(reset_second_factor))
+        .add(Access::Needs(Permission::HubManage), routes!(get_sign_in_settings))
+        .add(Access::Needs(Permission::HubManage).confirmed(), routes!(set_sign_in_settings))
 }
 
 /// How one's own second factor stands.

@@ -23,7 +23,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     routes
         .add(Access::At(Permission::ContainersDeploy), routes!(create_container))
         .add(Access::At(Permission::ContainersDeploy), routes!(check_container))
-        .add(Access::At(Permission::ContainersView), routes!(get_container_spec))
+        .add(Access::At(Permission::ContainersView).confirmed_for("reveal"), routes!(get_container_spec))
         .add(Access::At(Permission::ContainersDeploy), routes!(recreate_container))
         .add(Access::At(Permission::ContainersDeploy), routes!(update_container))
         .add(Access::SignedIn, routes!(parse_docker_run))
