@@ -16,7 +16,7 @@ fn outside(reason: &str) -> String {
 }
 
 /// What an authenticator app shows at this moment.
-fn code_of(world: &World, secret: &str) -> String {
+pub(super) fn code_of(world: &World, secret: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, &BASE32_NOPAD.decode(secret.as_bytes()).unwrap());
     let step = world.hub.clock.now().as_micros() / 30_000_000;
     let tag = hmac::sign(&key, &step.to_be_bytes());
@@ -27,7 +27,7 @@ fn code_of(world: &World, secret: &str) -> String {
 }
 
 /// Sets up a second factor for whoever is signed in; gives its secret.
-async fn set_up_factor(world: &World, client: &Client, password: Option<&str>) -> String {
+pub(super) async fn set_up_factor(world: &World, client: &Client, password: Option<&str>) -> String {
     let body = password.map_or_else(|| json!({}), |password| json!({ "password": password }));
     let begun = world.hub.post(client, "/api/v1/me/second-factor", body).await;
     assert_eq!(begun.status, StatusCode::OK, "{begun:?}");
