@@ -201,7 +201,8 @@ async fn finish_oidc_sign_in(
     params(("slug" = String, Path)),
     request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"), responses(
     (status = 200, description = "What there was has ended"),
-    (status = 400, description = "The token is not good, came before, or cannot be verified at the moment         (`invalid_logout_token`). Nothing has ended"),
+    (status = 400, description = "The token is not good, came before, or cannot be verified at the moment \
+        (`invalid_logout_token`). Nothing has ended"),
     (status = 404, description = "There is no such provider"),
     (status = 429, description = "Too many that were not good"),
 ))]
