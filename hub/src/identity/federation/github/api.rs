@@ -49,8 +49,7 @@ pub struct Way<'a> {
     pub github: &'a GitHubConfiguration,
 }
 
-/// What a code is redeemed with.
-#[derive(Debug)]
+/// What a code is redeemed with. It is not printed.
 pub struct Redeemable<'a> {
     pub code: &'a str,
     pub verifier: Zeroizing<String>,
