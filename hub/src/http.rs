@@ -19,7 +19,7 @@ pub use self::authentication::{
     Visible, WhoCalls, confirmation_required, ration,
 };
 pub use self::envelope::{RequestId, frame};
-pub use self::extract::{InvalidTitle, Json, Keys, Path, Query, Split, Title};
+pub use self::extract::{Form, InvalidTitle, Json, Keys, Path, Query, Split, Title};
 pub use self::page::{LIMIT_DEFAULT, LIMIT_MAX, List, Listing, Page};
 pub use self::peer::{LastingTls, Peer, Scheme};
 pub use self::principal::{

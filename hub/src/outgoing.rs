@@ -104,6 +104,8 @@ impl Call {
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// All of its body.
     pub body: Bytes,
 }
@@ -225,7 +227,7 @@ impl Outgoing {
                 return Err(Failure::Body(None));
             }
             let body = Limited::new(body, ANSWER_MAX).collect().await.map_err(|error| Failure::Body(Some(error)))?;
-            Ok(Answer { status: head.status, body: body.to_bytes() })
+            Ok(Answer { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
         // The connection ends before the last of the answer is taken from it.
         let carrying = async {

@@ -75,6 +75,21 @@ pub async fn hold_row(tx: &mut Tx, table: &'static str, id: Uuid) -> Result<bool
     Ok(found.is_some())
 }
 
+/// The same, but others may hold it so too: whoever [`holds`](hold_row) it alone
+/// comes before or after all of them.
+///
+/// # Errors
+/// When the database fails while waiting.
+pub async fn share_row(tx: &mut Tx, table: &'static str, id: Uuid) -> Result<bool, DbError> {
+    let lock = match tx {
+        Tx::Sqlite(_) => "",
+        Tx::Postgres(_) => " FOR KEY SHARE",
+    };
+    let sql = format!("SELECT id FROM {} WHERE id = $1{lock}", quoted(table));
+    let found: Option<Uuid> = on_tx!(tx, |c| sqlx::query_scalar(AssertSqlSafe(sql)).bind(id).fetch_optional(c).await)?;
+    Ok(found.is_some())
+}
+
 /// Two statements that write as one that is sent, so that a server elsewhere is
 /// asked once. They share their parameters, and neither sees what the other
 /// does.

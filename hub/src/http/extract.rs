@@ -1,5 +1,6 @@
 //! axum's extractors, with rejections in the hub's error envelope.
 
+mod form;
 mod title;
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub use self::form::Form;
 pub use self::title::{InvalidTitle, Title};
 use super::JSON_BODY_MAX;
 use crate::error::ApiError;

@@ -3,13 +3,14 @@
 //!
 //! `accounts` and `mapping` know no protocol: from somebody who was verified
 //! they make a user with grants, or a refusal. `oidc` is how OpenID Connect
-//! verifies people, `ldap` how a directory does.
+//! verifies people, `github` how GitHub does, `ldap` how a directory does.
 //!
 //! Somebody is who they are by issuer and subject alone. No name and no address
 //! ever leads to a user who is there already: such a user links the identity by
 //! themselves, signed in.
 
 mod accounts;
+mod github;
 mod ldap;
 mod mapping;
 mod model;

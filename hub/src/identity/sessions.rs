@@ -10,6 +10,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::AppendHeaders;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use windflow_protocol::text::base32;
 use zeroize::Zeroizing;
@@ -18,7 +19,7 @@ pub(super) use self::confirmation::{Way, WayToConfirm, in_browser};
 pub(super) use self::routes::{MeResponse, routes};
 use self::store::Running;
 pub use self::store::{Session, SessionFilter, delete_all};
-pub(super) use self::store::{delete_expired, delete_of_user, find_running};
+pub(super) use self::store::{delete, delete_expired, delete_of_user, find_running, list_ended_there};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::federation::{self, Elsewhere, Pace, Person};
 use super::users::second_factor::{self, Proof};
@@ -122,6 +123,31 @@ pub struct SignedInBy {
     pub id: Uuid,
     /// What it is called.
     pub name: String,
+    /// Who they are there, where it can say that they left.
+    pub there: Option<There>,
+}
+
+/// Who somebody is with a provider, and in which of their sessions there they
+/// were known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct There {
+    /// Who says so.
+    pub issuer: String,
+    /// Who they are.
+    pub subject: String,
+    /// The session, where the provider has a name for it.
+    pub session: Option<String>,
+}
+
+/// What a provider says that ended there: one session, or all of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedThere {
+    /// Who says so.
+    pub issuer: String,
+    /// Whose sessions.
+    pub subject: Option<String>,
+    /// Which of them.
+    pub session: Option<String>,
 }
 
 impl Browser {
@@ -242,7 +268,7 @@ impl Identity {
         let mut tx = self.db.write_vital().await?;
         match self.admit_from_directory(&mut tx, &provider, &person).await? {
             Ok(user) => {
-                let signed_in_by = SignedInBy { id: provider.id, name: provider.name };
+                let signed_in_by = SignedInBy { id: provider.id, name: provider.name, there: None };
                 Ok(Known::User(Box::new((tx, user, By::Directory(signed_in_by, person)))))
             }
             Err(refusal) => Ok(Known::Nobody(Some(format!("{}: {refusal}", provider.name)))),
@@ -312,7 +338,7 @@ impl Identity {
         store::insert(tx, &session, &hash_secret(secret.as_bytes())).await?;
         let mut entry = Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name));
         if let Some(provider) = browser.provider {
-            store::set_provider(tx, session.id, provider.id).await?;
+            store::set_provider(tx, session.id, &provider).await?;
             entry = entry.fact("provider", provider.name.into());
         }
         audit::record(tx, entry, now).await?;

@@ -33,6 +33,14 @@ async function permissions(page: Page): Promise<unknown> {
   return { name: me.name, operates: me.permissions.includes('containers.operate'), none: me.permissions.length === 0 }
 }
 
+/** How many sessions the provider's last word ended, as an administrator finds it on record. */
+async function expectEnded(page: Page, sessions: number) {
+  const answer = await page.request.get('/api/v1/audit?action=identity_provider.logout&outcome=done')
+  const { items } = (await answer.json()) as { items: { details: { subject: string; session: string; sessions: number } }[] }
+  expect(items[0]?.details).toMatchObject({ subject: grace, sessions })
+  expect(items[0]?.details.session).toBeTruthy()
+}
+
 test('a provider is added and tested, and a new user comes and goes with their group', async ({ page, browser }) => {
   test.setTimeout(WAY_MS)
   await signIn(page, administrator)
@@ -44,6 +52,7 @@ test('a provider is added and tested, and a new user comes and goes with their g
   await dialog.getByLabel('Name', { exact: true }).fill('Corp')
   await dialog.getByLabel('Short name').fill('corp')
   await expect(dialog.getByText(`${url}/api/v1/auth/oidc/corp/callback`)).toBeVisible()
+  await expect(dialog.getByText(`${url}/api/v1/auth/oidc/corp/backchannel-logout`)).toBeVisible()
   await dialog.getByLabel('Issuer', { exact: true }).fill(provider.issuer)
   await dialog.getByLabel('Client id').fill(provider.client.id)
   await dialog.getByLabel('Client secret').fill(provider.client.secret)
@@ -105,6 +114,16 @@ test('a provider is added and tested, and a new user comes and goes with their g
   expect(await permissions(other)).toEqual({ name: grace, operates: false, none: true })
   await page.reload()
   await expect(page.getByText('No grants')).toBeVisible()
+
+  // They sign out there, in another tab, and the provider's server tells the hub: what is open here ends, too.
+  await expectEnded(page, 0)
+  const there = await context.newPage()
+  await there.goto(`${provider.issuer}/session/end`)
+  await there.getByRole('button', { name: 'Yes, sign me out' }).click()
+  await expect(there.getByRole('heading', { name: 'Sign-out Success' })).toBeVisible()
+  expect((await there.request.get(`${url}/api/v1/me`)).status()).toBe(401)
+  await expect(other).toHaveURL(/\/sign-in/)
+  await expectEnded(page, 1)
   await context.close()
 })
 

@@ -3007,6 +3007,9 @@ export interface components {
         }) | (components["schemas"]["LdapConfiguration"] & {
             /** @enum {string} */
             kind: "ldap";
+        }) | (components["schemas"]["GitHubConfiguration"] & {
+            /** @enum {string} */
+            kind: "github";
         });
         /** @description Who wants to confirm with which provider that it is they. */
         ConfirmElsewhereRequest: {
@@ -4430,6 +4433,7 @@ export interface components {
             provider_name: string;
             /** @description Who they are there. */
             subject: string;
+            called?: string | null;
         };
         /** @description A page of a list and the length of the whole list. */
         List_AccessRole: {
@@ -6955,6 +6959,13 @@ export interface components {
         Written: {
             /** @description Names the text that is there now. */
             version: string;
+        };
+        GitHubConfiguration: {
+            base?: string;
+            client_id: string;
+            allow_private?: boolean;
+            allow_http?: boolean;
+            authorities?: string | null;
         };
     };
     responses: never;

@@ -95,6 +95,8 @@ actions! {
     ProviderChange => "identity_provider.change",
     /// An identity provider was removed, with what it granted.
     ProviderDelete => "identity_provider.delete",
+    /// An identity provider said that somebody's session ended there.
+    ProviderLogout => "identity_provider.logout",
     /// A user linked who they are with an identity provider.
     IdentityLink => "user.link_identity",
     /// A user signs in by an identity provider no more.

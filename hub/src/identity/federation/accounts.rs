@@ -11,11 +11,11 @@ use super::mapping;
 use super::model::{LinkedIdentity, Provider};
 use super::store;
 use crate::clock::Timestamp;
-use crate::db::{DbError, Tx};
+use crate::db::{DbError, Tx, dialect};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, CredentialUsed, Principal, SignedInUser, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry, Outcome};
-use crate::identity::sessions::{Browser, SessionCookie, SignedInBy, Way};
+use crate::identity::sessions::{Browser, SessionCookie, SignedInBy, There, Way};
 use crate::identity::users::second_factor::{self, Proof};
 use crate::identity::users::{self, User, UserName};
 use crate::identity::{Identity, grants};
@@ -36,12 +36,34 @@ pub struct Verified<'a> {
     pub issuer: String,
     /// Who they are there, for good.
     pub subject: String,
+    /// In which of their sessions there, where the provider has a name for it.
+    pub session: Option<String>,
+    /// What they are called there, where the subject says nothing to people.
+    pub called: Option<String>,
     /// What they might be called here, the best first.
     pub names: Vec<String>,
     /// The groups that they are in.
     pub groups: Vec<String>,
     /// Whether the provider saw a second factor, and is trusted to.
     pub by_two_factors: bool,
+}
+
+impl Verified<'_> {
+    /// Who they are there, as it stands with their session.
+    pub fn there(&self) -> There {
+        There { issuer: self.issuer.clone(), subject: self.subject.clone(), session: self.session.clone() }
+    }
+}
+
+/// An attempt that waits for the code of somebody who was verified.
+#[derive(Debug)]
+pub struct Waiting {
+    /// What the attempt is known by, which counts once.
+    pub digest: Vec<u8>,
+    /// Who they are there.
+    pub there: There,
+    /// When it began.
+    pub begun_at: Timestamp,
 }
 
 /// Why somebody is not let in.
@@ -131,10 +153,19 @@ pub enum Entered {
 }
 
 impl Identity {
-    /// Signs somebody in who was verified, as far as the provider alone can.
-    pub(super) async fn enter(&self, who: &Verified<'_>, caller: &Caller, browser: Browser) -> Result<Entered, Stop> {
+    /// Signs somebody in who was verified, as far as the provider alone can. What
+    /// the provider ended since the attempt began does not begin here.
+    pub(super) async fn enter(
+        &self,
+        who: &Verified<'_>,
+        begun_at: Timestamp,
+        caller: &Caller,
+        browser: Browser,
+    ) -> Result<Entered, Stop> {
         let mut tx = self.db.write_vital().await?;
         let user = self.admit(&mut tx, who).await?;
+        let there = who.there();
+        refuse_ended(&mut tx, who.provider, &there, begun_at).await?;
         let proof = self.prove_second_factor(&mut tx, user.id, None).await?;
         if proof == Proof::Missing && !who.by_two_factors {
             tx.commit().await?;
@@ -147,7 +178,7 @@ impl Identity {
         if only_one && second_factor::is_asked(&mut tx, &powers).await? {
             return Err(Refusal::Factor.into());
         }
-        let provider = Some(SignedInBy { id: who.provider.id, name: who.provider.name.clone() });
+        let provider = Some(signed_in_by(who.provider, there));
         let (cookie, _) = self.start_session_within(&mut tx, &user, caller, Browser { provider, ..browser }).await?;
         tx.commit().await?;
         self.credentials_ended();
@@ -155,7 +186,7 @@ impl Identity {
     }
 
     /// Signs somebody in whom a provider verified, with the code of their own
-    /// second factor. `attempt` names the attempt, which counts once.
+    /// second factor.
     ///
     /// # Errors
     /// 401 when the code is wrong, 429 after too many attempts.
@@ -163,12 +194,13 @@ impl Identity {
         &self,
         provider: &Provider,
         user: UserId,
-        attempt: &[u8],
+        waiting: Waiting,
         code: &SecretString,
         (caller, browser): (&Caller, Browser),
     ) -> Result<(User, SessionCookie), Stop> {
         let now = self.now();
         let mut tx = self.db.write_vital().await?;
+        share_provider(&mut tx, provider).await?;
         let user = self.still_linked(&mut tx, provider, user).await?;
         self.throttle.begin(&user.name, caller.address, now).map_err(ApiError::too_many_requests)?;
         let proof = self.prove_second_factor(&mut tx, user.id, Some(code)).await?;
@@ -177,10 +209,11 @@ impl Identity {
             self.record_refusal(&user.name, Some("wrong second factor"), caller, now).await?;
             return Err(second_factor::wrong(axum::http::StatusCode::UNAUTHORIZED).into());
         }
-        if !store::spend(&mut tx, attempt, now).await? {
+        if !store::spend(&mut tx, &waiting.digest, now).await? {
             return Err(Refusal::Expired.into());
         }
-        let by = Some(SignedInBy { id: provider.id, name: provider.name.clone() });
+        refuse_ended(&mut tx, provider, &waiting.there, waiting.begun_at).await?;
+        let by = Some(signed_in_by(provider, waiting.there));
         let browser = Browser { provider: by, ..browser };
         let (cookie, actor) = self.start_session_within(&mut tx, &user, caller, browser).await?;
         self.record_proof(&mut tx, proof, &actor, user.id).await?;
@@ -277,13 +310,14 @@ impl Identity {
     /// Who somebody is here, with the grants that follow from their groups.
     pub(super) async fn admit(&self, tx: &mut Tx, who: &Verified<'_>) -> Result<User, Stop> {
         let now = self.now();
+        share_provider(tx, who.provider).await?;
         if !mapping::lets_in(who.provider, &who.groups) {
             return Err(Refusal::Group.into());
         }
         let user = match store::find_identity(tx, &who.issuer, &who.subject).await? {
             Some(known) if known.provider_id != who.provider.id => return Err(Refusal::Linked.into()),
             Some(known) => {
-                store::note_identity_used(tx, known.id, now).await?;
+                store::note_identity_used(tx, known.id, who.called.as_deref(), now).await?;
                 users::find(tx, UserId(known.user_id)).await?.ok_or(Refusal::Unknown)?
             }
             // Whoever comes before the first administrator would keep them out.
@@ -318,9 +352,31 @@ impl Identity {
     }
 }
 
-/// Forgets attempts that are too old to come back.
+/// Forgets attempts that are too old to come back, and what providers said
+/// before any that can.
 pub async fn delete_spent(tx: &mut Tx, now: Timestamp) -> Result<u64, DbError> {
-    store::delete_spent_before(tx, now - ATTEMPT_LIFE * 2).await
+    let moment = now - ATTEMPT_LIFE * 2;
+    Ok(store::delete_spent_before(tx, moment).await? + store::delete_logouts_before(tx, moment).await?)
+}
+
+/// Whoever signs in by a provider comes before or after what that says of
+/// sessions that ended, and before or after its removal.
+async fn share_provider(tx: &mut Tx, provider: &Provider) -> Result<(), Stop> {
+    match dialect::share_row(tx, "identity_providers", provider.id).await? {
+        true => Ok(()),
+        false => Err(Refusal::Provider.into()),
+    }
+}
+
+async fn refuse_ended(tx: &mut Tx, provider: &Provider, there: &There, begun_at: Timestamp) -> Result<(), Stop> {
+    match store::has_ended_there(tx, provider.id, there, begun_at).await? {
+        true => Err(Refusal::Expired.into()),
+        false => Ok(()),
+    }
+}
+
+fn signed_in_by(provider: &Provider, there: There) -> SignedInBy {
+    SignedInBy { id: provider.id, name: provider.name.clone(), there: Some(there) }
 }
 
 fn identity(who: &Verified<'_>, user: UserId, used: Option<Timestamp>, now: Timestamp) -> LinkedIdentity {
@@ -330,6 +386,7 @@ fn identity(who: &Verified<'_>, user: UserId, used: Option<Timestamp>, now: Time
         provider_name: who.provider.name.clone(),
         issuer: who.issuer.clone(),
         subject: who.subject.clone(),
+        called: who.called.clone(),
         user_id: user.0,
         linked_at: now,
         last_used_at: used,
@@ -337,7 +394,8 @@ fn identity(who: &Verified<'_>, user: UserId, used: Option<Timestamp>, now: Time
 }
 
 fn about(entry: Entry, who: &Verified<'_>) -> Entry {
-    entry.fact("provider", json!(who.provider.name)).fact("subject", json!(who.subject))
+    let entry = entry.fact("provider", json!(who.provider.name)).fact("subject", json!(who.subject));
+    who.called.iter().fold(entry, |entry, called| entry.fact("called", json!(called)))
 }
 
 /// A name that nobody has. One that is taken is somebody else's, whatever it is.

@@ -1,7 +1,7 @@
 //! What follows from the groups that somebody is in elsewhere.
 
-use super::ldap;
 use super::model::{Configuration, Provider};
+use super::{github, ldap};
 use crate::identity::grants::Mapped;
 
 /// Whether a provider's users are let in who are in these groups.
@@ -22,10 +22,11 @@ pub fn granted_to(provider: &Provider, groups: &[String]) -> Vec<Mapped> {
 }
 
 /// Whether the provider says of somebody that they are in a group. In a directory
-/// one name can be written in several ways.
+/// and at a GitHub one name can be written in several ways.
 fn is_among(provider: &Provider, named: &str, groups: &[String]) -> bool {
     match provider.configuration {
         Configuration::Oidc(_) => groups.iter().any(|group| group == named),
+        Configuration::GitHub(_) => groups.iter().any(|group| github::is_same_group(group, named)),
         Configuration::Ldap(_) => groups.iter().any(|group| ldap::is_same_group(group, named)),
     }
 }

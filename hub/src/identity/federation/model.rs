@@ -8,6 +8,7 @@ use url::Url;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::github::GitHubConfiguration;
 use super::ldap::{GroupSource, LdapConfiguration};
 use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
@@ -74,6 +75,9 @@ pub enum Configuration {
     Oidc(OidcConfiguration),
     /// A directory that speaks LDAP.
     Ldap(LdapConfiguration),
+    /// GitHub, or a GitHub Enterprise Server.
+    #[serde(rename = "github")]
+    GitHub(GitHubConfiguration),
 }
 
 impl Configuration {
@@ -82,6 +86,7 @@ impl Configuration {
         match self {
             Self::Oidc(_) => "oidc",
             Self::Ldap(_) => "ldap",
+            Self::GitHub(_) => "github",
         }
     }
 
@@ -90,6 +95,7 @@ impl Configuration {
         match self {
             Self::Oidc(oidc) => oidc.issuer.clone(),
             Self::Ldap(ldap) => ldap.confidant(),
+            Self::GitHub(github) => github.base.clone(),
         }
     }
 }
@@ -264,6 +270,7 @@ impl NewProvider {
                 }
             }
             Configuration::Ldap(ldap) => self.check_directory(ldap)?,
+            Configuration::GitHub(github) => self.check_github(github)?,
         }
         let is_value = |value: &str| !value.is_empty() && value.len() <= TEXT_MAX;
         if self.required_group.as_deref().is_some_and(|group| !is_value(group)) {
@@ -297,11 +304,19 @@ impl NewProvider {
     }
 }
 
+impl NewProvider {
+    fn check_github(&self, github: &GitHubConfiguration) -> ApiResult<()> {
+        github.check()?;
+        let mapped = self.mappings.iter().map(|mapping| mapping.value.as_str());
+        mapped.chain(self.required_group.as_deref()).try_for_each(GitHubConfiguration::check_group)
+    }
+}
+
 /// One step of a test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TestStep {
-    /// Of a provider of OpenID Connect `discovery`, `endpoints` or `keys`. Of a
-    /// directory `connect`, `tls` and `service_bind`, for each server that was
+    /// Of a provider of OpenID Connect `discovery`, `endpoints` or `keys`; of a
+    /// GitHub `api`. Of a directory `connect`, `tls` and `service_bind`, for each server that was
     /// tried, then `base` and `group_base`, or `search`, `user_bind`, `groups`
     /// and `roles`.
     pub step: &'static str,
@@ -336,6 +351,8 @@ pub struct LinkedIdentity {
     pub issuer: String,
     /// Who they are there.
     pub subject: String,
+    /// What they are called there, where the subject says nothing to people.
+    pub called: Option<String>,
     /// The user here.
     #[serde(skip)]
     pub user_id: Uuid,

@@ -7,8 +7,10 @@
 mod attempt;
 mod discovery;
 mod flow;
+mod logout;
+mod signature;
 mod tokens;
 
-pub use self::attempt::Purpose;
-pub use self::discovery::Known;
+pub use self::attempt::{Attempt, Purpose};
+pub use self::discovery::{Known, Trouble as Unasked};
 pub use self::flow::{Arrival, Finished, Start, secret_place};

@@ -14,7 +14,8 @@ use super::oidc::{Arrival, Finished, Purpose, Start};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    Access, Caller, CredentialUsed, Json, List, Listing, Page, Path, Permission, Query, Routes, SignedInUser, cookie,
+    Access, Caller, CredentialUsed, Form, Json, List, Listing, Page, Path, Permission, Query, Routes, SignedInUser,
+    cookie,
 };
 use crate::identity::sessions::{self, Browser, WayToConfirm};
 use crate::identity::users::User;
@@ -26,6 +27,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::Public, routes!(list_sign_in_providers))
         .add(Access::Public, routes!(start_oidc_sign_in))
         .add(Access::Public, routes!(finish_oidc_sign_in))
+        .add(Access::Public, routes!(end_oidc_sessions))
         .add(Access::Public, routes!(complete_sign_in))
         .add(Access::FactorDue, routes!(begin_confirmation))
         .add(Access::SignedIn, routes!(list_identities))
@@ -58,6 +60,14 @@ struct SignInProviders {
 struct StartQuery {
     /// A path of the console.
     next: Option<String>,
+}
+
+/// What an identity provider says of a session that ended there.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "it is read field by field, since others may stand beside it")]
+struct LogoutForm {
+    /// The token that says it.
+    logout_token: String,
 }
 
 /// What the provider's answer did not say.
@@ -244,6 +254,30 @@ fn not_begun(stop: Stop) -> ApiError {
             ApiError::unavailable("provider_unavailable", "The provider cannot be asked at the moment.")
         }
     }
+}
+
+/// Where an identity provider of OpenID Connect says that a session ended there
+/// (Back-Channel Logout): what somebody has open here by it ends. No cookie is
+/// looked at; who may say so is in the token.
+#[utoipa::path(post, path = "/api/v1/auth/oidc/{slug}/backchannel-logout", tag = "identity",
+    params(("slug" = String, Path)),
+    request_body(content = LogoutForm, content_type = "application/x-www-form-urlencoded"), responses(
+    (status = 200, description = "What there was has ended"),
+    (status = 400, description = "The token is not good, came before, or cannot be verified at the moment \
+        (`invalid_logout_token`). Nothing has ended"),
+    (status = 404, description = "There is no such provider"),
+    (status = 429, description = "Too many that were not good"),
+))]
+async fn end_oidc_sessions(
+    State(app): State<AppState>,
+    caller: Caller,
+    Path(slug): Path<String>,
+    form: Result<Form, ApiError>,
+) -> ApiResult<Response> {
+    // A form that cannot be read is a token that cannot be, and stands on record as one.
+    let form = form.unwrap_or_default();
+    app.identity.end_sessions_by_provider(&slug, form.field("logout_token").unwrap_or_default(), &caller).await?;
+    Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response())
 }
 
 /// Ends signing in by a provider with the code of one's own second factor. The

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::model::{Configuration, LinkedIdentity, NewProvider, Provider, SignInProvider, TestStep};
 use super::oidc::secret_place;
 use super::store;
-use crate::db::{DbError, Tx};
+use crate::db::{DbError, Tx, dialect};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{SignedInUser, UserId};
 use crate::identity::audit::{self, Action, Actor, Entry};
@@ -36,7 +36,7 @@ impl Identity {
     /// When the database fails.
     pub async fn list_sign_in_providers(&self) -> ApiResult<Vec<SignInProvider>> {
         let is_gone_to = |provider: &Provider| match provider.configuration {
-            Configuration::Oidc(_) => provider.enabled,
+            Configuration::Oidc(_) | Configuration::GitHub(_) => provider.enabled,
             Configuration::Ldap(_) => false,
         };
         let providers = self.list_identity_providers().await?.into_iter().filter(is_gone_to);
@@ -137,6 +137,8 @@ impl Identity {
     pub async fn delete_identity_provider(&self, id: Uuid, by: &Actor) -> ApiResult<()> {
         let now = self.now();
         let mut tx = self.db.write_vital().await?;
+        // Before all that belongs to it, as whoever signs in by it has it.
+        dialect::hold_row(&mut tx, "identity_providers", id).await?;
         let provider = found(store::find(&mut tx, id).await?)?;
         grants::take_back_unmapped(&mut tx, id, &[], now).await?;
         store::delete(&mut tx, id).await?;
@@ -155,6 +157,7 @@ impl Identity {
         let provider = self.get_identity_provider(id).await?;
         match &provider.configuration {
             Configuration::Oidc(oidc) => Ok(self.test_oidc(oidc).await),
+            Configuration::GitHub(github) => Ok(self.test_github(github).await),
             Configuration::Ldap(_) => self.test_directory(&provider).await,
         }
     }

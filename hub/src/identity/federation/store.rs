@@ -9,6 +9,7 @@ use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::http::{Role, UserId};
 use crate::identity::grants::{RoleRef, ScopeRow};
+use crate::identity::sessions::{EndedThere, There};
 use crate::on_tx;
 
 #[derive(sqlx::FromRow)]
@@ -101,7 +102,7 @@ pub async fn list_directories(tx: &mut Tx) -> Result<Vec<Provider>, DbError> {
     }
     let order = |provider: &Provider| match &provider.configuration {
         Configuration::Ldap(ldap) => (ldap.position, provider.name.to_lowercase(), provider.id),
-        Configuration::Oidc(_) => (u16::MAX, provider.name.to_lowercase(), provider.id),
+        Configuration::Oidc(_) | Configuration::GitHub(_) => (u16::MAX, provider.name.to_lowercase(), provider.id),
     };
     directories.sort_by_cached_key(order);
     Ok(directories)
@@ -192,7 +193,7 @@ pub async fn replace_mappings(tx: &mut Tx, provider: Uuid, mappings: &[Mapping])
 
 const IDENTITY: &str =
     "SELECT linked_identities.id, provider_id, identity_providers.name AS provider_name, issuer, subject,
-    user_id, linked_at, last_used_at
+    called, user_id, linked_at, last_used_at
     FROM linked_identities JOIN identity_providers ON identity_providers.id = linked_identities.provider_id";
 
 /// Who this is, by issuer and subject.
@@ -209,19 +210,21 @@ pub async fn identities_of(tx: &mut Tx, user: UserId) -> Result<Vec<LinkedIdenti
 
 /// Links a user with who they are elsewhere.
 pub async fn insert_identity(tx: &mut Tx, identity: &LinkedIdentity) -> Result<(), DbError> {
-    let sql = "INSERT INTO linked_identities (id, provider_id, issuer, subject, user_id, linked_at, last_used_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    let sql = "INSERT INTO linked_identities (id, provider_id, issuer, subject, user_id, linked_at, last_used_at,
+                   called) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
     on_tx!(tx, |c| {
         let query = sqlx::query(sql).bind(identity.id).bind(identity.provider_id).bind(&identity.issuer);
         let query = query.bind(&identity.subject).bind(identity.user_id);
-        query.bind(identity.linked_at).bind(identity.last_used_at).execute(c).await.map(drop)
+        let query = query.bind(identity.linked_at).bind(identity.last_used_at).bind(&identity.called);
+        query.execute(c).await.map(drop)
     })?;
     Ok(())
 }
 
-pub async fn note_identity_used(tx: &mut Tx, id: Uuid, at: Timestamp) -> Result<(), DbError> {
-    let sql = "UPDATE linked_identities SET last_used_at = $2 WHERE id = $1";
-    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(at).execute(c).await.map(drop))?;
+/// Notes that somebody signed in so, and what they are called there by now.
+pub async fn note_identity_used(tx: &mut Tx, id: Uuid, called: Option<&str>, at: Timestamp) -> Result<(), DbError> {
+    let sql = "UPDATE linked_identities SET last_used_at = $2, called = $3 WHERE id = $1";
+    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(at).bind(called).execute(c).await.map(drop))?;
     Ok(())
 }
 
@@ -242,5 +245,42 @@ pub async fn spend(tx: &mut Tx, digest: &[u8], at: Timestamp) -> Result<bool, Db
 /// Forgets attempts that are too old to come back.
 pub async fn delete_spent_before(tx: &mut Tx, moment: Timestamp) -> Result<u64, DbError> {
     let sql = "DELETE FROM spent_sign_ins WHERE spent_at < $1";
+    Ok(on_tx!(tx, |c| sqlx::query(sql).bind(moment).execute(c).await?.rows_affected()))
+}
+
+/// Notes that a provider said what ended there. Whether it did for the first
+/// time: each token counts once.
+pub async fn insert_logout(
+    tx: &mut Tx,
+    digest: &[u8],
+    provider: Uuid,
+    ended: &EndedThere,
+    at: Timestamp,
+) -> Result<bool, DbError> {
+    let sql = "INSERT INTO provider_logouts (digest, provider_id, issuer, subject, provider_session, said_at)
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (digest) DO NOTHING";
+    let done = on_tx!(tx, |c| {
+        let query = sqlx::query(sql).bind(digest).bind(provider).bind(&ended.issuer).bind(&ended.subject);
+        query.bind(&ended.session).bind(at).execute(c).await?.rows_affected()
+    });
+    Ok(done == 1)
+}
+
+/// Whether a provider said since this moment that what somebody had there ended.
+pub async fn has_ended_there(tx: &mut Tx, provider: Uuid, there: &There, since: Timestamp) -> Result<bool, DbError> {
+    let sql = "SELECT COUNT(*) FROM provider_logouts
+               WHERE provider_id = $1 AND issuer = $2 AND said_at >= $5
+                 AND (subject IS NULL OR subject = $3)
+                 AND (provider_session IS NULL OR provider_session = $4 OR ($4 IS NULL AND subject = $3))";
+    let count: i64 = on_tx!(tx, |c| {
+        let query = sqlx::query_scalar(sql).bind(provider).bind(&there.issuer).bind(&there.subject);
+        query.bind(&there.session).bind(since).fetch_one(c).await
+    })?;
+    Ok(count > 0)
+}
+
+/// Forgets what providers said so long ago.
+pub async fn delete_logouts_before(tx: &mut Tx, moment: Timestamp) -> Result<u64, DbError> {
+    let sql = "DELETE FROM provider_logouts WHERE said_at < $1";
     Ok(on_tx!(tx, |c| sqlx::query(sql).bind(moment).execute(c).await?.rows_affected()))
 }

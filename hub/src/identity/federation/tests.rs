@@ -3,7 +3,9 @@
 
 mod confirmation;
 mod directories;
+mod github;
 mod issuer;
+mod logout;
 mod people;
 mod providers;
 mod tables;
@@ -15,8 +17,9 @@ use url::Url;
 
 use self::issuer::Issuer;
 use crate::clock::Clock;
+use crate::db::testing::TestDb;
 use crate::http::Scheme;
-use crate::testing::{Answer, Client, TestHub};
+use crate::testing::{Answer, Client, PASSWORD, TestHub};
 
 const CLIENT_ID: &str = "windflow";
 const CLIENT_SECRET: &str = "canary-of-the-client";
@@ -54,6 +57,16 @@ impl World {
 
     async fn new() -> Self {
         Self::with(json!({})).await
+    }
+
+    /// The same on this database.
+    async fn on(db: TestDb) -> Self {
+        let (hub, issuer) = (TestHub::on(db).await, Issuer::start().await);
+        let admin = json!({ "name": "admin", "role": "administrator", "password": PASSWORD });
+        assert_eq!(hub.post(&Client::local(), "/api/v1/users", admin).await.status, StatusCode::CREATED);
+        let body = provider_of(&issuer, "corp");
+        let provider = hub.post(&Client::local(), "/api/v1/identity-providers", body).await.body;
+        Self { hub, issuer, provider }
     }
 
     fn id(&self) -> &str {

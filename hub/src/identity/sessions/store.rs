@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::http::{Page, UserId};
+use crate::identity::sessions::{EndedThere, SignedInBy};
 use crate::identity::users::User;
 use crate::on_tx;
 
@@ -99,11 +100,38 @@ pub async fn confirm(
     Ok(ends)
 }
 
-/// Notes by which provider the session's user is known.
-pub async fn set_provider(tx: &mut Tx, id: Uuid, provider: Uuid) -> Result<(), DbError> {
-    let sql = "UPDATE sessions SET provider_id = $2 WHERE id = $1";
-    on_tx!(tx, |c| sqlx::query(sql).bind(id).bind(provider).execute(c).await.map(drop))?;
+/// Notes by which provider the session's user is known, and who they are there.
+pub async fn set_provider(tx: &mut Tx, id: Uuid, provider: &SignedInBy) -> Result<(), DbError> {
+    let sql = "UPDATE sessions SET provider_id = $2, provider_issuer = $3, provider_subject = $4,
+                   provider_session = $5 WHERE id = $1";
+    let there = provider.there.as_ref();
+    on_tx!(tx, |c| {
+        let query = sqlx::query(sql).bind(id).bind(provider.id).bind(there.map(|there| &there.issuer));
+        let query = query.bind(there.map(|there| &there.subject)).bind(there.and_then(|there| there.session.as_ref()));
+        query.execute(c).await.map(drop)
+    })?;
     Ok(())
+}
+
+/// The sessions that end because a provider says that theirs did. Of one that
+/// does not say which it was there, the subject decides; of one that is older
+/// than these notes, the user who is linked so.
+pub async fn list_ended_there(tx: &mut Tx, provider: Uuid, ended: &EndedThere) -> Result<Vec<Session>, DbError> {
+    let sql = "SELECT s.id, s.user_id, u.name AS user_name, s.address, s.user_agent, s.created_at, s.expires_at,
+                   s.last_used_at
+               FROM sessions s JOIN users u ON u.id = s.user_id
+               WHERE s.provider_id = $1 AND (
+                   (s.provider_issuer = $2 AND ($3 IS NULL OR s.provider_subject = $3)
+                    AND ($4 IS NULL OR s.provider_session = $4
+                         OR (s.provider_session IS NULL AND s.provider_subject = $3)))
+                   OR (s.provider_subject IS NULL AND s.user_id IN (
+                       SELECT user_id FROM linked_identities WHERE issuer = $2 AND subject = $3)))
+               ORDER BY s.id";
+    let sessions = on_tx!(tx, |c| {
+        let query = sqlx::query_as(sql).bind(provider).bind(&ended.issuer).bind(&ended.subject);
+        query.bind(&ended.session).fetch_all(c).await
+    })?;
+    Ok(sessions)
 }
 
 /// By which provider the session's user is known, where it was one.

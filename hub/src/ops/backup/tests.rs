@@ -183,6 +183,12 @@ async fn hub_with_history(engine: Engine) -> TestHub {
     })
     .unwrap();
     on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO provider_logouts (digest, provider_id, issuer, subject, said_at)
+                   VALUES ($1, $2, 'https://idp.example', 's', $3)";
+        sqlx::query(sql).bind(&[0_u8, 6, 255][..]).bind(provider).bind(now).execute(c).await.map(drop)
+    })
+    .unwrap();
+    on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO token_families (id, user_id, address, user_agent, created_at, expires_at, last_used_at)
                    SELECT id, id, '192.0.2.1', 'program', $1, $1, $1 FROM users";
         sqlx::query(sql).bind(now).execute(c).await.map(drop)

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { callbackOf, draftOf, emptyMapping, failureNamed, sentOf, startOf, type Provider } from './federation'
+import { callbackOf, draftOf, emptyMapping, failureNamed, logoutOf, sentOf, startOf, type Provider } from './federation'
 
 const provider: Provider = {
   id: 'p1',
@@ -48,6 +48,7 @@ test('nothing is sent while something is missing', () => {
 
 test('addresses are written for one provider, and lead back', () => {
   expect(callbackOf('corp', 'https://hub.example')).toBe('https://hub.example/api/v1/auth/oidc/corp/callback')
+  expect(logoutOf('corp', 'https://hub.example')).toBe('https://hub.example/api/v1/auth/oidc/corp/backchannel-logout')
   expect(startOf('corp', '/a?b=c&d')).toBe('/api/v1/auth/oidc/corp/start?next=%2Fa%3Fb%3Dc%26d')
 })
 

@@ -127,12 +127,24 @@ export function mappingsOf(drafts: MappingDraft[]): Mapping[] | null {
 
 /** Where a provider is, in a line. */
 export function addressOf({ configuration }: Pick<Provider, 'configuration'>): string {
-  return configuration.kind === 'oidc' ? configuration.issuer : configuration.servers.join(' ')
+  switch (configuration.kind) {
+    case 'oidc':
+      return configuration.issuer
+    case 'github':
+      return configuration.base ?? ''
+    case 'ldap':
+      return configuration.servers.join(' ')
+  }
 }
 
 /** Where the provider is to send people back to: what has to be told to it. */
 export function callbackOf(slug: string, origin: string): string {
   return `${origin}/api/v1/auth/oidc/${slug.trim() || '…'}/callback`
+}
+
+/** Where the provider is to say that a session ended there. */
+export function logoutOf(slug: string, origin: string): string {
+  return `${origin}/api/v1/auth/oidc/${slug.trim() || '…'}/backchannel-logout`
 }
 
 /** Where a browser goes to sign in with a provider, and comes back from to this page. */
@@ -156,7 +168,7 @@ export function troubleOf({ trouble }: Pick<TestStep, 'trouble'>): Trouble | nul
   return TROUBLES.find((known) => known === trouble) ?? null
 }
 
-const STEPS = ['discovery', 'endpoints', 'keys'] as const
+const STEPS = ['discovery', 'endpoints', 'keys', 'api'] as const
 
 export function stepOf({ step }: Pick<TestStep, 'step'>): (typeof STEPS)[number] {
   return STEPS.find((known) => known === step) ?? 'discovery'

@@ -235,6 +235,8 @@ fn verified<'a>(provider: &'a Provider, person: &Person) -> Verified<'a> {
         provider,
         issuer: format!("ldap:{}", provider.id),
         subject: person.subject.clone(),
+        session: None,
+        called: None,
         names: person.names.clone(),
         groups: person.groups.clone(),
         by_two_factors: false,

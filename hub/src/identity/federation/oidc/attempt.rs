@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::clock::{Random, Timestamp};
 use crate::http::UserId;
 use crate::identity::federation::accounts::ATTEMPT_LIFE;
+use crate::identity::sessions::There;
 use crate::vault::{Place, Vault};
 
 /// Where the cookie is sealed for.
@@ -46,21 +47,30 @@ pub struct Attempt {
     pub next: String,
     /// What is to become of it.
     pub purpose: Purpose,
-    /// When it was begun.
+    /// When it began.
     pub begun_at: Timestamp,
+    /// Who they are there, once they were verified.
+    #[serde(default)]
+    pub there: Option<There>,
 }
 
 impl Attempt {
     /// Begins one.
     pub fn begin(random: &Random, provider: Uuid, redirect_uri: String, next: String, now: Timestamp) -> Self {
         let secret = Zeroizing::new(BASE64URL_NOPAD.encode(&random.bytes::<SECRET_BYTES>()));
-        Self { secret, provider, redirect_uri, next, purpose: Purpose::SignIn, begun_at: now }
+        Self { secret, provider, redirect_uri, next, purpose: Purpose::SignIn, begun_at: now, there: None }
     }
 
     /// For another purpose.
     #[must_use]
     pub fn to(self, purpose: Purpose) -> Self {
         Self { purpose, ..self }
+    }
+
+    /// Waits for something else of somebody who was verified.
+    #[must_use]
+    pub fn of(self, there: There) -> Self {
+        Self { there: Some(there), ..self }
     }
 
     /// The same with another secret: what was sent with the one before is of no

@@ -14,7 +14,8 @@ use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, Scheme, SignedInUser, UserId};
 use crate::identity::Identity;
 use crate::identity::audit::Actor;
-use crate::identity::federation::accounts::{Entered, Refusal, Stop, Verified};
+use crate::identity::federation::accounts::{Entered, Refusal, Stop, Verified, Waiting};
+use crate::identity::federation::github::GitHubConfiguration;
 use crate::identity::federation::model::{Configuration, OidcConfiguration, Provider};
 use crate::identity::federation::store;
 use crate::identity::sessions::{Browser, SessionCookie};
@@ -41,6 +42,26 @@ pub struct Arrival {
     code: Option<String>,
     iss: Option<String>,
     error: Option<String>,
+}
+
+impl Arrival {
+    /// The code, unless another issuer than the one that was asked may have sent
+    /// it (RFC 9207): one that names itself in its answers does so in each.
+    pub fn code(&self, issuer: &str, names_itself: bool) -> Result<&str, &'static str> {
+        if !self.iss.as_ref().map_or(!names_itself, |given| given == issuer) {
+            return Err("the answer is another issuer's");
+        }
+        match (&self.error, &self.code) {
+            (None, Some(code)) => Ok(code),
+            (Some(_), _) | (None, None) => Err("the provider gave no code"),
+        }
+    }
+}
+
+/// The ways to providers to which browsers go.
+enum Way {
+    Oidc(OidcConfiguration),
+    GitHub(GitHubConfiguration),
 }
 
 /// How an attempt ended.
@@ -77,13 +98,20 @@ impl Identity {
         purpose: Purpose,
     ) -> Result<(Url, String), Stop> {
         let next = local_path(start.next)?;
-        let (provider, oidc) = self.open_provider(start.slug).await?;
+        let (provider, way) = self.open_provider(start.slug).await?;
+        let redirect_uri = format!("{}/api/v1/auth/oidc/{}/callback", start.base, provider.slug.as_str());
+        let oidc = match way {
+            Way::Oidc(oidc) => oidc,
+            Way::GitHub(github) => {
+                let attempt = Attempt::begin(&self.random, provider.id, redirect_uri, next, self.now()).to(purpose);
+                return Ok((Self::github_location(&provider, &github, &attempt)?, attempt.seal(&self.vault)));
+            }
+        };
         let discovered = self.discovered(&provider, &oidc).await;
         let discovered = discovered.map_err(|trouble| {
             tracing::warn!(provider = provider.slug.as_str(), %trouble, "an identity provider cannot be asked");
             Refusal::Provider
         })?;
-        let redirect_uri = format!("{}/api/v1/auth/oidc/{}/callback", start.base, provider.slug.as_str());
         let attempt = Attempt::begin(&self.random, provider.id, redirect_uri, next, self.now()).to(purpose);
         let mut location = discovered.metadata.authorization_endpoint.clone();
         let scopes = std::iter::once("openid").chain(oidc.scopes.iter().map(String::as_str).filter(|s| *s != "openid"));
@@ -118,7 +146,7 @@ impl Identity {
         caller: &Caller,
         browser: Browser,
     ) -> Result<Finished, Stop> {
-        let (provider, oidc) = self.open_provider(slug).await?;
+        let (provider, way) = self.open_provider(slug).await?;
         let state = arrival.state.as_deref().unwrap_or_default();
         let ours = |attempt: &Attempt| {
             attempt.provider == provider.id && !matches!(attempt.purpose, Purpose::Code(_)) && attempt.has_state(state)
@@ -130,7 +158,11 @@ impl Identity {
         let account = caller.address.map_or(account.clone(), |address| format!("{account}/{address}"));
         self.throttle.begin(&account, caller.address, now).map_err(ApiError::too_many_requests)?;
         let purpose = attempt.purpose;
-        let finished = match self.verified(&provider, &oidc, &attempt, arrival).await {
+        let verified = match &way {
+            Way::Oidc(oidc) => self.verified(&provider, oidc, &attempt, arrival).await,
+            Way::GitHub(github) => self.verified_by_github(&provider, github, &attempt, arrival).await,
+        };
+        let finished = match verified {
             Ok(who) => self.finish_verified(&who, attempt, caller, browser).await,
             Err(refusal) => Err(refusal.into()),
         };
@@ -161,8 +193,9 @@ impl Identity {
         let Purpose::Code(user) = attempt.purpose else { return Err(Refusal::Expired.into()) };
         let provider = store::find(&mut self.db.read().await?, attempt.provider).await?;
         let provider = provider.filter(|provider| provider.enabled).ok_or(Refusal::Provider)?;
-        let digest = attempt.digest();
-        let (user, cookie) = self.enter_with_code(&provider, user, &digest, code, (caller, browser)).await?;
+        let there = attempt.there.clone().ok_or(Refusal::Expired)?;
+        let waiting = Waiting { digest: attempt.digest(), there, begun_at: attempt.begun_at };
+        let (user, cookie) = self.enter_with_code(&provider, user, waiting, code, (caller, browser)).await?;
         Ok((user, cookie, attempt.next))
     }
 
@@ -192,12 +225,13 @@ impl Identity {
     }
 
     /// The provider of this name, if people can sign in by it.
-    async fn open_provider(&self, slug: &str) -> ApiResult<(Provider, OidcConfiguration)> {
+    async fn open_provider(&self, slug: &str) -> ApiResult<(Provider, Way)> {
         let provider = store::find_by_slug(&mut self.db.read().await?, slug).await?;
         let provider = provider.filter(|provider| provider.enabled);
         let provider = provider.ok_or_else(|| ApiError::not_found("identity provider"))?;
         match provider.configuration.clone() {
-            Configuration::Oidc(oidc) => Ok((provider, oidc)),
+            Configuration::Oidc(oidc) => Ok((provider, Way::Oidc(oidc))),
+            Configuration::GitHub(github) => Ok((provider, Way::GitHub(github))),
             Configuration::Ldap(_) => Err(ApiError::not_found("identity provider")),
         }
     }
@@ -219,11 +253,11 @@ impl Identity {
         browser: Browser,
     ) -> Result<Finished, Stop> {
         match attempt.purpose {
-            Purpose::SignIn => match self.enter(who, caller, browser).await? {
+            Purpose::SignIn => match self.enter(who, attempt.begun_at, caller, browser).await? {
                 Entered::SignedIn(cookie) => Ok(Finished::SignedIn(cookie, attempt.next)),
                 Entered::NeedsCode(user) => {
                     let next = attempt.next.clone();
-                    let waiting = attempt.renewed(&self.random).to(Purpose::Code(user));
+                    let waiting = attempt.renewed(&self.random).to(Purpose::Code(user)).of(who.there());
                     Ok(Finished::NeedsCode(waiting.seal(&self.vault), next))
                 }
             },
@@ -264,16 +298,8 @@ impl Identity {
         };
         let discovered =
             self.discovered(provider, oidc).await.map_err(|trouble| refuse(Refusal::Provider, &trouble))?;
-        // Another provider than the one that was asked may have sent them (RFC 9207).
         let is_named = discovered.metadata.authorization_response_iss_parameter_supported;
-        let is_same = arrival.iss.as_ref().map_or(!is_named, |issuer| *issuer == oidc.issuer);
-        if !is_same {
-            return Err(refuse(Refusal::Refused, &"the answer is another issuer's"));
-        }
-        let code = match (&arrival.error, &arrival.code) {
-            (None, Some(code)) => code,
-            (Some(_), _) | (None, None) => return Err(refuse(Refusal::Refused, &"the provider gave no code")),
-        };
+        let code = arrival.code(&oidc.issuer, is_named).map_err(|cause| refuse(Refusal::Refused, &cause))?;
         let claims = self.claims(provider, oidc, &discovered, (attempt, code)).await;
         let claims = claims.map_err(|bad| match bad {
             BadToken::Way(_) => refuse(Refusal::Provider, &bad),
@@ -288,6 +314,8 @@ impl Identity {
             names: claims.names(),
             groups: oidc.groups_claim.as_deref().map(|claim| claims.groups(claim)).unwrap_or_default(),
             by_two_factors: provider.trusted_for_second_factor && claims.may_be_two_factors(),
+            session: claims.session,
+            called: None,
             subject: claims.subject,
         })
     }

@@ -21,11 +21,18 @@ use crate::identity::federation::model::OidcConfiguration;
 use crate::outgoing::{Call, Outgoing, OutgoingError, Rules};
 
 /// By so much the provider's clock may differ from the hub's.
-const SKEW: Duration = Duration::from_secs(60);
+pub const SKEW: Duration = Duration::from_secs(60);
 /// Longest token, in bytes.
-const TOKEN_MAX: usize = 64 * 1024;
+pub const TOKEN_MAX: usize = 64 * 1024;
 /// Longest name of a subject (OpenID Connect Core, 2).
 const SUBJECT_MAX: usize = 255;
+/// The algorithms by which a provider may sign. With a secret is not one: to it
+/// the hub has none.
+pub const ALGORITHMS: [CoreJwsSigningAlgorithm; 3] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
 /// Groups of one user that are looked at.
 const GROUPS_MAX: usize = 1_000;
 /// The claims that a user may be called by, the best first.
@@ -77,6 +84,8 @@ pub struct Expected<'a> {
 #[derive(Debug)]
 pub struct Claims {
     pub subject: String,
+    /// In which of their sessions there, where the token says it.
+    pub session: Option<String>,
     all: Map<String, Value>,
 }
 
@@ -153,9 +162,10 @@ impl Redeemed {
             return Err(BadToken::OtherUser);
         }
         // What is signed counts first.
-        let signed = claims.all.into_iter().filter(|(_, value)| !value.is_null());
+        let signed = claims.all.iter().filter(|(_, value)| !value.is_null());
+        let signed = signed.map(|(name, value)| (name.clone(), value.clone()));
         let all = told.into_iter().chain(signed).collect();
-        Ok(Claims { all, subject: claims.subject })
+        Ok(Claims { all, ..claims })
     }
 }
 
@@ -170,11 +180,7 @@ fn verify(text: &str, expected: &Expected<'_>) -> Result<Claims, BadToken> {
     let (late, early) = (moment(now - SKEW), moment(now + SKEW));
     // To it the hub has no secret: a signature with one is refused whatever else is allowed.
     let verifier = CoreIdTokenVerifier::new_public_client(ClientId::new(oidc.client_id.clone()), issuer, keys.clone())
-        .set_allowed_algs([
-            CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
-            CoreJwsSigningAlgorithm::EcdsaP256Sha256,
-            CoreJwsSigningAlgorithm::EdDsa,
-        ])
+        .set_allowed_algs(ALGORITHMS)
         .set_time_fn(move || late)
         .set_issue_time_verifier_fn(move |issued| {
             if issued <= early { Ok(()) } else { Err("it was issued in the future".to_owned()) }
@@ -192,15 +198,20 @@ fn verify(text: &str, expected: &Expected<'_>) -> Result<Claims, BadToken> {
     }
     let subject = claims.subject().as_str().to_owned();
     let all = payload(text)?;
-    if subject.is_empty() || subject.len() > SUBJECT_MAX || all.get("iss").and_then(Value::as_str) != Some(&oidc.issuer)
-    {
+    if !is_id(&subject) || all.get("iss").and_then(Value::as_str) != Some(&oidc.issuer) {
         return Err(BadToken::Identity);
     }
     let not_before = all.get("nbf").and_then(Value::as_f64).unwrap_or_default();
     if not_before > early.timestamp() as f64 {
         return Err(BadToken::Early);
     }
-    Ok(Claims { subject, all })
+    let session = all.get("sid").and_then(Value::as_str).filter(|session| is_id(session)).map(str::to_owned);
+    Ok(Claims { subject, session, all })
+}
+
+/// Whether this may name a subject, or a session of theirs.
+pub fn is_id(text: &str) -> bool {
+    (1..=SUBJECT_MAX).contains(&text.len())
 }
 
 /// All that is in a token that was verified.
@@ -270,7 +281,7 @@ mod tests {
 
     fn claims(value: Value) -> Claims {
         let Value::Object(all) = value else { panic!("claims are an object") };
-        Claims { subject: "s".into(), all }
+        Claims { subject: "s".into(), session: None, all }
     }
 
     #[test]

@@ -124,6 +124,22 @@ impl Issuer {
         signed(&state.key.header(), claims, |message| state.key.sign(message))
     }
 
+    /// The same that calls itself otherwise, or nothing.
+    pub fn token_of_kind(&self, kind: &Value, claims: &Value) -> String {
+        let Value::Object(mut header) = self.state.lock().unwrap().key.header() else { unreachable!() };
+        header.remove("typ");
+        if !kind.is_null() {
+            header.insert("typ".to_owned(), kind.clone());
+        }
+        self.signed_with(&header.into(), claims)
+    }
+
+    /// Signed with its key under this header.
+    pub fn signed_with(&self, header: &Value, claims: &Value) -> String {
+        let state = self.state.lock().unwrap();
+        signed(header, claims, |message| state.key.sign(message))
+    }
+
     /// Its header and what signs for it.
     pub fn forged(&self, header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> String {
         signed(header, claims, sign)

@@ -9,6 +9,7 @@ use crate::http::{Role, Scope, UserId};
 use crate::identity::federation::model::{Configuration, LinkedIdentity, Mapping, OidcConfiguration, Provider};
 use crate::identity::federation::store;
 use crate::identity::grants::{self, Mapped, RoleRef};
+use crate::identity::sessions::{EndedThere, There};
 use crate::identity::users::testing::insert_user;
 
 fn at(second: i64) -> Timestamp {
@@ -53,6 +54,7 @@ fn identity(provider: &Provider, user: UserId, subject: &str) -> LinkedIdentity 
         provider_name: provider.name.clone(),
         issuer: "https://idp.example".into(),
         subject: subject.into(),
+        called: None,
         user_id: user.0,
         linked_at: at(2),
         last_used_at: None,
@@ -120,9 +122,10 @@ on_both_engines! {
         let (ada, bob) = (insert_user(&mut tx, "ada").await, insert_user(&mut tx, "bob").await);
         let first = identity(&corp, ada.id, "s-1");
         store::insert_identity(&mut tx, &first).await.unwrap();
-        store::note_identity_used(&mut tx, first.id, at(5)).await.unwrap();
+        store::note_identity_used(&mut tx, first.id, Some("ada"), at(5)).await.unwrap();
         let found = store::find_identity(&mut tx, "https://idp.example", "s-1").await.unwrap().unwrap();
         assert_eq!((found.user_id, found.last_used_at, found.provider_name.as_str()), (ada.id.0, Some(at(5)), "Körperschaft"));
+        assert_eq!(found.called.as_deref(), Some("ada"));
         for (issuer, subject) in [("https://idp.example/", "s-1"), ("https://idp.example", "S-1"), ("", "s-1")] {
             assert!(store::find_identity(&mut tx, issuer, subject).await.unwrap().is_none(), "{issuer} {subject}");
         }
@@ -146,6 +149,42 @@ on_both_engines! {
         assert!(store::spend(&mut tx, b"two", at(3)).await.unwrap());
         assert_eq!(store::delete_spent_before(&mut tx, at(3)).await.unwrap(), 1);
         assert!(!store::spend(&mut tx, b"two", at(4)).await.unwrap());
+    }
+
+    async fn what_a_provider_said_of_an_end_counts_once_and_for_whom_it_is_about(db) {
+        let mut tx = db.write().await.unwrap();
+        let (corp, other) = (provider("corp"), provider("other"));
+        store::insert(&mut tx, &corp, None).await.unwrap();
+        store::insert(&mut tx, &other, None).await.unwrap();
+        let text = |text: &str| Some(text.to_owned());
+        let ended = |subject: Option<String>, session: Option<String>| {
+            EndedThere { issuer: "https://idp.example".into(), subject, session }
+        };
+        let there = |subject: &str, session: Option<&str>| {
+            There { issuer: "https://idp.example".into(), subject: subject.into(), session: session.map(str::to_owned) }
+        };
+        for (digest, ended) in [(b"1", ended(text("all"), None)), (b"2", ended(None, text("s"))), (b"3", ended(text("one"), text("t")))] {
+            assert!(store::insert_logout(&mut tx, digest, corp.id, &ended, at(5)).await.unwrap());
+            assert!(!store::insert_logout(&mut tx, digest, corp.id, &ended, at(6)).await.unwrap());
+        }
+        for (who, expected) in [
+            (there("all", None), true),
+            (there("all", Some("x")), true),
+            (there("anybody", Some("s")), true),
+            (there("one", Some("t")), true),
+            (there("one", None), true),
+            (there("one", Some("x")), false),
+            (there("two", Some("t")), false),
+            (there("anybody", None), false),
+        ] {
+            assert_eq!(store::has_ended_there(&mut tx, corp.id, &who, at(5)).await.unwrap(), expected, "{who:?}");
+            assert!(!store::has_ended_there(&mut tx, corp.id, &who, at(6)).await.unwrap(), "it began later: {who:?}");
+            assert!(!store::has_ended_there(&mut tx, other.id, &who, at(5)).await.unwrap(), "elsewhere: {who:?}");
+        }
+        assert_eq!(store::delete_logouts_before(&mut tx, at(5)).await.unwrap(), 0);
+        assert_eq!(store::delete_logouts_before(&mut tx, at(6)).await.unwrap(), 3);
+        let nobody = store::insert_logout(&mut tx, b"4", corp.id, &ended(None, None), at(7)).await;
+        assert!(nobody.is_err(), "it is about somebody");
     }
 
     async fn grants_of_a_mapping_come_and_go_by_provider_and_user(db) {
