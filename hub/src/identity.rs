@@ -28,7 +28,8 @@ use self::recent::Recent;
 use self::sessions::throttle::Throttle;
 use self::users::passwords::{HashCost, Passwords};
 use self::users::setup::Setup;
-use self::users::{Recovery, by_mail, invitations, second_factor};
+use self::users::passkeys::Pending;
+use self::users::{Recovery, by_mail, invitations, passkeys, second_factor};
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::SessionOptions;
@@ -72,6 +73,8 @@ pub struct Identity {
     endings: watch::Sender<Endings>,
     mail: Arc<Mail>,
     recovery: Recovery,
+    /// Passkeys that are being made or used.
+    pending: Pending,
 }
 
 /// What identities are built on.
@@ -127,6 +130,7 @@ impl Identity {
             endings: watch::Sender::default(),
             mail,
             recovery: Recovery::default(),
+            pending: Pending::default(),
         })
     }
 
@@ -277,6 +281,7 @@ impl Authenticate for Identity {
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
     let routes = second_factor::routes(routes);
+    let routes = passkeys::routes(routes);
     let routes = by_mail::routes(routes);
     let routes = invitations::routes(routes);
     let routes = grants::routes(routes);
