@@ -1,5 +1,5 @@
 //! Users, what they were granted, and every way in which they prove who they
-//! are: password, second factor and cookie session, an identity provider, access
+//! are: password, second factor, passkey and cookie session, an identity provider, access
 //! token, API token, mailed link, setup code. What they do is recorded in [`audit`].
 
 pub mod access_tokens;
@@ -26,9 +26,9 @@ use windflow_protocol::ids::EnvironmentId;
 use self::federation::Federation;
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
+use self::users::passkeys::Pending;
 use self::users::passwords::{HashCost, Passwords};
 use self::users::setup::Setup;
-use self::users::passkeys::Pending;
 use self::users::{Recovery, by_mail, invitations, passkeys, second_factor};
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};

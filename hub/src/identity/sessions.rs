@@ -106,10 +106,8 @@ impl Proven {
 
     /// The passkey that was their second factor, where it was one.
     fn passkey(&self) -> Option<UsedPasskey> {
-        match self.proof {
-            Proof::Passkey(used) => Some(used),
-            _ => None,
-        }
+        let Proof::Passkey(used) = self.proof else { return None };
+        Some(used)
     }
 }
 

@@ -125,7 +125,7 @@ impl Identity {
             return Err(too_many());
         }
         self.prove_fully(own, Some(given.password), given.code.as_ref(), caller).await?;
-        let handle = known.first().and_then(|row| row.handle()).unwrap_or_else(Handle::new);
+        let handle = known.first().and_then(|row| row.handle()).unwrap_or_else(|| Handle::from(self.random.bytes()));
         let (state, challenge) = ceremony::begin_registration(&site, &handle).map_err(ApiError::internal)?;
         let registration = Registration { state, site: site.clone(), session, begun_at: self.now() };
         self.pending.begin_registration(own.id, registration);

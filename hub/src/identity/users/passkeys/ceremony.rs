@@ -71,11 +71,7 @@ pub fn begin_registration(site: &Site, handle: &Handle) -> anyhow::Result<(Regis
 ///
 /// # Errors
 /// Why it is not what was asked for, in words for the record.
-pub fn finish_registration(
-    state: RegistrationState,
-    site: &Site,
-    made: NewCredential,
-) -> Result<Registered, String> {
+pub fn finish_registration(state: RegistrationState, site: &Site, made: NewCredential) -> Result<Registered, String> {
     let rp_id = rp_id(site).map_err(|error| error.to_string())?;
     let attestation =
         AuthenticatorAttestation::new(made.client_data_json.0, made.attestation_object.0, AuthTransports::NONE);
@@ -147,7 +143,7 @@ impl Assertion {
         if handle != *self.0.response().user_handle() {
             return Err(Failure::Other("it names another user".into()));
         }
-        let key = StaticState::<PublicKey>::decode(&known.public_key).map_err(other)?;
+        let key = StaticState::<PublicKey>::decode(known.public_key.as_slice()).map_err(other)?;
         let backup = match (known.backup_eligible, known.backed_up) {
             (false, _) => Backup::NotEligible,
             (true, false) => Backup::Eligible,

@@ -10,6 +10,7 @@ use super::ceremony::{Assertion, Failure};
 use super::model::Presented;
 use super::pending::{CHALLENGE_LIFE, SignIn};
 use super::{ceremony, store};
+use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Scheme, UserId, cookie};
@@ -18,7 +19,6 @@ use crate::identity::sessions::{Browser, Credentials, SessionCookie};
 use crate::identity::users::second_factor::Proof;
 use crate::identity::users::{self, User};
 use crate::identity::{Identity, hash_secret};
-use crate::clock::Timestamp;
 
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use data_encoding::BASE64URL_NOPAD;

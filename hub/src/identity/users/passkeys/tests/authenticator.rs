@@ -22,8 +22,7 @@ pub struct Scene {
 }
 
 /// As it should be.
-pub const GOOD: Scene =
-    Scene { origin: "https://hub.example:8443", rp_id: "hub.example", flags: PRESENT | VERIFIED };
+pub const GOOD: Scene = Scene { origin: "https://hub.example:8443", rp_id: "hub.example", flags: PRESENT | VERIFIED };
 
 /// One key pair.
 pub struct Authenticator {
