@@ -1,5 +1,5 @@
 //! Users, what they were granted, and every way in which they prove who they
-//! are: password, second factor and cookie session, an identity provider, access
+//! are: password, second factor, passkey and cookie session, an identity provider, access
 //! token, API token, mailed link, setup code. What they do is recorded in [`audit`].
 
 pub mod access_tokens;
@@ -26,9 +26,10 @@ use windflow_protocol::ids::EnvironmentId;
 use self::federation::Federation;
 use self::recent::Recent;
 use self::sessions::throttle::Throttle;
+use self::users::passkeys::Pending;
 use self::users::passwords::{HashCost, Passwords};
 use self::users::setup::Setup;
-use self::users::{Recovery, by_mail, invitations, second_factor};
+use self::users::{Recovery, by_mail, invitations, passkeys, second_factor};
 use crate::app::AppState;
 use crate::clock::{Clock, Random, Timestamp};
 use crate::config::SessionOptions;
@@ -72,6 +73,8 @@ pub struct Identity {
     endings: watch::Sender<Endings>,
     mail: Arc<Mail>,
     recovery: Recovery,
+    /// Passkeys that are being made or used.
+    pending: Pending,
 }
 
 /// What identities are built on.
@@ -127,6 +130,7 @@ impl Identity {
             endings: watch::Sender::default(),
             mail,
             recovery: Recovery::default(),
+            pending: Pending::default(),
         })
     }
 
@@ -281,6 +285,7 @@ impl Authenticate for Identity {
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
     let routes = users::routes(routes);
     let routes = second_factor::routes(routes);
+    let routes = passkeys::routes(routes);
     let routes = by_mail::routes(routes);
     let routes = invitations::routes(routes);
     let routes = grants::routes(routes);

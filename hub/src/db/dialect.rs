@@ -15,6 +15,8 @@ pub enum Exclusive {
     Administrators = 1,
     /// Uses of enrollment tokens, and the names that new hosts get.
     Enrollment = 2,
+    /// How many passkeys somebody has.
+    Passkeys = 3,
     /// The keys that secrets are sealed with.
     VaultKeys = 17,
 }

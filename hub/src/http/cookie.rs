@@ -14,6 +14,7 @@ use super::peer::Scheme;
 enum Purpose {
     Session,
     Attempt,
+    Passkey,
 }
 
 fn name(scheme: Scheme, purpose: Purpose) -> &'static str {
@@ -22,6 +23,8 @@ fn name(scheme: Scheme, purpose: Purpose) -> &'static str {
         (Scheme::Http, Purpose::Session) => "windflow-loopback",
         (Scheme::Https, Purpose::Attempt) => "__Host-windflow-sign-in",
         (Scheme::Http, Purpose::Attempt) => "windflow-loopback-sign-in",
+        (Scheme::Https, Purpose::Passkey) => "__Host-windflow-passkey",
+        (Scheme::Http, Purpose::Passkey) => "windflow-loopback-passkey",
     }
 }
 
@@ -35,6 +38,11 @@ pub fn find(headers: &HeaderMap, scheme: Scheme) -> Option<Zeroizing<String>> {
 /// in the middle of.
 pub fn find_attempt(headers: &HeaderMap, scheme: Scheme) -> Option<Zeroizing<String>> {
     find_named(headers, name(scheme, Purpose::Attempt))
+}
+
+/// What a request says of the challenge that its browser was given for a passkey.
+pub fn find_passkey(headers: &HeaderMap, scheme: Scheme) -> Option<Zeroizing<String>> {
+    find_named(headers, name(scheme, Purpose::Passkey))
 }
 
 fn find_named(headers: &HeaderMap, name: &str) -> Option<Zeroizing<String>> {
@@ -63,6 +71,11 @@ pub fn set_attempt(scheme: Scheme, value: &str, lifetime: Duration) -> HeaderVal
 /// The header that has a browser forget it.
 pub fn clear_attempt(scheme: Scheme) -> HeaderValue {
     render(scheme, Purpose::Attempt, "", 0)
+}
+
+/// The header that binds a challenge for a passkey to its browser.
+pub fn set_passkey(scheme: Scheme, value: &str, lifetime: Duration) -> HeaderValue {
+    render(scheme, Purpose::Passkey, value, lifetime.as_secs())
 }
 
 fn render(scheme: Scheme, purpose: Purpose, value: &str, seconds: u64) -> HeaderValue {

@@ -22,6 +22,7 @@ pub use self::store::{Session, SessionFilter, delete_all};
 pub(super) use self::store::{delete, delete_expired, delete_of_user, find_running, list_ended_there};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::federation::{self, Elsewhere, Pace, Person};
+use super::users::passkeys::{Presented, UsedPasskey};
 use super::users::second_factor::{self, Proof};
 use super::users::{self, Door, User};
 use super::{Identity, grants, hash_secret};
@@ -62,6 +63,8 @@ pub struct Credentials {
     pub password: SecretString,
     /// A code of their second factor, or a recovery code.
     pub code: Option<SecretString>,
+    /// A passkey in the place of a code.
+    pub passkey: Option<Presented>,
 }
 
 /// Somebody who proved who they are, in a transaction that has yet to say what
@@ -103,6 +106,12 @@ impl Proven {
             By::Directory(provider, _) => Some(provider.clone()),
         }
     }
+
+    /// The passkey that was their second factor, where it was one.
+    fn passkey(&self) -> Option<UsedPasskey> {
+        let Proof::Passkey(used) = self.proof else { return None };
+        Some(used)
+    }
 }
 
 /// What is known of the browser that gets a session.
@@ -114,6 +123,8 @@ pub struct Browser {
     pub user_agent: String,
     /// The provider by whom its user is known, where it is not the hub.
     pub provider: Option<SignedInBy>,
+    /// The passkey by which its user is known, where it is one.
+    pub passkey: Option<UsedPasskey>,
 }
 
 /// The identity provider that said who somebody is.
@@ -153,7 +164,8 @@ pub struct EndedThere {
 impl Browser {
     /// What a request tells of its browser.
     pub fn of(headers: &HeaderMap, scheme: Scheme) -> Self {
-        Self { replaces: cookie::find(headers, scheme), user_agent: user_agent(headers), provider: None }
+        let replaces = cookie::find(headers, scheme);
+        Self { replaces, user_agent: user_agent(headers), provider: None, passkey: None }
     }
 }
 
@@ -179,7 +191,7 @@ impl Identity {
     ) -> ApiResult<(User, SessionCookie)> {
         let mut proven = self.prove(given, caller).await?;
         let user = proven.user.clone();
-        let browser = Browser { provider: proven.provider(), ..browser };
+        let browser = Browser { provider: proven.provider(), passkey: proven.passkey(), ..browser };
         let (cookie, actor) = self.start_session_within(&mut proven.tx, &user, caller, browser).await?;
         self.settle(proven, &actor, caller).await?;
         Ok((user, cookie))
@@ -224,8 +236,9 @@ impl Identity {
             }
             Known::Wait(wait) => return Err(ApiError::too_many_requests(wait)),
         };
-        match self.prove_second_factor(&mut tx, user.id, given.code.as_ref()).await? {
+        match self.prove_beside_password(&mut tx, user.id, &given).await? {
             Proof::Missing => {
+                let required = self.second_factor_required(&mut tx, user.id).await?;
                 // A directory may have said other groups than before.
                 tx.commit().await?;
                 if let By::Directory(_, person) = &by {
@@ -233,14 +246,18 @@ impl Identity {
                     self.take_back_spelling(person, &given.name, caller, now);
                 }
                 self.throttle.take_back(&given.name, caller.address, now);
-                Err(second_factor::required())
+                Err(required)
             }
             Proof::Wrong => {
                 drop(tx);
                 self.record(refused(action, &user.name, Some("wrong second factor"), caller), now).await?;
                 Err(second_factor::wrong(StatusCode::UNAUTHORIZED))
             }
-            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode) => {
+            Proof::Refused(refusal) => {
+                drop(tx);
+                Err(self.refuse_passkey(refusal, Some(&user), caller, now).await?)
+            }
+            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode | Proof::Passkey(_)) => {
                 Ok(Proven { tx, user, by, proof, given, began: now })
             }
         }
@@ -340,6 +357,9 @@ impl Identity {
         if let Some(provider) = browser.provider {
             store::set_provider(tx, session.id, &provider).await?;
             entry = entry.fact("provider", provider.name.into());
+        }
+        if let Some(passkey) = browser.passkey {
+            entry = passkey.told(entry);
         }
         audit::record(tx, entry, now).await?;
         Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))

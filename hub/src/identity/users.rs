@@ -2,6 +2,7 @@
 
 pub(super) mod by_mail;
 pub(super) mod invitations;
+pub mod passkeys;
 pub mod passwords;
 mod routes;
 pub mod second_factor;

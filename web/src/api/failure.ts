@@ -15,6 +15,8 @@ export class ApiFailure extends Error {
     readonly retryAfter: number | null = null,
     /** The rule of a host's own policy that refuses. */
     readonly rule: string | null = null,
+    /** What can be the second factor that is missing. */
+    readonly factors: { code: boolean; passkey: boolean } | null = null,
   ) {
     super(message)
   }
@@ -32,7 +34,7 @@ export function failureOf(response: Response, body: unknown): ApiFailure {
   const wait = Number.isNaN(retryAfter) ? null : retryAfter
   const error = envelopeOf(body)
   if (!error) return new ApiFailure(response.status, 'unreadable', response.statusText, requestId, wait)
-  return new ApiFailure(response.status, error.code, error.message, error.request_id ?? requestId, wait, error.details?.rule ?? null)
+  return new ApiFailure(response.status, error.code, error.message, error.request_id ?? requestId, wait, error.details?.rule ?? null, factorsIn(error))
 }
 
 /** The failure behind anything that was thrown by a request. */
@@ -53,7 +55,11 @@ interface Envelope {
   code: string
   message: string
   request_id?: string
-  details?: { rule?: string } | null
+  details?: { rule?: string; code?: boolean; passkey?: boolean } | null
+}
+
+function factorsIn({ code, details }: Envelope) {
+  return code === 'second_factor_required' && details ? { code: details.code ?? false, passkey: details.passkey ?? false } : null
 }
 
 function envelopeOf(body: unknown): Envelope | null {

@@ -26,6 +26,7 @@ export const keys = {
   apiTokens: ['api-tokens'] as const,
   tokenFamilies: ['token-families'] as const,
   secondFactor: ['second-factor'] as const,
+  passkeys: ['passkeys'] as const,
   signInSettings: ['sign-in-settings'] as const,
   ways: ['ways'] as const,
   ownContact: ['own-contact'] as const,

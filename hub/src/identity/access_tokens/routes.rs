@@ -118,7 +118,8 @@ async fn log_in(
     Json(request): Json<LogInRequest>,
 ) -> ApiResult<Json<TokenPairResponse>> {
     let LogInRequest { name, password, code } = request;
-    let pair = app.identity.log_in(Credentials { name, password, code }, user_agent(&headers), &caller).await?;
+    let given = Credentials { name, password, code, passkey: None };
+    let pair = app.identity.log_in(given, user_agent(&headers), &caller).await?;
     Ok(Json(TokenPairResponse::of(&pair, app.clock.now())))
 }
 

@@ -87,6 +87,16 @@ actions! {
     RecoveryCodesRenew => "user.recovery_codes",
     /// A recovery code was used, which it can be once.
     RecoveryCodeUse => "user.recovery_code_used",
+    /// A user added a passkey, or what was to become one was refused.
+    PasskeyAdd => "user.passkey_add",
+    /// A user gave a passkey another name.
+    PasskeyRename => "user.passkey_rename",
+    /// A user removed a passkey.
+    PasskeyRemove => "user.passkey_remove",
+    /// All passkeys of a user were taken away by somebody else.
+    PasskeysReset => "user.passkeys_reset",
+    /// A passkey said a number of uses that was over: there may be two of it.
+    PasskeyCloned => "user.passkey_cloned",
     /// Of whom a second factor is asked was changed.
     SignInSettings => "hub.sign_in_settings",
     /// An identity provider was added, by which people may sign in.

@@ -17,6 +17,7 @@ use crate::http::{
 };
 use crate::identity::audit::Actor;
 use crate::identity::tokens::{refuse_limited, visible_owner};
+use crate::identity::users::passkeys::PresentedPasskey;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -40,6 +41,8 @@ struct SignInRequest {
     /// The six digits of the second factor, or a recovery code.
     #[schema(value_type = Option<String>, format = Password)]
     code: Option<SecretString>,
+    /// A passkey in the place of a code.
+    passkey: Option<PresentedPasskey>,
 }
 
 /// Who the caller is.
@@ -76,7 +79,7 @@ struct ListSessionsQuery {
 #[utoipa::path(post, path = "/api/v1/session", tag = "identity", request_body = SignInRequest, responses(
     (status = 200, description = "The user who is signed in now", body = User),
     (status = 401, description = "The name and the password do not belong together; or they do, and a code is missing \
-        (`second_factor_required`) or wrong (`wrong_second_factor`)"),
+        (`second_factor_required`) or wrong (`wrong_second_factor`), or a passkey is not accepted (`passkey_refused`)"),
     (status = 429, description = "Too many attempts"),
 ))]
 async fn sign_in(
@@ -86,8 +89,9 @@ async fn sign_in(
     Json(request): Json<SignInRequest>,
 ) -> ApiResult<Response> {
     let browser = Browser::of(&headers, caller.scheme);
-    let SignInRequest { name, password, code } = request;
-    let (user, cookie) = app.identity.sign_in(Credentials { name, password, code }, browser, &caller).await?;
+    let SignInRequest { name, password, code, passkey } = request;
+    let passkey = passkey.map(|passkey| passkey.from_browser(&headers, caller.scheme));
+    let (user, cookie) = app.identity.sign_in(Credentials { name, password, code, passkey }, browser, &caller).await?;
     Ok((cookie.into_header(caller.scheme), Json(user)).into_response())
 }
 

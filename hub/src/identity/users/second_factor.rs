@@ -23,14 +23,16 @@ use zeroize::Zeroizing;
 use self::codes::{GivenCode, RECOVERY_CODES, RecoveryCode};
 pub use self::policy::SecondFactorPolicy;
 pub(in crate::identity) use self::policy::{is_asked, is_due};
+pub(super) use self::routes::in_browser;
 pub(in crate::identity) use self::routes::routes;
 use self::store::FactorRow;
 use self::totp::Secret;
 #[cfg(test)]
 pub(in crate::identity) use self::totp::code_at;
+use super::passkeys::{self, Refusal, UsedPasskey};
 use super::{User, found};
 use crate::clock::Timestamp;
-use crate::db::Tx;
+use crate::db::{DbError, Tx};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, Principal, SignedInUser, UserId, confirmation_required};
 use crate::identity::Identity;
@@ -49,10 +51,14 @@ pub(in crate::identity) enum Proof {
     Code,
     /// A recovery code, which is used up.
     RecoveryCode,
+    /// A passkey of theirs.
+    Passkey(UsedPasskey),
     /// The user has a second factor, and there was no code.
     Missing,
     /// The code is wrong, or was used.
     Wrong,
+    /// The passkey was not accepted.
+    Refused(Refusal),
 }
 
 /// What a new second factor is made of, on its way to an app.
@@ -216,7 +222,8 @@ impl Identity {
         Ok(codes)
     }
 
-    /// Takes a user's second factor away, such as after their phone was lost.
+    /// Takes a user's second factor away, such as after their phone was lost:
+    /// the codes of their app, and their passkeys.
     ///
     /// # Errors
     /// 403 for one's own, 404 when there is no such user.
@@ -228,13 +235,15 @@ impl Identity {
         }
         let mut tx = self.db.write_vital().await?;
         let user = found(super::find(&mut tx, id).await?)?;
-        if store::delete(&mut tx, id).await? {
+        let had_codes = store::delete(&mut tx, id).await?;
+        let passkeys = passkeys::delete_all_of(&mut tx, id).await?;
+        if had_codes || passkeys > 0 {
             let entry = Entry::new(&caller.into(), Action::SecondFactorReset, &id.to_string()).called(Some(&user.name));
-            audit::record(&mut tx, entry, self.now()).await?;
+            audit::record(&mut tx, entry.fact("passkeys", passkeys.into()), self.now()).await?;
             tx.commit().await?;
             self.credentials_ended();
         }
-        Ok(User { second_factor_since: None, ..user })
+        Ok(User { second_factor_since: None, passkeys: 0, ..user })
     }
 
     /// Of whom a second factor is asked.
@@ -266,13 +275,29 @@ impl Identity {
     }
 
     /// Looks at the code of somebody whose password was right, and uses it up:
-    /// of many who come with one code, one is let in.
+    /// of many who come with one code, one is let in. Who has passkeys only has
+    /// no code that is right.
     pub(in crate::identity) async fn prove_second_factor(
         &self,
         tx: &mut Tx,
         user: UserId,
         code: Option<&SecretString>,
     ) -> ApiResult<Proof> {
+        let proof = self.prove_code(tx, user, code).await?;
+        if proof != Proof::NotNeeded || !passkeys::has_any(tx, user).await? {
+            return Ok(proof);
+        }
+        Ok(if code.is_some() { Proof::Wrong } else { Proof::Missing })
+    }
+
+    /// What is said to whose password was right where their second factor is
+    /// missing, with what it can be.
+    pub(in crate::identity) async fn second_factor_required(&self, tx: &mut Tx, user: UserId) -> ApiResult<ApiError> {
+        let (code, passkey) = (store::is_on(tx, user).await?, passkeys::has_any(tx, user).await?);
+        Ok(required().with_details(serde_json::json!({ "code": code, "passkey": passkey })))
+    }
+
+    async fn prove_code(&self, tx: &mut Tx, user: UserId, code: Option<&SecretString>) -> ApiResult<Proof> {
         let Some(row) = store::find(tx, user).await?.filter(|row| row.confirmed_at.is_some()) else {
             return Ok(Proof::NotNeeded);
         };
@@ -323,14 +348,44 @@ impl Identity {
         caller: &Caller,
         now: Timestamp,
     ) -> ApiResult<()> {
-        match self.prove_second_factor(tx, own.id, Some(code)).await? {
-            proof @ (Proof::Code | Proof::RecoveryCode) => self.record_proof(tx, proof, &caller.into(), own.id).await,
+        match self.prove_code(tx, own.id, Some(code)).await? {
+            proof @ (Proof::Code | Proof::RecoveryCode | Proof::Passkey(_)) => {
+                self.record_proof(tx, proof, &caller.into(), own.id).await
+            }
             Proof::NotNeeded => {
                 self.throttle.take_back(&own.name, caller.address, now);
                 Err(ApiError::conflict("second_factor_off", "You have no second factor."))
             }
-            Proof::Missing | Proof::Wrong => Err(wrong(StatusCode::FORBIDDEN)),
+            Proof::Missing | Proof::Wrong | Proof::Refused(_) => Err(wrong(StatusCode::FORBIDDEN)),
         }
+    }
+
+    /// Sees that it is really they before something about how they sign in
+    /// changes: by their password, and by a code where they have an app.
+    pub(super) async fn prove_fully(
+        &self,
+        own: &SignedInUser,
+        password: Option<SecretString>,
+        code: Option<&SecretString>,
+        caller: &Caller,
+    ) -> ApiResult<()> {
+        let now = self.begin_attempt(own, caller)?;
+        self.check_own_password(own, password).await?;
+        let mut tx = self.db.write().await?;
+        match self.prove_code(&mut tx, own.id, code).await? {
+            Proof::Missing => {
+                self.throttle.take_back(&own.name, caller.address, now);
+                let message = "The password is right. Send the code of your app too, as `code`.";
+                return Err(ApiError::forbidden("second_factor_required", message));
+            }
+            Proof::Wrong | Proof::Refused(_) => return Err(wrong(StatusCode::FORBIDDEN)),
+            proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode | Proof::Passkey(_)) => {
+                self.record_proof(&mut tx, proof, &caller.into(), own.id).await?;
+            }
+        }
+        tx.commit().await?;
+        self.throttle.forgive(&own.name, caller.address, now);
+        Ok(())
     }
 
     /// Counts an attempt as wrong before it is made; the moment it is made at.
@@ -386,9 +441,14 @@ impl Identity {
     }
 }
 
+/// Whether a user has an app whose codes are asked for.
+pub(super) async fn has_app(tx: &mut Tx, user: UserId) -> Result<bool, DbError> {
+    store::is_on(tx, user).await
+}
+
 /// What is said to whose password was right where a code is missing.
-pub(in crate::identity) fn required() -> ApiError {
-    let message = "The password is right. Send the code of your second factor too, as `code`.";
+fn required() -> ApiError {
+    let message = "The password is right. Send the code of your second factor too, as `code`, or a `passkey`.";
     ApiError::new(StatusCode::UNAUTHORIZED, "second_factor_required", message)
 }
 

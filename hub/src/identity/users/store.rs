@@ -29,6 +29,9 @@ pub struct User {
     /// Since when they sign in with a second factor too.
     #[sqlx(default)]
     pub second_factor_since: Option<Timestamp>,
+    /// How many passkeys they have.
+    #[sqlx(default)]
+    pub passkeys: i64,
     /// Their e-mail address, in small letters.
     #[sqlx(default)]
     pub email: Option<String>,
@@ -52,6 +55,7 @@ impl User {
             updated_at: now,
             disabled_at: None,
             second_factor_since: None,
+            passkeys: 0,
             email: None,
             email_verified_at: None,
             language: Language::default(),
@@ -111,14 +115,16 @@ pub async fn insert(tx: &mut Tx, user: &User, password_hash: &str) -> Result<(),
 
 pub async fn find(tx: &mut Tx, id: UserId) -> Result<Option<User>, DbError> {
     let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
-                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since,
+                      (SELECT COUNT(*) FROM passkeys WHERE user_id = users.id) AS passkeys
                FROM users WHERE id = $1";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(id.0).fetch_optional(c).await)?)
 }
 
 pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbError> {
     let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
-                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since,
+                      (SELECT COUNT(*) FROM passkeys WHERE user_id = users.id) AS passkeys
                FROM users WHERE LOWER(name) = LOWER($1)";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(name).fetch_optional(c).await)?)
 }
@@ -126,7 +132,8 @@ pub async fn find_by_name(tx: &mut Tx, name: &str) -> Result<Option<User>, DbErr
 /// The user whose verified address this is.
 pub async fn find_by_verified_email(tx: &mut Tx, email: &str) -> Result<Option<User>, DbError> {
     let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
-                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since,
+                      (SELECT COUNT(*) FROM passkeys WHERE user_id = users.id) AS passkeys
                FROM users WHERE email = $1 AND email_verified_at IS NOT NULL";
     Ok(on_tx!(tx, |c| sqlx::query_as(sql).bind(email).fetch_optional(c).await)?)
 }
@@ -169,7 +176,8 @@ pub async fn find_password_hash(tx: &mut Tx, id: UserId) -> Result<Option<String
 
 pub async fn list(tx: &mut Tx, filter: &UserFilter, page: Page) -> Result<Vec<User>, DbError> {
     let sql = "SELECT id, name, role, created_at, updated_at, disabled_at, email, email_verified_at, language,
-                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since
+                      (SELECT confirmed_at FROM second_factors WHERE user_id = users.id) AS second_factor_since,
+                      (SELECT COUNT(*) FROM passkeys WHERE user_id = users.id) AS passkeys
                FROM users
                WHERE ($1 IS NULL OR LOWER(name) = LOWER($1)) AND ($2 IS NULL OR role = $2)
                ORDER BY LOWER(name) LIMIT $3 OFFSET $4";

@@ -155,6 +155,14 @@ async fn hub_with_history(engine: Engine) -> TestHub {
         sqlx::query(sql).bind(&[0_u8, 3, 255][..]).bind(now).execute(c).await.map(drop)
     })
     .unwrap();
+    on_tx!(&mut tx, |c| {
+        let sql = "INSERT INTO passkeys (id, user_id, credential_id, public_key, sign_count, transports, user_handle,
+                       rp_id, name, backup_eligible, backed_up, created_at, last_used_at)
+                   SELECT $1, id, $2, $2, 4294967295, 'usb', $2, 'hub.example', 'Clé', $3, $3, $4, $4 FROM users";
+        let query = sqlx::query(sql).bind(Uuid::now_v7()).bind(&[0_u8, 6, 255][..]).bind(true).bind(now);
+        query.execute(c).await.map(drop)
+    })
+    .unwrap();
     let provider = Uuid::now_v7();
     on_tx!(&mut tx, |c| {
         let sql = "INSERT INTO identity_providers (id, kind, name, slug, enabled, create_users,

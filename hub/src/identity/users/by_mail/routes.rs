@@ -1,7 +1,7 @@
 //! The routes of what a user does through their mailbox.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa_axum::routes;
@@ -36,6 +36,8 @@ struct SignInWays {
     password_reset: bool,
     /// Register by themselves.
     registration: bool,
+    /// Sign in with a passkey, at the address by which they ask.
+    passkeys: bool,
 }
 
 /// Who forgot their password.
@@ -118,10 +120,15 @@ struct SetOwnLanguage {
 /// Says what somebody who is not signed in can do.
 #[utoipa::path(get, path = "/api/v1/auth/ways", tag = "identity",
     responses((status = 200, description = "What they can do", body = SignInWays)))]
-async fn get_sign_in_ways(State(app): State<AppState>) -> ApiResult<Json<SignInWays>> {
+async fn get_sign_in_ways(
+    State(app): State<AppState>,
+    caller: Caller,
+    headers: HeaderMap,
+) -> ApiResult<Json<SignInWays>> {
     let can_mail = app.mail.settings().await?.is_some();
     let registration = can_mail && app.identity.registration().await?.enabled;
-    Ok(Json(SignInWays { password_reset: can_mail, registration }))
+    let passkeys = app.identity.takes_passkeys(&headers, caller.scheme).await?;
+    Ok(Json(SignInWays { password_reset: can_mail, registration, passkeys }))
 }
 
 /// Mails a link to choose a new password, if there is such an account with a

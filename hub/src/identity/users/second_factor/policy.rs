@@ -8,6 +8,7 @@ use super::store;
 use crate::clock::Timestamp;
 use crate::db::{DbError, Tx};
 use crate::http::{Permission, Powers, UserId};
+use crate::identity::users::passkeys;
 use crate::vault::settings;
 
 const KEY: &str = "identity.second_factor";
@@ -82,6 +83,7 @@ pub async fn is_asked(tx: &mut Tx, powers: &Powers) -> Result<bool, DbError> {
 /// neither here nor where alone they sign in.
 pub async fn is_due(tx: &mut Tx, user: UserId, powers: &Powers) -> Result<bool, DbError> {
     let asked = read(tx).await?.asks(powers) && !store::is_on(tx, user).await?;
+    let asked = asked && !passkeys::has_any(tx, user).await?;
     Ok(asked && !store::is_looked_after_elsewhere(tx, user).await?)
 }
 

@@ -237,7 +237,7 @@ async fn set_sign_in_settings(
 
 /// Whoever is signed in with a browser: a program has no use for a second
 /// factor, and its token is none.
-fn in_browser(caller: &Caller) -> ApiResult<&SignedInUser> {
+pub(in crate::identity::users) fn in_browser(caller: &Caller) -> ApiResult<&SignedInUser> {
     let own = caller.require_user()?;
     match own.credential {
         CredentialUsed::Session(_) => Ok(own),

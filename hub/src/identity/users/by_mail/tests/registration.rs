@@ -24,14 +24,14 @@ async fn accept(hub: &TestHub, secret: &str, name: &str) -> Answer {
 async fn nobody_registers_unless_it_is_turned_on_and_mail_can_be_sent() {
     let hub = TestHub::with_users().await;
     let ways = hub.get(&Client::browser(), "/api/v1/auth/ways").await.body;
-    assert_eq!(ways, json!({ "password_reset": false, "registration": false }));
+    assert_eq!(ways, json!({ "password_reset": false, "registration": false, "passkeys": true }));
     assert_eq!(outcome(&register(&hub, "eve@example.com").await), (403, "registration_off"));
     assert_eq!(outcome(&set(&hub, &Client::local(), json!({ "enabled": true })).await), (409, "mail_not_configured"));
     set_server(&hub).await;
     assert_eq!(outcome(&register(&hub, "eve@example.com").await), (403, "registration_off"));
     assert_eq!(set(&hub, &Client::local(), json!({ "enabled": true })).await.status, StatusCode::OK);
     let ways = hub.get(&Client::browser(), "/api/v1/auth/ways").await.body;
-    assert_eq!(ways, json!({ "password_reset": true, "registration": true }));
+    assert_eq!(ways, json!({ "password_reset": true, "registration": true, "passkeys": true }));
     let mut only = hub.get(&Client::local(), SETTINGS).await.body;
     only["registration"].take();
     only.as_object_mut().unwrap().remove("registration");
