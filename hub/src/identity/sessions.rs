@@ -20,13 +20,14 @@ pub(super) use self::store::{delete_expired, delete_of_user, find_running};
 use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::federation::{self, Elsewhere, Pace, Person};
 use super::users::second_factor::{self, Proof};
-use super::users::{self, Door, User};
+use super::users::{self, Door, User, UserName};
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
     Caller, CredentialUsed, List, Page, Permission, Powers, Principal, Scheme, SignedInUser, UserId, cookie,
+    looks_like_credential,
 };
 
 /// The last use of a session is written this often at most.
@@ -35,6 +36,8 @@ const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 const SECRET_BYTES: usize = 32;
 /// Characters of a browser's name that are kept.
 const USER_AGENT_MAX: usize = 256;
+/// What is recorded in place of what cannot be the name of a user.
+const NO_NAME: &str = "(no name of a user)";
 
 /// A new session's secret, on its way to the browser.
 #[derive(Debug)]
@@ -408,13 +411,19 @@ impl Identity {
         caller: &Caller,
         now: Timestamp,
     ) -> ApiResult<()> {
-        let name: String = name.chars().take(64).collect();
-        let entry = Entry::new(&caller.into(), Action::SignIn, &name).outcome(Outcome::Denied);
+        let entry = Entry::new(&caller.into(), Action::SignIn, as_recorded(name)).outcome(Outcome::Denied);
         let entry = why.into_iter().fold(entry, Entry::detail);
         let mut tx = self.db.write_vital().await?;
         audit::record(&mut tx, entry, now).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// What is recorded of what was typed as a name: passwords and tokens get into
+/// that field too.
+fn as_recorded(typed: &str) -> &str {
+    let is_name = typed.parse::<UserName>().is_ok() && !looks_like_credential(typed);
+    if is_name { typed } else { NO_NAME }
 }
 
 /// Whether `caller` may see and end the credentials of `user`.
