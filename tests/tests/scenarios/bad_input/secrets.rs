@@ -126,15 +126,16 @@ fn c43_a_connection_that_fails_is_told_of_without_its_credentials() {
         asked("POST", "/api/v1/settings/mail/test", &json!({ "to": "eve@example.com" }));
     }
 
-    for configuration in [
+    let configurations = [
         json!({ "kind": "ldap", "servers": [format!("ldaps://127.0.0.1:{port}")], "allow_private": true,
             "bind_dn": "cn=hub", "base_dn": "dc=corp" }),
         json!({ "kind": "oidc", "issuer": format!("https://ada:{user}@127.0.0.1:{port}"), "client_id": "hub" }),
-        json!({ "kind": "oidc", "issuer": format!("https://127.0.0.1:{port}/{path}"), "client_id": "hub",
+        json!({ "kind": "oidc", "issuer": format!("https://127.0.0.1:{port}"), "client_id": "hub",
             "allow_private": true, "allow_http": true }),
-    ] {
+    ];
+    for (at, configuration) in configurations.into_iter().enumerate() {
         let body = json!({
-            "name": "Corp", "slug": "corp", "enabled": true, "create_users": true, "mappings": [],
+            "name": format!("Corp {at}"), "slug": format!("corp-{at}"), "enabled": true, "create_users": true, "mappings": [],
             "trusted_for_second_factor": false, "required_group": null, "configuration": configuration,
             "client_secret": secrets::fresh("the secret of a provider"),
         });
