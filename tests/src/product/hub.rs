@@ -26,10 +26,11 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 /// The administrator that every hub of a test gets.
 pub const ADMINISTRATOR: &str = "ada";
 const PASSWORD: &str = "seventeen quiet herons";
-/// Files of its data folder that hold a secret because that is what they are
-/// for: the key of what is sealed, also while it is changed, and the passphrase
-/// that a test gives to a command in a file.
-const MEANT_TO_HOLD_SECRETS: [&str; 3] = ["master.key", "master.key.next", "passphrase"];
+/// Files of its data folder that are not searched for secrets. Some hold one
+/// because that is what they are for: the key of what is sealed, also while it is
+/// changed, and the passphrase that a test gives to a command in a file. The
+/// others hold nothing: what the hub, or a test, takes room with.
+const NOT_SEARCHED: [&str; 5] = ["master.key", "master.key.next", "passphrase", "ballast", "filler"];
 
 /// How a hub is started.
 #[derive(Clone, Debug)]
@@ -417,7 +418,7 @@ impl Hub {
         let mut findings = Findings::none();
         findings.look_at_processes(&seen);
         findings.look_at_log_of_hub("the hub's log", &std::fs::read(self.log_file()).unwrap_or_default());
-        let is_meant = |file: &Path| MEANT_TO_HOLD_SECRETS.iter().any(|name| file == Path::new(name));
+        let is_meant = |file: &Path| NOT_SEARCHED.iter().any(|name| file == Path::new(name));
         // With the audit log, which is in the database, and the backups that were made there.
         findings.look_into("the hub's data folder", &self.data_folder(), is_meant);
         let of_database = self.options.arguments.iter().skip_while(|argument| *argument != "--database-url").nth(1);
