@@ -150,7 +150,7 @@ fn c43_a_connection_that_fails_is_told_of_without_its_credentials() {
     let engine = json!({ "name": "nas", "address": format!("tcp://ada:{user}@127.0.0.1:{port}") });
     asked("POST", "/api/v1/environments", &engine);
     hub.cli(["environment", "add", "elsewhere", "--tcp", &format!("tcp://127.0.0.1:{port}")]).succeeded();
-    live.until("news of the engine", SOON, |message| message["kind"] == "environments");
+    live.until("news of the engine", SOON, |message| message["kind"] == "environment");
     let elsewhere = hub.environment("elsewhere").expect("the engine").id;
     let login = json!({ "username": "ada", "password": secrets::fresh("the password of a registry") });
     let pull = json!({ "reference": "registry.invalid/a:1", "login": login });
