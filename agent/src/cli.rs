@@ -16,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::prelude::*;
+use windflow_protocol::text::Lines;
 
 use crate::link::{ProxyRules, TransportChoice};
 use crate::run::notify::Notifier;
@@ -122,7 +123,7 @@ enum Output {
 }
 
 fn start_log(cli: &Cli) {
-    let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let lines = fmt::layer().with_writer(|| Lines(std::io::stderr())).with_target(false);
     let registry = tracing_subscriber::registry();
     let usual = match cli.command {
         Command::Enroll(_) | Command::Run(_) => LevelFilter::INFO,

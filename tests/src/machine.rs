@@ -2,6 +2,7 @@
 //! top of this machine's programs. What they write is gone with them, and can be
 //! compared before.
 
+mod disk;
 mod files;
 
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use self::disk::SmallDisk;
 pub use self::files::Files;
 use crate::network::Netns;
 use crate::places;

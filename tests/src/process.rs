@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 pub use self::clock::{MovableClock, wall_clock_at};
 pub use self::running::{Output, Running, run, run_with_input};
+use crate::secrets;
 use crate::wait;
 
 /// How long a process may take to end once it was killed.
@@ -173,6 +174,10 @@ fn last_lines(text: &str, count: usize) -> String {
 /// When it cannot be written.
 pub fn write_private(path: &Path, content: &str) {
     use std::os::unix::fs::OpenOptionsExt;
+    match path.file_name().and_then(|name| name.to_str()) {
+        Some("passphrase") => secrets::learn("the passphrase in a file", content.trim()),
+        _ => secrets::heard_printed("a file", content),
+    }
     let mut options = File::options();
     let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(path).expect("the folder is ours");
     file.write_all(content.as_bytes()).expect("the disk is not full");

@@ -1,5 +1,9 @@
 //! The rules of the house that a program can check.
 
+mod tidy {
+    mod gates;
+}
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;

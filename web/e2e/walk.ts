@@ -1,15 +1,63 @@
-/** The specs' own `test`: it fails on whatever the browser's console complains about, and knows how to look. */
+/**
+ * The specs' own `test`: it fails on whatever the browser's console complains about, knows how to look, and writes down
+ * what is said to the hub and by it, for the scenario to find secrets in it.
+ */
+import { appendFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { AxeBuilder } from '@axe-core/playwright'
-import { expect, test as plain, type Page } from '@playwright/test'
+import { expect, test as plain, type BrowserContext, type Page, type Response } from '@playwright/test'
 
-import { administrator, folder, signedIn } from './surroundings'
+import { administrator, folder, signedIn, url } from './surroundings'
 
 /** Answers that a spec asked for are no complaint: the console shows them. */
 const EXPECTED = /Failed to load resource: the server responded with a status of (4\d\d|50[234])|WebSocket connection to .* failed|net::ERR_/
 
-export const test = plain.extend<{ complaints: string[] }>({
+/** What is still being written down. */
+const writing = new Set<Promise<void>>()
+
+function note(what: object) {
+  appendFileSync(join(folder, 'heard.jsonl'), `${JSON.stringify(what)}\n`)
+}
+
+async function noteAnswer(response: Response) {
+  const [request, { pathname, search }] = [response.request(), new URL(response.url())]
+  const [method, status] = [request.method(), response.status()]
+  if (!response.url().startsWith(`${url}/api/`) || (method === 'GET' && status < 400)) return
+  // Of a page that is gone meanwhile nothing can be asked any more.
+  const answer = await response.text().catch(() => '')
+  const cookie = await response.headerValue('set-cookie').catch(() => null)
+  note({ method, path: pathname + search, body: request.postData() ?? '', status, answer, cookie: cookie ?? '' })
+}
+
+/** Writes down what goes between all pages of a context and the hub. */
+function hear(context: BrowserContext) {
+  context.on('response', (response) => {
+    const written = noteAnswer(response).finally(() => writing.delete(written))
+    writing.add(written)
+  })
+  context.on('page', (page) => {
+    page.on('websocket', (socket) => {
+      socket.on('framereceived', ({ payload }) => {
+        if (typeof payload === 'string') note({ message: payload })
+      })
+    })
+  })
+}
+
+export const test = plain.extend<{ complaints: string[] }, { heard: undefined }>({
+  heard: [
+    async ({ browser }, use) => {
+      const open = browser.newContext.bind(browser)
+      browser.newContext = async (options) => {
+        const context = await open(options)
+        hear(context)
+        return context
+      }
+      await use(undefined)
+    },
+    { auto: true, scope: 'worker' },
+  ],
   complaints: [
     async ({ page }, use) => {
       const complaints: string[] = []
@@ -19,6 +67,7 @@ export const test = plain.extend<{ complaints: string[] }>({
         if (['error', 'warning'].includes(message.type()) && !EXPECTED.test(text)) complaints.push(text)
       })
       await use(complaints)
+      await Promise.all(writing)
       expect(complaints, 'what the browser complained about').toEqual([])
     },
     { auto: true },

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use clap::{Args, ValueEnum};
 use tracing_subscriber::EnvFilter;
+use windflow_protocol::text::Lines;
 
 /// Format and detail of the log.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +35,7 @@ impl LoggingOptions {
         let filter: EnvFilter = self.log_level.parse()?;
         let log = tracing_subscriber::fmt()
             .with_env_filter(filter)
-            .with_writer(std::io::stderr)
+            .with_writer(|| Lines(std::io::stderr()))
             .with_ansi(std::io::stderr().is_terminal());
         match self.log_format {
             LogFormat::Text => log.init(),

@@ -205,15 +205,19 @@ pub async fn enforce(State(gate): State<Gate>, request: Request, next: Next) -> 
 fn refuse_credentials_in_query(parts: &Parts) -> Result<(), ApiError> {
     let query = parts.uri.query().unwrap_or_default();
     let found = url::form_urlencoded::parse(query.as_bytes()).any(|(key, value)| {
-        CREDENTIAL_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known))
-            || CREDENTIAL_PREFIXES.iter().any(|prefix| value.starts_with(prefix))
-            || is_web_token(&value)
+        CREDENTIAL_KEYS.iter().any(|known| key.eq_ignore_ascii_case(known)) || looks_like_credential(&value)
     });
     if found {
         let message = "A credential in the URL is never accepted. Send an API token as `Authorization: Bearer wfa1_…`.";
         return Err(ApiError::unauthorized(message));
     }
     Ok(())
+}
+
+/// Whether a text looks like something that the hub or a provider gave out.
+pub fn looks_like_credential(text: &str) -> bool {
+    let begins = |prefix: &str| text.get(..prefix.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(prefix));
+    CREDENTIAL_PREFIXES.into_iter().any(begins) || is_web_token(text)
 }
 
 /// Whether a text looks like a signed JSON web token.

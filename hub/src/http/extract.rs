@@ -2,6 +2,7 @@
 
 mod form;
 mod title;
+mod wording;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::form::Form;
 pub use self::title::{InvalidTitle, Title};
+use self::wording::without_values;
 use super::JSON_BODY_MAX;
 use crate::error::ApiError;
 
@@ -38,7 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => "not_json",
                 _ => "invalid_body",
             };
-            ApiError::new(rejection.status(), code, rejection.body_text())
+            ApiError::new(rejection.status(), code, without_values(&rejection.body_text()))
         })
     }
 }
@@ -71,7 +73,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
         query
             .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|rejection| ApiError::bad_request("invalid_query", rejection.body_text()))
+            .map_err(|rejection| ApiError::bad_request("invalid_query", without_values(&rejection.body_text())))
     }
 }
 
@@ -108,7 +110,7 @@ pub(super) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, ApiErro
     let parsed = axum::extract::Query::try_from_uri(&uri);
     parsed
         .map(|axum::extract::Query(value)| value)
-        .map_err(|rejection| ApiError::bad_request("invalid_query", rejection.body_text()))
+        .map_err(|rejection| ApiError::bad_request("invalid_query", without_values(&rejection.body_text())))
 }
 
 /// The parameters in the path.
@@ -121,6 +123,6 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
         path.map(|axum::extract::Path(value)| Self(value))
-            .map_err(|rejection| ApiError::bad_request("invalid_path", rejection.body_text()))
+            .map_err(|rejection| ApiError::bad_request("invalid_path", without_values(&rejection.body_text())))
     }
 }

@@ -24,13 +24,14 @@ use super::audit::{self, Action, Actor, Entry, Outcome};
 use super::federation::{self, Elsewhere, Pace, Person};
 use super::users::passkeys::{Presented, UsedPasskey};
 use super::users::second_factor::{self, Proof};
-use super::users::{self, Door, User};
+use super::users::{self, Door, User, UserName};
 use super::{Identity, grants, hash_secret};
 use crate::clock::Timestamp;
 use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
     Caller, CredentialUsed, List, Page, Permission, Powers, Principal, Scheme, SignedInUser, UserId, cookie,
+    looks_like_credential,
 };
 
 /// The last use of a session is written this often at most.
@@ -39,6 +40,8 @@ const USE_NOTED_EVERY: Duration = Duration::from_secs(60);
 const SECRET_BYTES: usize = 32;
 /// Characters of a browser's name that are kept.
 const USER_AGENT_MAX: usize = 256;
+/// What is recorded in place of what cannot be the name of a user.
+const NO_NAME: &str = "(no name of a user)";
 
 /// A new session's secret, on its way to the browser.
 #[derive(Debug)]
@@ -478,16 +481,23 @@ impl Identity {
 
 /// That somebody who said that they are `name` was refused.
 fn refused(action: Action, name: &str, why: Option<&str>, caller: &Caller) -> Entry {
-    let name: String = name.chars().take(64).collect();
+    let name = as_recorded(name);
     let own = caller.principal.as_ref().and_then(Principal::user).map(|own| &own.credential);
     let entry = match (action, own) {
         (Action::SessionConfirm, Some(CredentialUsed::Session(session))) => {
-            Entry::new(&caller.into(), action, &session.to_string()).called(Some(&name))
+            Entry::new(&caller.into(), action, &session.to_string()).called(Some(name))
         }
-        _ => Entry::new(&caller.into(), action, &name),
+        _ => Entry::new(&caller.into(), action, name),
     };
     let entry = entry.outcome(Outcome::Denied);
     why.into_iter().fold(entry, Entry::detail)
+}
+
+/// What is recorded of what was typed as a name: passwords and tokens get into
+/// that field too.
+fn as_recorded(typed: &str) -> &str {
+    let is_name = typed.parse::<UserName>().is_ok() && !looks_like_credential(typed);
+    if is_name { typed } else { NO_NAME }
 }
 
 /// Whether `caller` may see and end the credentials of `user`.

@@ -373,6 +373,27 @@ async fn what_is_done_and_what_is_refused_is_recorded_without_secrets() {
     assert!(denied["next"].is_string());
 }
 
+/// C-43, ASVS 16.2.5: what gets into the wrong field stays out of the log, and
+/// so does what would end a line of one (16.4.1).
+#[tokio::test]
+async fn c43_what_is_typed_as_a_name_is_recorded_only_where_it_could_be_one() {
+    let hub = TestHub::with_users().await;
+    let (program, _) = hub.program_of("admin").await;
+    let token = program.header("authorization").replace("Bearer ", "");
+    let typed = ["somebody", "seventeen quiet herons", &token, "WFE1_abc", "a\r\nuser.sign_in done", "eyJh.eyJp.c2ln"];
+    for name in typed {
+        let body = json!({ "name": name, "password": "wrong password" });
+        let client = Client::browser();
+        let answer = hub.post(&client, "/api/v1/session", body).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{name}");
+        hub.clock.advance(std::time::Duration::from_secs(3600));
+    }
+    let records = hub.get(&Client::local(), "/api/v1/audit?action=user.sign_in&outcome=denied").await.body;
+    let names: Vec<_> = records["items"].as_array().unwrap().iter().map(|record| &record["target_id"]).collect();
+    let none = "(no name of a user)";
+    assert_eq!(names, [none, none, none, none, none, "somebody"]);
+}
+
 #[tokio::test]
 async fn names_are_unique_in_any_case_and_plain() {
     let hub = TestHub::with_users().await;

@@ -1,6 +1,8 @@
 //! The ground rules, seen from outside: who gets in where, and what is said to
 //! those who do not.
 
+mod asvs;
+
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::json;
@@ -259,18 +261,4 @@ async fn a_body_that_does_not_come_is_not_waited_for_without_end() {
     let never = Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let answer = hub.send(&Client::local(), request, never).await;
     assert_eq!((answer.status, answer.code()), (StatusCode::REQUEST_TIMEOUT, "body_too_slow"));
-}
-
-#[test]
-fn zz_dump() {
-    let mut text = super::document().to_pretty_json().unwrap();
-    text.push('\n');
-    std::fs::write("/tmp/mail-openapi.json", text).unwrap();
-}
-
-#[tokio::test]
-async fn zz_snapshot() {
-    let hub = TestHub::empty().await;
-    let lines: Vec<String> = records(&hub.app).iter().map(|record| format!("{record}\n")).collect();
-    std::fs::write("/tmp/mail-routes.snapshot", lines.concat()).unwrap();
 }

@@ -207,6 +207,34 @@ async fn a_request_that_could_be_read_in_two_ways_is_refused() {
     }
 }
 
+/// Both at once are read in one way only, and nothing that comes behind them.
+#[tokio::test]
+async fn asvs_4_2_1_what_hides_behind_a_length_and_an_encoding_is_no_request() {
+    let open = OpenHub::start().await;
+    let hidden = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    for head in [
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 60\r\n",
+        "Content-Length: 0\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+        "Transfer-Encoding : chunked\r\n",
+        "Transfer-Encoding: \u{b}chunked\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length : 5\r\n",
+    ] {
+        let mut stream = open.tcp().await;
+        let request = format!("POST /healthz HTTP/1.1\r\nHost: localhost\r\n{head}\r\n0\r\n\r\n{hidden}");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        // Only a connection that is closed ends here.
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4"), "{head}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{head}: {answer}");
+    }
+}
+
 #[tokio::test]
 async fn a_head_above_the_limit_is_refused() {
     let open = OpenHub::start().await;

@@ -15,7 +15,7 @@ const ADDRESS: &str = "127.0.0.1:5000";
 
 /// Whom a guarded registry lets in: bcrypt of the password, as the registry's
 /// own `htpasswd` form has it.
-const GUARD: &str = "puller:$2b$04$Vx/eyn20WTO8ytqZ8mWseuM9hljM0RWx7ic61r33tQK/NdyYFwsnu\n";
+const GUARD: &str = "puller:$2b$04$IJ65cmMpy9/pDPm5yLOA4utsiPj3EDi1mfoPCPvY5cOH6/6gdOj/2\n";
 
 /// A registry that one engine can reach. Engines take loopback registries
 /// without TLS. Dropping it ends it and removes its images.
@@ -42,7 +42,7 @@ impl Registry {
     }
 
     /// The user name and the password that a guarded registry wants to see.
-    pub const PULLER: (&str, &str) = ("puller", "let me pull");
+    pub const PULLER: (&str, &str) = ("puller", "let me pull images");
 
     fn launch(engine: &TestEngine, guarded: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-registry-").tempdir().expect("a temporary folder");

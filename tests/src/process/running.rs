@@ -1,6 +1,7 @@
 //! Commands that a test gives, waits for, and talks to while they run.
 
 use std::io::{Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Pid;
 
 use super::{KILL_DEADLINE, copy_surroundings, tied_to_us};
+use crate::secrets;
 use crate::wait;
 
 /// How long output rests before it is looked at again.
@@ -59,6 +61,9 @@ pub fn run(command: &mut Command, within: Duration) -> Output {
 /// As [`run`].
 pub fn run_with_input(command: &mut Command, input: &[u8], within: Duration) -> Output {
     let mut running = Running::start(command);
+    if let Some(product) = &running.product {
+        secrets::heard_input(product, input);
+    }
     running.write(input);
     running.finish(within)
 }
@@ -72,6 +77,8 @@ pub struct Running {
     stdout: Captured,
     stderr: Captured,
     line: String,
+    /// What it is called where it is one of ours.
+    product: Option<String>,
 }
 
 impl Running {
@@ -81,13 +88,14 @@ impl Running {
     /// When it cannot be started.
     pub fn start(command: &Command) -> Self {
         let line = format!("{command:?}");
+        let product = product(command);
         let mut command = tied_to_us(command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{line} does not start: {error}"));
         let input = child.stdin.take();
         let stdout = Captured::new(child.stdout.take().expect("it was asked for"));
         let stderr = Captured::new(child.stderr.take().expect("it was asked for"));
-        Self { child, input, stdout, stderr, line }
+        Self { child, input, stdout, stderr, line, product }
     }
 
     /// Starts `command` on a terminal of its own, as a person would.
@@ -150,6 +158,11 @@ impl Running {
         let what = format!("the end of {}", self.line);
         let status = wait::until(&what, within, || self.ended());
         let (stdout, stderr) = (self.stdout.finish(), self.stderr.finish());
+        secrets::glance();
+        if let Some(product) = &self.product {
+            secrets::heard_printed(product, &stdout);
+            secrets::assert_tells_nothing(&format!("what {product} says beside its output"), stderr.as_bytes());
+        }
         Output { status, stdout, stderr }
     }
 }
@@ -193,6 +206,14 @@ fn copy_into(pipe: &mut impl Read, text: &Mutex<Vec<u8>>) {
     while let Ok(read @ 1..) = pipe.read(&mut chunk) {
         text.lock().expect("nobody panics while holding it").extend_from_slice(&chunk[..read]);
     }
+}
+
+/// The program and what it is told to do first, where it is one of ours.
+fn product(command: &Command) -> Option<String> {
+    let program = Path::new(command.get_program()).file_name()?.to_str()?;
+    let words = command.get_args().filter_map(|word| word.to_str());
+    let what: Vec<&str> = words.filter(|word| !word.starts_with(['-', '/'])).take(1).collect();
+    program.starts_with("windflow-").then(|| format!("{program} {}", what.concat()))
 }
 
 fn shell_line(command: &Command) -> String {

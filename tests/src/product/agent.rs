@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde::Deserialize;
 use tempfile::TempDir;
 
@@ -12,6 +13,7 @@ use super::hub::Hub;
 use crate::network::{namespace_file, wrap_in};
 use crate::places;
 use crate::process::{Output, Process, copy_surroundings, freeze_process, run, write_private};
+use crate::secrets::{self, Findings};
 use crate::wait;
 
 /// How long an enrollment may take.
@@ -20,6 +22,8 @@ const ENROLL_DEADLINE: Duration = Duration::from_secs(60);
 const END_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a new agent may take to come online.
 const ONLINE_DEADLINE: Duration = Duration::from_secs(15);
+/// The file of its state that holds the password of a proxy, as it must say it.
+const HOLDS_PROXY_PASSWORD: &str = "identity/state.json";
 
 /// How an agent is started.
 #[derive(Clone, Debug)]
@@ -110,12 +114,15 @@ pub struct AgentStatus {
     pub last_error: serde_json::Value,
 }
 
-/// An enrolled agent. Dropping it kills it and removes its state.
+/// An enrolled agent. Dropping it kills it, looks for secrets in all that it
+/// leaves, and removes its state.
 #[derive(Debug)]
 pub struct Agent {
     name: String,
     options: AgentOptions,
     process: Option<Process>,
+    /// The processes that it was, one after the other.
+    was: Vec<Pid>,
     folder: TempDir,
 }
 
@@ -145,7 +152,7 @@ impl Agent {
     /// An agent that has not been enrolled.
     pub fn new(name: &str, options: AgentOptions) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-agent-").tempdir().expect("a temporary folder");
-        Self { name: name.to_owned(), options, process: None, folder }
+        Self { name: name.to_owned(), options, process: None, was: Vec::new(), folder }
     }
 
     /// A second agent with a copy of this one's state, as a cloned machine is.
@@ -178,7 +185,10 @@ impl Agent {
         command.arg("run").arg("--state-dir").arg(self.state_folder());
         command.args(["--engine", &self.options.engine, "--transport", &self.options.transport]);
         command.arg("--policy").arg(self.write_policy());
-        self.process = Some(Process::start("the agent", &self.surround(command), &self.log_file()));
+        let process = Process::start("the agent", &self.surround(command), &self.log_file());
+        self.was.push(process.id());
+        secrets::watch(process.id(), "the agent");
+        self.process = Some(process);
     }
 
     /// Gives its host another policy, and tells it to read that.
@@ -295,6 +305,22 @@ impl Agent {
             Some(namespace) => wrap_in(&namespace_file(namespace), &command),
             None => command,
         }
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            return;
+        }
+        let seen: Vec<_> = self.was.iter().flat_map(|process| secrets::seen_below(*process)).collect();
+        self.process = None;
+        let mut findings = Findings::none();
+        findings.look_at_processes(&seen);
+        findings.look_at("the agent's log", &std::fs::read(self.log_file()).unwrap_or_default());
+        let is_meant = |file: &Path| file == Path::new(HOLDS_PROXY_PASSWORD);
+        findings.look_into("the agent's state", &self.state_folder(), is_meant);
+        findings.assert_none();
     }
 }
 

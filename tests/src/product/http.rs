@@ -6,6 +6,8 @@ use std::time::Duration;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 
+use crate::secrets;
+
 /// How long a request may take.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -32,6 +34,13 @@ impl Answer {
     pub fn code(&self) -> String {
         let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
         body["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Checks that no secret stands in what is said of an error.
+    pub(super) fn assert_its_error_tells_nothing(&self, method: &str) {
+        if !(200..300).contains(&self.status) {
+            secrets::assert_tells_nothing(&format!("the answer {} to a {method}", self.status), self.body.as_bytes());
+        }
     }
 }
 
@@ -67,7 +76,9 @@ pub(super) fn ask(
         };
         runtime.block_on(async { tokio::time::timeout(REQUEST_DEADLINE, exchange).await }).ok()?.ok()
     };
-    std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
+    secrets::glance();
+    let answer = std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic");
+    answer.inspect(|answer| answer.assert_its_error_tells_nothing(method))
 }
 
 /// Sends one request on a connection of its own.
@@ -82,6 +93,7 @@ pub(super) async fn exchange<S>(
 where
     S: hyper::rt::Read + hyper::rt::Write + Unpin,
 {
+    secrets::heard_request(method, path, body);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await?;
     let mut request = http::Request::builder().method(method).uri(path).header("host", host);
     if !body.is_empty() {
@@ -97,7 +109,9 @@ where
         let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
         let headers = response.headers().clone();
         let body = response.into_body().collect().await?.to_bytes();
-        anyhow::Ok(Answer { status, headers, retry_after, body: String::from_utf8_lossy(&body).into_owned() })
+        let body = String::from_utf8_lossy(&body).into_owned();
+        secrets::heard_answer(method, path, &headers, status, &body);
+        anyhow::Ok(Answer { status, headers, retry_after, body })
     };
     tokio::select! {
         answer = answer => answer,

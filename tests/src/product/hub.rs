@@ -1,16 +1,20 @@
 //! A running hub with an administrator.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
+use rustix::process::Pid;
 use serde::Deserialize;
 use tempfile::TempDir;
 
 use super::http::{Answer, Caller, ask};
-use crate::disk::SmallDisk;
+use crate::machine::SmallDisk;
 use crate::places;
 use crate::process::{Output, Process, run, run_with_input};
+use crate::secrets::{self, Findings};
 use crate::wait;
 
 /// How long a hub may take from its start to its first answer.
@@ -22,6 +26,11 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 /// The administrator that every hub of a test gets.
 pub const ADMINISTRATOR: &str = "ada";
 const PASSWORD: &str = "seventeen quiet herons";
+/// Files of its data folder that are not searched for secrets. Some hold one
+/// because that is what they are for: the key of what is sealed, also while it is
+/// changed, and the passphrase that a test gives to a command in a file. The
+/// others hold nothing: what the hub, or a test, takes room with.
+const NOT_SEARCHED: [&str; 5] = ["master.key", "master.key.next", "passphrase", "ballast", "filler"];
 
 /// How a hub is started.
 #[derive(Clone, Debug)]
@@ -57,10 +66,13 @@ fn unpaced() -> Vec<(String, String)> {
     ["WINDFLOW_API_RATE", "WINDFLOW_API_RATE_ANONYMOUS"].map(|name| (name.to_owned(), "off".to_owned())).to_vec()
 }
 
-/// A hub in a folder of its own. Dropping it kills it and removes the folder.
+/// A hub in a folder of its own. Dropping it kills it, looks for secrets in all
+/// that it leaves, and removes the folder.
 #[derive(Debug)]
 pub struct Hub {
     process: Option<Process>,
+    /// The processes that it was, one after the other.
+    was: Vec<Pid>,
     options: HubOptions,
     api_token: String,
     disk: Option<SmallDisk>,
@@ -116,7 +128,7 @@ impl Hub {
     pub fn start_untouched(options: HubOptions) -> Self {
         let folder = tempfile::Builder::new().prefix("windflow-hub-").tempdir().expect("a temporary folder");
         let disk = options.disk.map(|size| SmallDisk::mount(&folder.path().join("data"), size));
-        let mut hub = Self { process: None, options, api_token: String::new(), disk, folder };
+        let mut hub = Self { process: None, was: Vec::new(), options, api_token: String::new(), disk, folder };
         hub.start_again();
         hub
     }
@@ -129,10 +141,9 @@ impl Hub {
         wait::until("the setup code", START_DEADLINE, || {
             let log = self.log();
             let code = log.lines().skip_while(|line| !line.contains("Set it up with this code"));
-            code.map(str::trim)
-                .filter(|line| line.len() == 19 && line.matches('-').count() == 3)
-                .map(str::to_owned)
-                .next()
+            let code = code.map(str::trim).find(|line| line.len() == 19 && line.matches('-').count() == 3)?;
+            secrets::learn(secrets::SETUP_CODE, code);
+            Some(code.to_owned())
         })
     }
 
@@ -143,7 +154,10 @@ impl Hub {
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "the hub is running already");
         let said_before = self.log().len();
-        self.process = Some(Process::start("the hub", &self.serve_command(), &self.folder.path().join("hub.log")));
+        let process = Process::start("the hub", &self.serve_command(), &self.log_file());
+        self.was.push(process.id());
+        secrets::watch(process.id(), "the hub");
+        self.process = Some(process);
         self.options.listen = wait::until("the hub's address", START_DEADLINE, || {
             self.assert_running();
             address_in(&self.log()[said_before..])
@@ -223,7 +237,7 @@ impl Hub {
     }
 
     /// Its data folder.
-    pub fn data_folder(&self) -> std::path::PathBuf {
+    pub fn data_folder(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -244,7 +258,12 @@ impl Hub {
 
     /// Everything it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("hub.log")).unwrap_or_default()
+        std::fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Where its log is kept.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.path().join("hub.log")
     }
 
     /// How many file descriptors it has open.
@@ -398,6 +417,41 @@ impl Hub {
         let ended = self.process.as_mut().and_then(Process::ended);
         assert!(ended.is_none(), "the hub ended: {}", self.log());
     }
+
+    /// Looks for every secret of this run in what the hub said and left.
+    fn assert_it_told_no_secret(&mut self) {
+        let seen: Vec<_> = self.was.iter().flat_map(|process| secrets::seen_below(*process)).collect();
+        self.process = None;
+        let master_key = std::fs::read(self.data_folder().join("master.key")).unwrap_or_default();
+        secrets::learn_bytes("the master key", master_key.trim_ascii_end());
+        let mut findings = Findings::none();
+        findings.look_at_processes(&seen);
+        findings.look_at_log_of_hub("the hub's log", &std::fs::read(self.log_file()).unwrap_or_default());
+        let is_meant = |file: &Path| NOT_SEARCHED.iter().any(|name| file == Path::new(name));
+        // With the audit log, which is in the database, and the backups that were made there.
+        findings.look_into("the hub's data folder", &self.data_folder(), is_meant);
+        let of_database = self.options.arguments.iter().skip_while(|argument| *argument != "--database-url").nth(1);
+        if let Some(url) = of_database {
+            findings.look_at("the database on PostgreSQL", &dump(url));
+        }
+        findings.assert_none();
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.assert_it_told_no_secret();
+        }
+    }
+}
+
+/// All rows of a database on PostgreSQL.
+fn dump(url: &str) -> Vec<u8> {
+    let mut dump = Command::new(places::postgres("pg_dump"));
+    let output = dump.args(["--data-only", "--dbname", url]).output().expect("pg_dump starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
 }
 
 /// The address in the line with which a hub says that it listens.

@@ -57,7 +57,8 @@ impl WebClient {
             };
             runtime.block_on(async { tokio::time::timeout(REQUEST_DEADLINE, exchange).await })?
         };
-        std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic")
+        let answer = std::thread::scope(|scope| scope.spawn(ask).join()).expect("a request does not panic");
+        answer.inspect(|answer| answer.assert_its_error_tells_nothing(method))
     }
 
     async fn connect(&self) -> anyhow::Result<TlsStream<TcpStream>> {

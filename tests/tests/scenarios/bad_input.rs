@@ -4,6 +4,7 @@
 
 mod policy;
 mod rogue_agents;
+mod secrets;
 mod strangers;
 
 /// How much a hub's memory may grow while it is sent rubbish.

@@ -320,3 +320,22 @@ fn attachment(name: &str) -> HeaderValue {
     }
     HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("attachment"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C-20, ASVS 5.4.1 and 5.4.2.
+    #[test]
+    fn c20_whatever_a_file_is_called_the_header_says_one_name() {
+        for (name, written) in [
+            ("a.tar", "a.tar"),
+            ("a b\"; filename=\"x", "a%20b%22%3B%20filename%3D%22x"),
+            ("a\r\nSet-Cookie: x=y", "a%0D%0ASet-Cookie%3A%20x%3Dy"),
+            ("\0\u{1b}/../é", "%00%1B%2F..%2F%C3%A9"),
+            ("", ""),
+        ] {
+            assert_eq!(attachment(name), format!("attachment; filename*=UTF-8''{written}"));
+        }
+    }
+}

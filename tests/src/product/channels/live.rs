@@ -11,6 +11,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::product::Hub;
+use crate::secrets::assert_tells_nothing;
 
 /// How long the hub may take to open a channel.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
@@ -61,6 +62,7 @@ impl LiveChannel {
         let reading = async {
             while let Some(message) = socket.next().await {
                 let Message::Text(text) = message.expect("the channel is open") else { continue };
+                assert_tells_nothing("a live message", text.as_bytes());
                 let message: Value = serde_json::from_str(&text).expect("a message is JSON");
                 if wanted(&message) {
                     return message;
@@ -92,7 +94,10 @@ impl LiveChannel {
         let reading = async {
             loop {
                 match socket.next().await? {
-                    Ok(Message::Text(text)) => return serde_json::from_str(&text).ok(),
+                    Ok(Message::Text(text)) => {
+                        assert_tells_nothing("a live message", text.as_bytes());
+                        return serde_json::from_str(&text).ok();
+                    }
                     Ok(Message::Close(_)) | Err(_) => return None,
                     Ok(_) => {}
                 }

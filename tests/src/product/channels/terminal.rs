@@ -13,6 +13,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use crate::product::{Answer, Hub};
+use crate::secrets::assert_tells_nothing;
 
 /// How long the hub may take to open a channel.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
@@ -212,6 +213,7 @@ impl TerminalChannel {
                 self.printed.push_str(&String::from_utf8_lossy(output));
             }
             Some(Ok(Message::Text(text))) => {
+                assert_tells_nothing("a message about a terminal", text.as_bytes());
                 let told: Value = serde_json::from_str(&text).expect("a message is JSON");
                 match told["kind"].as_str() {
                     Some("taken") => {

@@ -58,6 +58,7 @@ fn a_person_walks_through_the_console() {
     }
     let status = walk.wait_for_end(WALK);
     assert!(status.success(), "{}", walk.log());
+    super::hear_browser(&folder);
 }
 
 /// A host as any other, but that it has this engine.

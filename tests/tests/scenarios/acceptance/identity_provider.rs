@@ -41,6 +41,7 @@ fn c32_a_new_user_comes_from_a_real_provider_and_their_grant_goes_with_their_gro
     let mut running = Process::start("the specs", &desk.wrap(&specs), &folder.join("specs.log"));
     let status = running.wait_for_end(SPECS);
     assert!(status.success(), "{}", running.log());
+    super::hear_browser(&folder);
 }
 
 /// A certificate for this address, with its key beside it; where it is.

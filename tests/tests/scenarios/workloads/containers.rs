@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 use windflow_tests::engine::{BUSYBOX, EngineVersion};
 use windflow_tests::process::{run, run_with_input};
-use windflow_tests::wait;
+use windflow_tests::{secrets, wait};
 
 use super::super::SOON;
 use super::super::worlds::{Way, World, world};
 
 /// What must not be seen by those who do not ask for it.
-const SECRET: &str = "hush-hush";
+const SECRET: &str = "hush-hush-says-the-hermit";
 
 #[test]
 fn a_container_is_renamed_paused_killed_and_removed_on_the_hubs_own_engine_20_10() {
@@ -116,6 +116,7 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn with_container(world: &'a World) -> Self {
+        secrets::learn("a variable of a container", SECRET);
         let mut command = world.docker.command();
         command.args(["run", "--detach", "--name", "worker", "--network", "none", "--volume", "/data"]);
         command.args(["--env", &format!("DB_PASSWORD={SECRET}"), "--env", "GREETING=hello"]);

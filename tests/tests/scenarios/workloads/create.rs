@@ -176,7 +176,7 @@ fn a_container_gets_its_place_back(world: &World) {
 fn everything(port: u16) -> Value {
     json!({
         "name": "shop", "image": BUSYBOX, "command": ["sleep", "600"],
-        "env": { "GREETING": "hello", "DB_PASSWORD": "hush" },
+        "env": { "GREETING": "hello", "DB_PASSWORD": "hush-says-the-hermit" },
         "ports": [{ "host_ip": "127.0.0.1", "host_port": port, "container_port": 80 }],
         "mounts": [{ "kind": "volume", "target": "/own" }, { "kind": "volume", "source": "store", "target": "/store" },
             { "kind": "tmpfs", "target": "/scratch", "options": ["size=1m"] },

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use windflow_tests::disk::SmallDisk;
+use windflow_tests::machine::SmallDisk;
 use windflow_tests::product::{Agent, AgentOptions, Hub};
 use windflow_tests::wait;
 

@@ -1,0 +1,134 @@
+//! Rules of OWASP ASVS 5.0 that hold for every route there is, and for each
+//! that comes.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt;
+use serde_json::Value;
+
+use super::*;
+use crate::db::tables;
+
+/// All rows of all tables.
+async fn rows(hub: &TestHub) -> BTreeMap<String, Vec<String>> {
+    let mut tx = hub.app.db.read().await.unwrap();
+    let mut all = BTreeMap::new();
+    for table in tables::list(&mut tx).await.unwrap() {
+        let rows = table.rows(&mut tx).map(|row| format!("{:?}", row.unwrap())).collect().await;
+        all.insert(table.name.clone(), rows);
+    }
+    all
+}
+
+#[tokio::test]
+async fn asvs_3_5_3_nothing_changes_by_looking() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let before = rows(&hub).await;
+    let mut asked = 0;
+    for route in records(&hub.app).into_iter().filter(|route| ["GET", "*"].contains(&route.method.as_str())) {
+        // Who takes the whole log out of the hub is on record.
+        if route.path == "/api/v1/audit/export" {
+            continue;
+        }
+        for method in ["GET", "HEAD"] {
+            let (_, path) = sample(&route);
+            hub.send(&admin, Request::builder().method(method).uri(&path), Body::empty()).await;
+            asked += 1;
+        }
+    }
+    assert!(asked > 100, "{asked}");
+    for (table, after) in rows(&hub).await {
+        assert_eq!(after, before[&table], "{table} was changed by a GET or a HEAD");
+    }
+}
+
+/// C-11: nothing that looks like a file of the console passes by the door.
+#[tokio::test]
+async fn c11_no_ending_of_a_path_opens_a_guarded_route() {
+    let hub = TestHub::with_users().await;
+    let mut asked = 0;
+    for route in records(&hub.app).into_iter().filter(|route| route.access.permission().is_some()) {
+        let (method, path) = sample(&route);
+        let Some(named) = path.strip_suffix("/1") else { continue };
+        for ending in ["x.js", "x.css", "x.png", "x.svg", "assets%2Fx.js", "x.js?x.js"] {
+            let request = Request::builder().method(method.as_str()).uri(format!("{named}/{ending}"));
+            let answer = hub.send(&Client::browser(), request, Body::empty()).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{route}: {ending}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 60, "{asked}");
+}
+
+#[tokio::test]
+async fn asvs_14_3_2_and_3_4_no_answer_of_the_api_is_stored_sniffed_framed_or_shared_whatever_it_is() {
+    let hub = TestHub::with_users().await;
+    for client in [Client::browser(), hub.signed_in("admin").await, hub.signed_in("viewer").await] {
+        for route in records(&hub.app).into_iter().filter(|route| route.path.starts_with("/api/")) {
+            let (method, path) = sample(&route);
+            let request = Request::builder().method(method.as_str()).uri(&path);
+            let foreign = client.clone().with("origin", "https://evil.example");
+            let answer = hub.send(&foreign, request, Body::empty()).await;
+            let said = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            // What everybody may have may be kept for a while.
+            if path != "/api/v1/openapi.json" {
+                assert_eq!(said("cache-control"), "no-store", "{route}");
+            }
+            assert_eq!(said("x-content-type-options"), "nosniff", "{route}");
+            assert_eq!(said("referrer-policy"), "no-referrer", "{route}");
+            assert_eq!(said("content-security-policy"), "default-src 'none'; frame-ancestors 'none'", "{route}");
+            let shared = answer.headers.keys().find(|name| name.as_str().starts_with("access-control-"));
+            assert_eq!(shared, None, "{route}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn asvs_15_3_7_a_key_that_is_given_twice_is_refused_wherever_there_is_a_query() {
+    let hub = TestHub::with_users().await;
+    let admin = hub.signed_in("admin").await;
+    let document = serde_json::to_value(document()).unwrap();
+    let mut keys = 0;
+    for (path, item) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| !path.contains('{')) {
+        let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
+        let asked: Vec<_> = parameters.iter().filter(|parameter| parameter["in"] == "query").collect();
+        let pair = |parameter: &Value| {
+            (parameter["name"].as_str().unwrap().to_owned(), value_for(&document, &parameter["schema"]))
+        };
+        for parameter in &asked {
+            let (name, value) = pair(parameter);
+            // What must be there is there, so that it is not what is complained about.
+            let needed = asked.iter().filter(|other| other["required"] == true).map(|other| pair(other));
+            let needed = needed.filter(|(other, _)| *other != name).map(|(name, value)| format!("{name}={value}&"));
+            let query = needed.collect::<String>() + &format!("{name}={value}&{name}={value}");
+            let answer = hub.get(&admin, &format!("{path}?{query}")).await;
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}?{query}: {:?}", answer.body);
+            let said = answer.body["error"]["message"].as_str().unwrap();
+            assert!(said.contains("duplicate field") || said.contains("given twice"), "{path}?{query}: {said}");
+            keys += 1;
+        }
+    }
+    assert!(keys > 20, "{keys}");
+}
+
+/// Something that a parameter of this kind takes.
+fn value_for(document: &Value, schema: &Value) -> String {
+    if let Some(name) = schema["$ref"].as_str() {
+        return value_for(document, &document["components"]["schemas"][name.rsplit('/').next().unwrap()]);
+    }
+    if let Some(one) = schema["oneOf"].as_array().and_then(|each| each.iter().find(|one| one["type"] != "null")) {
+        return value_for(document, one);
+    }
+    if let Some(word) = schema["enum"][0].as_str() {
+        return word.to_owned();
+    }
+    let kind = schema["type"].as_str().or_else(|| schema["type"][0].as_str()).unwrap_or("string");
+    match (kind, schema["format"].as_str()) {
+        ("integer", _) => "1".to_owned(),
+        ("boolean", _) => "true".to_owned(),
+        (_, Some("uuid")) => "00000000-0000-4000-8000-000000000000".to_owned(),
+        (_, Some("date-time")) => "2026-05-04T00:00:00Z".to_owned(),
+        _ => "word".to_owned(),
+    }
+}
