@@ -3,7 +3,7 @@ import './styles.css'
 import { VueQueryPlugin } from '@tanstack/vue-query'
 import { createApp } from 'vue'
 
-import { listenForRenewals, onConfirmationRequired } from '@/api/confirmation/confirmation'
+import { listenForRenewals, onConfirmationRequired } from '@/api/patience/confirmation'
 import { onSlowed } from '@/api/patience/patience'
 import { createQueries } from '@/api/queries'
 import { askToConfirm } from '@/features/identity/confirmation/asking'

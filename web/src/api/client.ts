@@ -1,7 +1,7 @@
 /** The one way to the hub: typed by its OpenAPI document, every request with a deadline. */
 import createClient from 'openapi-fetch'
 
-import { confirming, withPresentCookie } from './confirmation/confirmation'
+import { confirming, withPresentCookie } from './patience/confirmation'
 import { failureFrom, failureOf } from './failure'
 import { patiently } from './patience/patience'
 import type { paths } from './schema'
