@@ -258,7 +258,7 @@ impl Identity {
             }
             Proof::Refused(refusal) => {
                 drop(tx);
-                Err(self.refuse_passkey(refusal, Some(&user), caller, now).await?)
+                Err(self.refuse_passkey(refusal, Some(&user), (caller, action), now).await?)
             }
             proof @ (Proof::NotNeeded | Proof::Code | Proof::RecoveryCode | Proof::Passkey(_)) => {
                 Ok(Proven { tx, user, by, proof, given, began: now })
@@ -469,7 +469,18 @@ impl Identity {
         caller: &Caller,
         now: Timestamp,
     ) -> ApiResult<()> {
-        self.record(refused(Action::SignIn, name, why, caller), now).await
+        self.record_refusal_of(Action::SignIn, name, why, caller, now).await
+    }
+
+    pub(super) async fn record_refusal_of(
+        &self,
+        action: Action,
+        name: &str,
+        why: Option<&str>,
+        caller: &Caller,
+        now: Timestamp,
+    ) -> ApiResult<()> {
+        self.record(refused(action, name, why, caller), now).await
     }
 
     async fn record(&self, entry: Entry, now: Timestamp) -> ApiResult<()> {

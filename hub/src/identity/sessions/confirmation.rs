@@ -22,9 +22,9 @@ use crate::db::Tx;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Caller, CredentialUsed, SignedInUser};
 use crate::identity::audit::{self, Action, Actor, Entry};
-use crate::identity::users;
+use crate::identity::users::passkeys::{self, Presented};
 use crate::identity::users::second_factor::{self, Proof};
-use crate::identity::{Identity, federation, hash_secret};
+use crate::identity::{Identity, federation, hash_secret, users};
 
 /// How somebody proved that it is they.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(in crate::identity) enum Way {
     Directory,
     /// By signing in again with an identity provider.
     Provider,
+    /// With a passkey, which verified them.
+    Passkey,
 }
 
 impl Way {
@@ -44,6 +46,7 @@ impl Way {
             Self::Password => "password",
             Self::Directory => "directory",
             Self::Provider => "provider",
+            Self::Passkey => "passkey",
         }
     }
 }
@@ -66,6 +69,8 @@ pub(in crate::identity) enum WayToConfirm {
         /// What it is called.
         name: String,
     },
+    /// A passkey of theirs.
+    Passkey,
 }
 
 /// How the confirmation of a session stands.
@@ -106,6 +111,11 @@ impl Identity {
             ways.retain(|way| !matches!(way, WayToConfirm::Directory { .. }));
             ways.insert(0, WayToConfirm::Password);
         }
+        if passkeys::has_any(&mut tx, own.id).await? {
+            // Where it is all that somebody has beside their password, nothing goes without it.
+            ways.retain(|_| needs_code);
+            ways.push(WayToConfirm::Passkey);
+        }
         Ok(Confirmed { confirmed_until: at.map(|at| at + self.terms.confirm_window()), needs_code, ways })
     }
 
@@ -123,7 +133,7 @@ impl Identity {
         caller: &Caller,
     ) -> ApiResult<SessionCookie> {
         let GivenProof { name, password, code } = given;
-        let given = Credentials { name: name.unwrap_or_else(|| own.name.clone()), password, code };
+        let given = Credentials { name: name.unwrap_or_else(|| own.name.clone()), password, code, passkey: None };
         let mut proven = self.prove_for(Action::SessionConfirm, given, caller).await.map_err(within_session)?;
         if proven.user.id != own.id {
             // What was begun for somebody else is undone, and counts as wrong.
@@ -139,6 +149,33 @@ impl Identity {
         let by = Actor::from(caller);
         let cookie = self.confirm_within(&mut proven.tx, own, (session, secret), way, &by).await?;
         self.settle(proven, &by, caller).await?;
+        Ok(cookie)
+    }
+
+    /// Confirms a session with a passkey of its user. Gives the secret that it
+    /// has from now on.
+    ///
+    /// # Errors
+    /// 403 where the passkey is not accepted, 429 after too many attempts.
+    pub(in crate::identity) async fn confirm_with_passkey(
+        &self,
+        own: &SignedInUser,
+        (session, secret): (Uuid, &str),
+        presented: &Presented,
+        caller: &Caller,
+    ) -> ApiResult<SessionCookie> {
+        let now = self.now();
+        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        let mut tx = self.db.write_vital().await?;
+        if let Err(refusal) = self.use_own_passkey(&mut tx, own.id, presented).await? {
+            let user = users::find(&mut tx, own.id).await?;
+            drop(tx);
+            let of = (caller, Action::SessionConfirm);
+            return Err(within_session(self.refuse_passkey(refusal, user.as_ref(), of, now).await?));
+        }
+        let cookie = self.confirm_within(&mut tx, own, (session, secret), Way::Passkey, &Actor::from(caller)).await?;
+        tx.commit().await?;
+        self.throttle.forgive(&own.name, caller.address, now);
         Ok(cookie)
     }
 
@@ -181,12 +218,12 @@ impl Identity {
         let proof = self.prove_second_factor(&mut tx, own.id, code).await?;
         match proof {
             Proof::NotNeeded | Proof::Missing => self.throttle.take_back(&own.name, caller.address, now),
-            Proof::Code | Proof::RecoveryCode => {
+            Proof::Code | Proof::RecoveryCode | Proof::Passkey(_) => {
                 self.record_proof(&mut tx, proof, &caller.into(), own.id).await?;
                 tx.commit().await?;
                 self.throttle.forgive(&own.name, caller.address, now);
             }
-            Proof::Wrong => {
+            Proof::Wrong | Proof::Refused(_) => {
                 drop(tx);
                 let entry = refused(Action::SessionConfirm, &own.name, Some("wrong second factor"), caller);
                 self.record(entry, now).await?;
@@ -194,9 +231,9 @@ impl Identity {
         }
         match proof {
             Proof::NotNeeded => Ok(false),
-            Proof::Code | Proof::RecoveryCode => Ok(true),
+            Proof::Code | Proof::RecoveryCode | Proof::Passkey(_) => Ok(true),
             Proof::Missing => Err(within_session(second_factor::required())),
-            Proof::Wrong => Err(second_factor::wrong(StatusCode::FORBIDDEN)),
+            Proof::Wrong | Proof::Refused(_) => Err(second_factor::wrong(StatusCode::FORBIDDEN)),
         }
     }
 

@@ -447,7 +447,8 @@ pub(super) async fn has_app(tx: &mut Tx, user: UserId) -> Result<bool, DbError> 
 }
 
 /// What is said to whose password was right where a code is missing.
-fn required() -> ApiError {
+/// What is said to whose code is missing.
+pub(in crate::identity) fn required() -> ApiError {
     let message = "The password is right. Send the code of your second factor too, as `code`, or a `passkey`.";
     ApiError::new(StatusCode::UNAUTHORIZED, "second_factor_required", message)
 }

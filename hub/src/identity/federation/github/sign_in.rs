@@ -41,7 +41,7 @@ impl Identity {
         match attempt.purpose {
             Purpose::SignIn => {}
             // Who happens to be signed in there may be somebody else. It asks nobody for a password anew.
-            Purpose::Link(_) => {
+            Purpose::Link(_) | Purpose::Confirm { .. } => {
                 location.query_pairs_mut().append_pair("prompt", "select_account");
             }
             Purpose::Code(_) => return Err(Refusal::Expired.into()),

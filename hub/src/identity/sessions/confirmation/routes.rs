@@ -12,6 +12,7 @@ use super::{Confirmed, GivenProof, in_browser};
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Routes, cookie};
+use crate::identity::users::passkeys::PresentedPasskey;
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -27,6 +28,8 @@ enum ConfirmSessionRequest {
     Password(PasswordProof),
     /// Name and password in a directory.
     Directory(DirectoryProof),
+    /// A passkey that signed a challenge of `POST /api/v1/session/passkey/challenge`.
+    Passkey(PresentedPasskey),
 }
 
 /// A password, and a code where a second factor is on.
@@ -55,17 +58,6 @@ struct DirectoryProof {
     code: Option<SecretString>,
 }
 
-impl From<ConfirmSessionRequest> for GivenProof {
-    fn from(request: ConfirmSessionRequest) -> Self {
-        match request {
-            ConfirmSessionRequest::Password(PasswordProof { password, code }) => Self { name: None, password, code },
-            ConfirmSessionRequest::Directory(DirectoryProof { name, password, code }) => {
-                Self { name: Some(name), password, code }
-            }
-        }
-    }
-}
-
 /// Says until when the last proof counts that it is really the user of this
 /// session, and in which ways they can give another.
 #[utoipa::path(get, path = "/api/v1/session/confirmation", tag = "identity", responses(
@@ -83,7 +75,8 @@ async fn get_confirmation(State(app): State<AppState>, caller: Caller) -> ApiRes
     responses(
     (status = 200, description = "It is confirmed", body = Confirmed),
     (status = 403, description = "The password is wrong (`wrong_password`); or it is right, and a code is missing \
-        (`second_factor_required`) or wrong (`wrong_second_factor`); or an API token or the local socket asks"),
+        (`second_factor_required`) or wrong (`wrong_second_factor`); a passkey is not accepted (`passkey_refused`); \
+        or an API token or the local socket asks"),
     (status = 429, description = "Too many attempts"),
 ))]
 async fn confirm_session(
@@ -95,8 +88,20 @@ async fn confirm_session(
     let (own, session) = in_browser(&caller)?;
     let secret = cookie::find(&headers, caller.scheme);
     let secret = secret.ok_or_else(|| ApiError::internal(anyhow::anyhow!("a session without a cookie")))?;
-    let given = GivenProof::from(request);
-    let renewed = app.identity.confirm_with_password(own, (session, &secret), given, &caller).await?;
+    let own_session = (session, secret.as_str());
+    let typed = |given| app.identity.confirm_with_password(own, own_session, given, &caller);
+    let renewed = match request {
+        ConfirmSessionRequest::Password(PasswordProof { password, code }) => {
+            typed(GivenProof { name: None, password, code }).await?
+        }
+        ConfirmSessionRequest::Directory(DirectoryProof { name, password, code }) => {
+            typed(GivenProof { name: Some(name), password, code }).await?
+        }
+        ConfirmSessionRequest::Passkey(passkey) => {
+            let presented = passkey.from_browser(&headers, caller.scheme);
+            app.identity.confirm_with_passkey(own, own_session, &presented, &caller).await?
+        }
+    };
     let confirmed = app.identity.confirmation_of(own, session).await?;
     Ok((renewed.into_header(caller.scheme), Json(confirmed)).into_response())
 }

@@ -134,7 +134,7 @@ impl Identity {
             Ok(used) => used,
             Err((refusal, user)) => {
                 drop(tx);
-                return Err(self.refuse_passkey(refusal, user.as_ref(), caller, now).await?);
+                return Err(self.refuse_passkey(refusal, user.as_ref(), (caller, Action::SignIn), now).await?);
             }
         };
         let browser = Browser { passkey: Some(UsedPasskey { id, alone: true }), ..browser };
@@ -167,11 +167,11 @@ impl Identity {
         &self,
         refusal: Refusal,
         user: Option<&User>,
-        caller: &Caller,
+        (caller, action): (&Caller, Action),
         now: Timestamp,
     ) -> ApiResult<ApiError> {
         let name = user.map_or(ACCOUNT, |user| &user.name);
-        self.record_refusal(name, Some(&refusal.to_string()), caller, now).await?;
+        self.record_refusal_of(action, name, Some(&refusal.to_string()), caller, now).await?;
         if let (Refusal::Cloned(id), Some(user)) = (refusal, user) {
             let target = user.id.to_string();
             let entry = Entry::new(&caller.into(), Action::PasskeyCloned, &target).called(Some(&user.name));
@@ -182,6 +182,16 @@ impl Identity {
         }
         let message = "The passkey was not accepted. Try again, or sign in with your password.";
         Ok(ApiError::new(StatusCode::UNAUTHORIZED, "passkey_refused", message))
+    }
+
+    /// Uses a passkey of one's own, and its challenge up.
+    pub(in crate::identity) async fn use_own_passkey(
+        &self,
+        tx: &mut Tx,
+        own: UserId,
+        presented: &Presented,
+    ) -> ApiResult<Result<(), Refusal>> {
+        Ok(self.use_passkey(tx, presented, Some(own)).await?.map(drop).map_err(|(refusal, _)| refusal))
     }
 
     /// Uses a passkey, and its challenge up. Whose it is where it was refused,

@@ -1,6 +1,8 @@
 /** The ways in which somebody can confirm that it is they. */
 import type { components } from '@/api/schema'
 
+import { presentPasskey } from '../passkeys/webauthn'
+
 type Schemas = components['schemas']
 
 export type Confirmed = Schemas['Confirmed']
@@ -10,20 +12,27 @@ export type Proof = Schemas['ConfirmSessionRequest']
 /** The hub accepts no longer path to come back to. */
 const NEXT_MAX = 512
 
-/** What the dialog begins with: something to type, where there is; then the others. */
+/** What the dialog begins with: something to type, where there is; then a passkey; then what leads elsewhere. */
 export function sorted(ways: Way[]): Way[] {
-  const typed = ways.filter(({ kind }) => kind !== 'provider')
-  return [...typed, ...ways.filter(({ kind }) => kind === 'provider')]
+  const rank = ({ kind }: Way) => (kind === 'provider' ? 2 : kind === 'passkey' ? 1 : 0)
+  return [...ways].sort((one, other) => rank(one) - rank(other))
+}
+
+/** Whether there is something to type. */
+export function isTyped(way: Way): boolean {
+  return way.kind === 'password' || way.kind === 'directory'
 }
 
 /** What is sent; null where the way leads elsewhere. */
-export function proofOf(way: Way, { name, password, code }: { name: string; password: string; code: string }): Proof | null {
+export async function proofOf(way: Way, { name, password, code }: { name: string; password: string; code: string }): Promise<Proof | null> {
   const typed = { password, code: code.trim() || null }
   switch (way.kind) {
     case 'password':
       return { kind: way.kind, ...typed }
     case 'directory':
       return { kind: way.kind, name: name.trim(), ...typed }
+    case 'passkey':
+      return { kind: way.kind, ...(await presentPasskey()) }
     case 'provider':
       return null
   }
