@@ -224,7 +224,9 @@ pub async fn ways_to_confirm(tx: &mut Tx, user: UserId) -> Result<Vec<WayToConfi
     let knows = |provider: &Provider| linked.iter().any(|identity| identity.provider_id == provider.id);
     let providers = store::list(tx).await?.into_iter().filter(|provider| provider.enabled && knows(provider));
     let way = |Provider { slug, name, configuration, .. }| match configuration {
-        Configuration::Oidc(_) | Configuration::GitHub(_) => WayToConfirm::Provider { slug: slug.as_str().to_owned(), name },
+        Configuration::Oidc(_) | Configuration::GitHub(_) => {
+            WayToConfirm::Provider { slug: slug.as_str().to_owned(), name }
+        }
         Configuration::Ldap(_) => WayToConfirm::Directory { name },
     };
     Ok(providers.map(way).collect())

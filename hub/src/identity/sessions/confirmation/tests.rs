@@ -19,7 +19,7 @@ const CONFIRM: &str = "/api/v1/session/confirmation";
 const TOKENS: &str = "/api/v1/api-tokens";
 
 /// What asks for a confirmation. A change of this is a decision.
-const CONFIRMED: [&str; 34] = [
+const CONFIRMED: [&str; 38] = [
     "POST /api/v1/api-tokens",
     "POST /api/v1/backups",
     "GET /api/v1/environments/{id}/containers/{container}/inspect?reveal",
@@ -46,10 +46,14 @@ const CONFIRMED: [&str; 34] = [
     "PATCH /api/v1/users/{id}",
     "POST /api/v1/users/{id}/enable",
     "POST /api/v1/users/{id}/reset-password",
+    "DELETE /api/v1/users/{id}/passkeys",
     "DELETE /api/v1/users/{id}/second-factor",
     // The proof is in the request.
     "POST /api/v1/me/email!",
     "POST /api/v1/me/identities!",
+    "POST /api/v1/me/passkeys!",
+    "POST /api/v1/me/passkeys/challenge!",
+    "DELETE /api/v1/me/passkeys/{id}!",
     "POST /api/v1/me/password!",
     "DELETE /api/v1/me/second-factor!",
     "POST /api/v1/me/second-factor!",

@@ -18,6 +18,7 @@ const BEGIN: &str = "/api/v1/me/passkeys/challenge";
 const CHALLENGE: &str = "/api/v1/session/passkey/challenge";
 const ALONE: &str = "/api/v1/session/passkey";
 const SESSION: &str = "/api/v1/session";
+const CONFIRM: &str = "/api/v1/session/confirmation";
 /// Nobody is held up any more after this.
 const CALM: Duration = Duration::from_secs(20 * 60);
 
@@ -90,6 +91,15 @@ async fn sign_in(hub: &TestHub, authenticator: &Authenticator, count: u32, scene
     hub.post(&browser, ALONE, authenticator.answer(&challenge, count, scene)).await
 }
 
+/// Confirms the session of this cookie with a passkey.
+async fn confirm(hub: &TestHub, session: &str, authenticator: &Authenticator) -> Answer {
+    let begun = hub.post(&Client::browser(), CHALLENGE, Value::Null).await;
+    let browser = Client::browser().with("cookie", &format!("{session}; {}", begun.cookie()));
+    let mut proof = authenticator.answer(begun.body["challenge"].as_str().unwrap(), 1, &GOOD);
+    proof["kind"] = json!("passkey");
+    hub.post(&browser, CONFIRM, proof).await
+}
+
 fn outcome(answer: &Answer) -> (u16, &str) {
     (answer.status.as_u16(), answer.code())
 }
@@ -119,6 +129,30 @@ on_both_hubs! {
         let told = audited(&hub, "user.sign_in").await[0]["details"].clone();
         assert_eq!((&told["by"], &told["passkey_id"]), (&json!("passkey"), &json!(id)));
         assert_eq!(hub.get(&session, OWN).await.body["passkeys"][0]["last_used_at"], "2026-05-04T00:00:00Z");
+    }
+
+    async fn a_passkey_confirms_a_session_and_alone_where_it_is_the_only_second_factor(hub) {
+        let (phone, _) = add(&hub, &hub.signed_in("viewer").await).await;
+        let (others, _) = add(&hub, &hub.signed_in("operator").await).await;
+        let session = sign_in(&hub, &phone, 0, &GOOD).await.cookie();
+        let browser = Client::browser().with("cookie", &session);
+        hub.clock.advance(Duration::from_secs(5 * 60));
+        let ways = json!([{ "kind": "passkey" }]);
+        let standing = hub.get(&browser, CONFIRM).await.body;
+        assert_eq!((&standing["confirmed_until"], &standing["ways"]), (&Value::Null, &ways));
+        let password = json!({ "kind": "password", "password": PASSWORD });
+        assert_eq!(outcome(&hub.post(&browser, CONFIRM, password).await), (403, "second_factor_required"));
+        assert_eq!(outcome(&confirm(&hub, &session, &others).await), (403, "passkey_refused"));
+
+        let confirmed = confirm(&hub, &session, &phone).await;
+        assert_eq!(confirmed.status, StatusCode::OK, "{confirmed:?}");
+        assert_eq!(hub.get(&browser, CONFIRM).await.status, StatusCode::UNAUTHORIZED, "it has another secret");
+        let browser = Client::browser().with("cookie", &confirmed.cookie());
+        assert!(hub.get(&browser, CONFIRM).await.body["confirmed_until"].is_string());
+        let told: Vec<Value> = audited(&hub, "session.confirm").await;
+        let told: Vec<_> = told.iter().map(|record| (&record["outcome"], &record["details"]["way"])).collect();
+        let (done, denied) = (json!("done"), json!("denied"));
+        assert_eq!(told, [(&done, &json!("passkey")), (&denied, &Value::Null)]);
     }
 
     async fn beside_a_password_a_passkey_stands_for_a_code(hub) {
