@@ -122,8 +122,9 @@ test('a provider is added and tested, and a new user comes and goes with their g
   await there.getByRole('button', { name: 'Yes, sign me out' }).click()
   await expect(there.getByRole('heading', { name: 'Sign-out Success' })).toBeVisible()
   expect((await there.request.get(`${url}/api/v1/me`)).status()).toBe(401)
-  await expect(other).toHaveURL(/\/sign-in/)
   await expectEnded(page, 1)
+  await other.reload()
+  await expect(other).toHaveURL(/\/sign-in/)
   await context.close()
 })
 

@@ -305,6 +305,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/oidc/{slug}/backchannel-logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Where an identity provider of OpenID Connect says that a session ended there
+         *     (Back-Channel Logout): what somebody has open here by it ends. No cookie is
+         *     looked at; who may say so is in the token.
+         */
+        post: operations["end_oidc_sessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/oidc/{slug}/callback": {
         parameters: {
             query?: never;
@@ -3967,6 +3988,28 @@ export interface components {
          * @description Which data key. Each rotation makes the next one.
          */
         Generation: number;
+        /**
+         * @description How a GitHub is asked. Its groups are organizations, as `org`, and teams, as
+         *     `org/team`.
+         */
+        GitHubConfiguration: {
+            /** @description Whether it may be spoken to without TLS. */
+            allow_http?: boolean;
+            /** @description Whether it may be on this machine or in a private network. */
+            allow_private?: boolean;
+            /**
+             * @description Certificates in PEM form of those who sign its own, where the machine
+             *     does not trust them by itself.
+             */
+            authorities?: string | null;
+            /**
+             * @description Its address: `https://github.com` unless given, or that of a GitHub
+             *     Enterprise Server. It is the issuer of who somebody is there.
+             */
+            base?: string;
+            /** @description What the hub is called there. */
+            client_id: string;
+        };
         /** @description Graphics processors. */
         Gpus: {
             /**
@@ -4414,6 +4457,8 @@ export interface components {
         };
         /** @description Who a user is with a provider. */
         LinkedIdentity: {
+            /** @description What they are called there, where the subject says nothing to people. */
+            called?: string | null;
             /**
              * Format: uuid
              * @description The link.
@@ -4433,7 +4478,6 @@ export interface components {
             provider_name: string;
             /** @description Who they are there. */
             subject: string;
-            called?: string | null;
         };
         /** @description A page of a list and the length of the whole list. */
         List_AccessRole: {
@@ -5345,6 +5389,11 @@ export interface components {
             options: {
                 [key: string]: string;
             };
+        };
+        /** @description What an identity provider says of a session that ended there. */
+        LogoutForm: {
+            /** @description The token that says it. */
+            logout_token: string;
         };
         /** @description The server, without its password. */
         MailSettings: {
@@ -6696,8 +6745,8 @@ export interface components {
             /** @description Whether it went well; null where it was not come to. */
             passed?: boolean | null;
             /**
-             * @description Of a provider of OpenID Connect `discovery`, `endpoints` or `keys`. Of a
-             *     directory `connect`, `tls` and `service_bind`, for each server that was
+             * @description Of a provider of OpenID Connect `discovery`, `endpoints` or `keys`; of a
+             *     GitHub `api`. Of a directory `connect`, `tls` and `service_bind`, for each server that was
              *     tried, then `base` and `group_base`, or `search`, `user_bind`, `groups`
              *     and `roles`.
              */
@@ -6959,13 +7008,6 @@ export interface components {
         Written: {
             /** @description Names the text that is there now. */
             version: string;
-        };
-        GitHubConfiguration: {
-            base?: string;
-            client_id: string;
-            allow_private?: boolean;
-            allow_http?: boolean;
-            authorities?: string | null;
         };
     };
     responses: never;
@@ -7663,6 +7705,51 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["MeResponse"];
                 };
+            };
+        };
+    };
+    end_oidc_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/x-www-form-urlencoded": components["schemas"]["LogoutForm"];
+            };
+        };
+        responses: {
+            /** @description What there was has ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The token is not good, came before, or cannot be verified at the moment (`invalid_logout_token`). Nothing has ended */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such provider */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many that were not good */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
