@@ -3,10 +3,9 @@ import { api, take } from '@/api/client'
 import { ApiFailure } from '@/api/failure'
 import type { components } from '@/api/schema'
 
-type Schemas = components['schemas']
+import { creation, fromBase64Url, PATIENCE_MS, toBase64Url } from './creation'
 
-/** As long as a challenge counts. */
-const PATIENCE_MS = 5 * 60_000
+type Schemas = components['schemas']
 
 /** Whether this browser knows passkeys, and offers them to this page. */
 export function canUsePasskeys(): boolean {
@@ -40,20 +39,6 @@ export async function presentPasskey(): Promise<Schemas['PresentedPasskey']> {
   }
 }
 
-/** What the browser is asked to make. */
-export function creation(begun: Schemas['BegunPasskeyResponse']): PublicKeyCredentialCreationOptions {
-  return {
-    challenge: fromBase64Url(begun.challenge),
-    rp: { id: begun.rp_id, name: 'Windflow' },
-    user: { id: fromBase64Url(begun.user_handle), name: begun.user_name, displayName: begun.user_name },
-    pubKeyCredParams: begun.algorithms.map((alg) => ({ type: 'public-key', alg })),
-    excludeCredentials: begun.known.map(({ id, transports }) => ({ type: 'public-key', id: fromBase64Url(id), transports: transports as AuthenticatorTransport[] })),
-    authenticatorSelection: { residentKey: 'required', requireResidentKey: true, userVerification: 'required' },
-    attestation: 'none',
-    timeout: PATIENCE_MS,
-  }
-}
-
 /** What came of it, or why nothing did: browsers tell no more than that, so that no page learns which passkeys there are. */
 async function asked(pending: Promise<Credential | null>): Promise<PublicKeyCredential> {
   try {
@@ -65,14 +50,4 @@ async function asked(pending: Promise<Credential | null>): Promise<PublicKeyCred
     throw new ApiFailure(0, known ? 'passkey_known' : 'passkey_not_given', message)
   }
   throw new ApiFailure(0, 'passkey_not_given', '')
-}
-
-export function toBase64Url(buffer: ArrayBuffer): string {
-  const letters = [...new Uint8Array(buffer)].map((byte) => String.fromCharCode(byte)).join('')
-  return btoa(letters).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
-}
-
-export function fromBase64Url(text: string): Uint8Array<ArrayBuffer> {
-  const letters = atob(text.replaceAll('-', '+').replaceAll('_', '/'))
-  return Uint8Array.from(letters, (letter) => letter.charCodeAt(0))
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { creation, fromBase64Url, toBase64Url } from './webauthn'
+import { creation, fromBase64Url, toBase64Url } from './creation'
 
 test('bytes survive their text, which has nothing that an address would escape', () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, index) => index)
