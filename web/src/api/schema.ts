@@ -1735,6 +1735,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/me/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists one's own passkeys. */
+        get: operations["list_own_passkeys"];
+        put?: never;
+        /** Keeps the passkey that the browser made. */
+        post: operations["create_own_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/passkeys/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Begins to make a passkey. */
+        post: operations["begin_own_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/me/passkeys/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Removes one's own passkey. */
+        delete: operations["delete_own_passkey"];
+        options?: never;
+        head?: never;
+        /** Gives one's own passkey another name. */
+        patch: operations["rename_own_passkey"];
+        trace?: never;
+    };
     "/api/v1/me/password": {
         parameters: {
             query?: never;
@@ -2009,6 +2062,46 @@ export interface paths {
          *     to `next`, or to the account page with what went wrong.
          */
         post: operations["begin_confirmation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/passkey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Signs a browser in with a passkey alone, which counts as two factors: it
+         *     verified its user. The answer sets a cookie.
+         */
+        post: operations["sign_in_with_passkey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/passkey/challenge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a challenge to sign in with a passkey. The answer sets a cookie, which
+         *     binds it to the browser.
+         */
+        post: operations["begin_passkey_sign_in"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2457,6 +2550,26 @@ export interface paths {
          */
         post: operations["enable_user"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/users/{id}/passkeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Takes all passkeys of a user away, such as after a computer was lost.
+         * @description Here a browser's session whose user did not confirm a moment ago that it is they is refused with 403 `confirmation_required`.
+         */
+        delete: operations["reset_passkeys"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2924,12 +3037,37 @@ export interface components {
              */
             password?: string | null;
         };
+        /**
+         * @description What a browser makes a passkey of, once, within five minutes. It is to be
+         *     one that verifies its user and is found without a name.
+         */
+        BegunPasskeyResponse: {
+            /** @description The signatures that are taken, as COSE numbers them, the best first. */
+            algorithms: number[];
+            /** @description In base64url. */
+            challenge: string;
+            /** @description `excludeCredentials`: those that there are. */
+            known: components["schemas"]["KnownPasskeyResponse"][];
+            /** @description The name that it is made for. */
+            rp_id: string;
+            /** @description `user.id`, in base64url. */
+            user_handle: string;
+            /** @description `user.name`. */
+            user_name: string;
+        };
         /** @description What an authenticator app needs, shown this once. */
         BegunSecondFactorResponse: {
             /** @description The secret in base32, for typing. */
             secret: string;
             /** @description The same as an `otpauth` address, for a QR code. */
             uri: string;
+        };
+        /** @description What a browser signs with a passkey, once, within five minutes. */
+        ChallengeResponse: {
+            /** @description In base64url. */
+            challenge: string;
+            /** @description The name that the passkey was made for. */
+            rp_id: string;
         };
         /** @description One's own password, old and new. */
         ChangePasswordRequest: {
@@ -3054,6 +3192,9 @@ export interface components {
         }) | (components["schemas"]["DirectoryProof"] & {
             /** @enum {string} */
             kind: "directory";
+        }) | (components["schemas"]["PresentedPasskey"] & {
+            /** @enum {string} */
+            kind: "passkey";
         });
         /** @description How the confirmation of a session stands. */
         Confirmed: {
@@ -3486,6 +3627,13 @@ export interface components {
         CreateBackupRequest: {
             /** @description 12 characters or more. Without it the backup cannot be restored. */
             passphrase: string;
+        };
+        /** @description A passkey that was made. */
+        CreatePasskeyRequest: {
+            /** @description What the browser made. */
+            credential: components["schemas"]["NewCredential"];
+            /** @description What its user calls it. */
+            name: components["schemas"]["Title"];
         };
         /** @description A new user, with either a password or the hash of one. */
         CreateUserRequest: {
@@ -4340,6 +4488,13 @@ export interface components {
              * @description A new data key is made by itself after so many days.
              */
             rotate_days?: number | null;
+        };
+        /** @description A passkey that is not to be made twice. */
+        KnownPasskeyResponse: {
+            /** @description In base64url. */
+            id: string;
+            /** @description By which ways it was reached. */
+            transports: string[];
         };
         /**
          * @description At most 32 labels. A key has 1 to 63 of `a-z A-Z 0-9 . _ - /` and starts
@@ -5261,6 +5416,11 @@ export interface components {
                 language: components["schemas"]["Language"];
                 /** @description Their name. */
                 name: string;
+                /**
+                 * Format: int64
+                 * @description How many passkeys they have.
+                 */
+                passkeys: number;
                 /** @description What they may do. */
                 role: components["schemas"]["Role"];
                 second_factor_since?: components["schemas"]["Timestamp"] | null;
@@ -5577,6 +5737,18 @@ export interface components {
             /** @description Whether it is started, which it is unless told not to. */
             start?: boolean;
         };
+        /** @description What a browser made. All in base64url without `=`. */
+        NewCredential: {
+            /**
+             * @description `response.attestationObject`. It is taken as it is: which make of
+             *     authenticator it is does not count.
+             */
+            attestation_object: string;
+            /** @description `response.clientDataJSON`. */
+            client_data_json: string;
+            /** @description `response.getTransports()`. */
+            transports?: string[];
+        };
         /** @description A token to be made. */
         NewEnrollmentToken: {
             /** @description Whether each host waits for approval. */
@@ -5788,6 +5960,11 @@ export interface components {
              */
             working_directory?: string | null;
         };
+        /**
+         * @description Why there are no passkeys at an address.
+         * @enum {string}
+         */
+        NoSite: "address" | "other_name" | "insecure" | "unknown";
         /** @description How a provider of OpenID Connect is asked. */
         OidcConfiguration: {
             /** @description Whether it may be spoken to without TLS. */
@@ -5861,6 +6038,44 @@ export interface components {
              */
             total?: number | null;
         };
+        /** @description One passkey. */
+        Passkey: {
+            /** @description Whether it is, as far as it said. */
+            backed_up: boolean;
+            /** @description Whether it may be copied to other devices of its user. */
+            backup_eligible: boolean;
+            /** @description When it was added. */
+            created_at: components["schemas"]["Timestamp"];
+            /**
+             * Format: uuid
+             * @description The passkey.
+             */
+            id: string;
+            last_used_at?: components["schemas"]["Timestamp"] | null;
+            /** @description What its user calls it. */
+            name: string;
+            /** @description The name of the hub that it was made for. */
+            rp_id: string;
+            /** @description Whether it works at the address by which this was asked. */
+            works_here: boolean;
+        };
+        /** @description One's own passkeys. */
+        PasskeysResponse: {
+            /** @description Whether the user has a password here. Passkeys are for those who do. */
+            has_password: boolean;
+            /** @description How many there may be. */
+            most: number;
+            /** @description Whether a code is asked for beside the password to add or remove one. */
+            needs_code: boolean;
+            /** @description Oldest first. */
+            passkeys: components["schemas"]["Passkey"][];
+            refused?: components["schemas"]["NoSite"] | null;
+            /**
+             * @description The name for which a passkey would be made at this address; none where
+             *     there can be none.
+             */
+            rp_id?: string | null;
+        };
         /** @description A password, and a code where a second factor is on. */
         PasswordProof: {
             /**
@@ -5895,6 +6110,19 @@ export interface components {
              * @description Its number on the host, where it is published.
              */
             public?: number | null;
+        };
+        /** @description A passkey that was used. All in base64url without `=`. */
+        PresentedPasskey: {
+            /** @description `response.authenticatorData`. */
+            authenticator_data: string;
+            /** @description `response.clientDataJSON`. */
+            client_data_json: string;
+            /** @description `rawId`. */
+            id: string;
+            /** @description `response.signature`. */
+            signature: string;
+            /** @description `response.userHandle`. */
+            user_handle: string;
         };
         /** @description The processes of a container. */
         Processes: {
@@ -5941,6 +6169,19 @@ export interface components {
              * @default null
              */
             steps_total: number | null;
+        };
+        /** @description Who adds or removes a passkey. */
+        ProofsRequest: {
+            /**
+             * Format: password
+             * @description A code of the app, or a recovery code, where there is an app.
+             */
+            code?: string | null;
+            /**
+             * Format: password
+             * @description The present password.
+             */
+            password: string;
         };
         /**
          * @description A port's protocol.
@@ -6225,6 +6466,11 @@ export interface components {
         RenameAgentRequest: {
             /** @description The name. */
             name: string;
+        };
+        /** @description Another name. */
+        RenamePasskeyRequest: {
+            /** @description What its user calls it. */
+            name: components["schemas"]["Title"];
         };
         /** @description Another master key. */
         ReplaceMasterKeyRequest: {
@@ -6568,6 +6814,7 @@ export interface components {
             code?: string | null;
             /** @description The user's name. */
             name: string;
+            passkey?: components["schemas"]["PresentedPasskey"] | null;
             /**
              * Format: password
              * @description The user's password.
@@ -6582,6 +6829,8 @@ export interface components {
         };
         /** @description What somebody who is not signed in can do. */
         SignInWays: {
+            /** @description Sign in with a passkey, at the address by which they ask. */
+            passkeys: boolean;
             /** @description Ask for a new password by mail. */
             password_reset: boolean;
             /** @description Register by themselves. */
@@ -6777,6 +7026,11 @@ export interface components {
          *     keep. Prints and serialises as RFC 3339.
          */
         Timestamp: string;
+        /**
+         * @description A name for people: 1 to 63 characters on one line with no blank at its
+         *     ends.
+         */
+        Title: string;
         /** @description What one sign-in of a program began. Its tokens are not part of it. */
         TokenFamily: {
             /** @description Where it was begun from. */
@@ -6862,6 +7116,11 @@ export interface components {
             language: components["schemas"]["Language"];
             /** @description Their name. */
             name: string;
+            /**
+             * Format: int64
+             * @description How many passkeys they have.
+             */
+            passkeys: number;
             /** @description What they may do. */
             role: components["schemas"]["Role"];
             second_factor_since?: components["schemas"]["Timestamp"] | null;
@@ -6971,6 +7230,9 @@ export interface components {
             name: string;
             /** @description What it is called in addresses. */
             slug: string;
+        } | {
+            /** @enum {string} */
+            kind: "passkey";
         };
         /** @description An address of HTTP. */
         Webhook: {
@@ -11871,6 +12133,206 @@ export interface operations {
             };
         };
     };
+    list_own_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The passkeys */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasskeysResponse"];
+                };
+            };
+            /** @description An API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    create_own_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreatePasskeyRequest"];
+            };
+        };
+        responses: {
+            /** @description The passkey */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Passkey"];
+                };
+            };
+            /** @description It is not what was asked for (`passkey_refused`) */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description None was begun, or too long ago; it is known; or there are too many */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    begin_own_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProofsRequest"];
+            };
+        };
+        responses: {
+            /** @description What a browser makes it of */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BegunPasskeyResponse"];
+                };
+            };
+            /** @description Password or code are wrong or missing, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There can be none here, or no more */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete_own_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProofsRequest"];
+            };
+        };
+        responses: {
+            /** @description It is gone */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Password or code are wrong or missing, or an API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such passkey */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    rename_own_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenamePasskeyRequest"];
+            };
+        };
+        responses: {
+            /** @description It is called so */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description An API token or the local socket asks */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There is no such passkey */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     change_password: {
         parameters: {
             query?: never;
@@ -12461,7 +12923,7 @@ export interface operations {
                     "application/json": components["schemas"]["User"];
                 };
             };
-            /** @description The name and the password do not belong together; or they do, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`) */
+            /** @description The name and the password do not belong together; or they do, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`), or a passkey is not accepted (`passkey_refused`) */
             401: {
                 headers: {
                     [name: string]: unknown;
@@ -12560,7 +13022,7 @@ export interface operations {
                     "application/json": components["schemas"]["Confirmed"];
                 };
             };
-            /** @description The password is wrong (`wrong_password`); or it is right, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`); or an API token or the local socket asks */
+            /** @description The password is wrong (`wrong_password`); or it is right, and a code is missing (`second_factor_required`) or wrong (`wrong_second_factor`); a passkey is not accepted (`passkey_refused`); or an API token or the local socket asks */
             403: {
                 headers: {
                     [name: string]: unknown;
@@ -12628,6 +13090,78 @@ export interface operations {
             };
             /** @description The provider cannot be asked */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    sign_in_with_passkey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PresentedPasskey"];
+            };
+        };
+        responses: {
+            /** @description The user who is signed in now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description The passkey is not accepted, whyever (`passkey_refused`) */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Too many attempts */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    begin_passkey_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The challenge */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChallengeResponse"];
+                };
+            };
+            /** @description It is no browser, or a page of another origin */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description There are no passkeys at this address (`no_passkeys_here`) */
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -13583,6 +14117,42 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["User"];
                 };
+            };
+            /** @description There is no such user */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    reset_passkeys: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["UserId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The user, who has none now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["User"];
+                };
+            };
+            /** @description They are one's own */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description There is no such user */
             404: {

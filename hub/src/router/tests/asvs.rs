@@ -129,6 +129,6 @@ fn value_for(document: &Value, schema: &Value) -> String {
         ("boolean", _) => "true".to_owned(),
         (_, Some("uuid")) => "00000000-0000-4000-8000-000000000000".to_owned(),
         (_, Some("date-time")) => "2026-05-04T00:00:00Z".to_owned(),
-        _ => "word".to_owned(),
+        _ => "none".to_owned(),
     }
 }
