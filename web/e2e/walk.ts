@@ -133,7 +133,7 @@ const PATIENCE_MS = 60_000
 
 /** Signs in as a patient person does: where the hub asks to wait, the page counts down, and then they try again. */
 export async function signIn(page: Page, user: { name: string; password: string }) {
-  const action = page.getByRole('button', { name: 'Sign in' })
+  const action = page.getByRole('button', { name: 'Sign in', exact: true })
   const inside = page.getByRole('heading', { level: 1, name: 'Dashboard' })
   await page.goto('/sign-in')
   await page.getByLabel('User name').fill(user.name)

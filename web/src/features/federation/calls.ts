@@ -23,6 +23,7 @@ export function useSignInProviders() {
   return useQuery({
     queryKey: keys.signInProviders,
     queryFn: async ({ signal }) => (await take(api.GET('/api/v1/auth/providers', { signal }))).items,
+    meta: { public: true },
     staleTime: 60_000,
   })
 }

@@ -8,6 +8,7 @@ export function useWays() {
   return useQuery({
     queryKey: keys.ways,
     queryFn: ({ signal }) => take(api.GET('/api/v1/auth/ways', { signal })),
+    meta: { public: true },
     staleTime: 60_000,
   })
 }
