@@ -12,6 +12,7 @@ mod uninstall;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
@@ -34,6 +35,26 @@ pub struct Cli {
     /// while the agent runs, and warn beside answers for people.
     #[arg(long, global = true, env = "WINDFLOW_LOG")]
     log_level: Option<Targets>,
+}
+
+impl Cli {
+    /// Reads the command line. Where it is wrong, the process ends with what is
+    /// wrong with it; a login in an address is not repeated then.
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_login(error).exit())
+    }
+}
+
+/// Cuts what stands before an `@` in an address out of an error.
+fn without_login(mut error: clap::Error) -> clap::Error {
+    let shown = match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.rsplit_once('@').map(|(_, place)| format!("…@{place}")),
+        _ => None,
+    };
+    if let Some(shown) = shown {
+        error.insert(ContextKind::InvalidValue, ContextValue::String(shown));
+    }
+    error
 }
 
 const EXIT_CODES: &str = "Exit codes:
@@ -183,6 +204,15 @@ mod tests {
             "windflow-agent doctor --hub https://a:8443",
         ] {
             assert!(parses(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn c43_a_login_in_an_address_is_not_repeated() {
+        for [option, address] in [["--hub", "https://ada:hush@a"], ["--proxy", "ftp://ada:hush@p:1"]] {
+            let line = ["windflow-agent", "enroll", "--token", "T", "--state-dir", "S", option, address];
+            let said = without_login(Cli::try_parse_from(line).unwrap_err()).to_string();
+            assert!(!said.contains("hush") && said.contains('…'), "{said}");
         }
     }
 

@@ -34,28 +34,28 @@ pub enum Outer {
     Plain,
 }
 
-/// A text that is no hub's address.
+/// A text that is no hub's address. It is not repeated: there may be a password
+/// in it.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{0:?} is not a hub's address: use https://HOST[:PORT]")]
-pub struct HubUrlError(String);
+#[error("this is not a hub's address: use https://HOST[:PORT], without a user name")]
+pub struct HubUrlError;
 
 impl FromStr for HubUrl {
     type Err = HubUrlError;
 
     fn from_str(text: &str) -> Result<Self, HubUrlError> {
-        let error = || HubUrlError(text.to_owned());
-        let (scheme, rest) = text.split_once("://").ok_or_else(error)?;
+        let (scheme, rest) = text.split_once("://").ok_or(HubUrlError)?;
         let outer = match scheme.to_ascii_lowercase().as_str() {
             "https" | "wss" => Outer::Tls,
             "http" | "ws" => Outer::Plain,
-            _ => return Err(error()),
+            _ => return Err(HubUrlError),
         };
         // A scheme without a default port, so that :443 and no port differ.
-        let url = Url::parse(&format!("hub://{rest}")).map_err(|_| error())?;
+        let url = Url::parse(&format!("hub://{rest}")).map_err(|_| HubUrlError)?;
         let bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-        let host = url.host_str().filter(|host| bare && !host.is_empty()).ok_or_else(error)?;
+        let host = url.host_str().filter(|host| bare && !host.is_empty()).ok_or(HubUrlError)?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        Host::parse(&bracketed(&host)).map_err(|_| error())?;
+        Host::parse(&bracketed(&host)).map_err(|_| HubUrlError)?;
         let base = url.path().trim_end_matches('/').to_owned();
         Ok(Self { outer, host, port: url.port().unwrap_or(DEFAULT_PORT), base })
     }
