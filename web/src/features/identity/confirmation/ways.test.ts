@@ -13,10 +13,10 @@ test('what is typed comes before what leads elsewhere', () => {
   expect(sorted([])).toEqual([])
 })
 
-test('a proof is what the way takes and nothing else', async () => {
-  expect(await proofOf(password, typed)).toEqual({ kind: 'password', password: ' p ', code: '123456' })
-  expect(await proofOf(directory, { ...typed, code: ' ' })).toEqual({ kind: 'directory', name: 'ada', password: ' p ', code: null })
-  expect(await proofOf(corp, typed)).toBeNull()
+test('a proof is what the way takes and nothing else', () => {
+  expect(proofOf(password, typed)).toEqual({ kind: 'password', password: ' p ', code: '123456' })
+  expect(proofOf(directory, { ...typed, code: ' ' })).toEqual({ kind: 'directory', name: 'ada', password: ' p ', code: null })
+  expect(proofOf(corp, typed)).toBeNull()
 })
 
 test('one comes back to the page, without what makes its address too long', () => {

@@ -1,8 +1,6 @@
 /** The ways in which somebody can confirm that it is they. */
 import type { components } from '@/api/schema'
 
-import { presentPasskey } from '../passkeys/webauthn'
-
 type Schemas = components['schemas']
 
 export type Confirmed = Schemas['Confirmed']
@@ -23,8 +21,8 @@ export function isTyped(way: Way): boolean {
   return way.kind === 'password' || way.kind === 'directory'
 }
 
-/** What is sent; null where the way leads elsewhere. */
-export async function proofOf(way: Way, { name, password, code }: { name: string; password: string; code: string }): Promise<Proof | null> {
+/** What is sent of what was typed; null where nothing is. */
+export function proofOf(way: Way, { name, password, code }: { name: string; password: string; code: string }): Proof | null {
   const typed = { password, code: code.trim() || null }
   switch (way.kind) {
     case 'password':
@@ -32,7 +30,6 @@ export async function proofOf(way: Way, { name, password, code }: { name: string
     case 'directory':
       return { kind: way.kind, name: name.trim(), ...typed }
     case 'passkey':
-      return { kind: way.kind, ...(await presentPasskey()) }
     case 'provider':
       return null
   }
