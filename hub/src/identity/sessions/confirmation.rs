@@ -175,6 +175,7 @@ impl Identity {
         }
         let cookie = self.confirm_within(&mut tx, own, (session, secret), Way::Passkey, &Actor::from(caller)).await?;
         tx.commit().await?;
+        self.credentials_ended();
         self.throttle.forgive(&own.name, caller.address, now);
         Ok(cookie)
     }

@@ -94,7 +94,8 @@ async fn asvs_15_3_7_a_key_that_is_given_twice_is_refused_wherever_there_is_a_qu
         let parameters = item["get"]["parameters"].as_array().cloned().unwrap_or_default();
         let asked: Vec<_> = parameters.iter().filter(|parameter| parameter["in"] == "query").collect();
         let pair = |parameter: &Value| {
-            (parameter["name"].as_str().unwrap().to_owned(), value_for(&document, &parameter["schema"]))
+            let name = parameter["name"].as_str().unwrap();
+            (name.to_owned(), value_for(&document, name, &parameter["schema"]))
         };
         for parameter in &asked {
             let (name, value) = pair(parameter);
@@ -113,12 +114,12 @@ async fn asvs_15_3_7_a_key_that_is_given_twice_is_refused_wherever_there_is_a_qu
 }
 
 /// Something that a parameter of this kind takes.
-fn value_for(document: &Value, schema: &Value) -> String {
-    if let Some(name) = schema["$ref"].as_str() {
-        return value_for(document, &document["components"]["schemas"][name.rsplit('/').next().unwrap()]);
+fn value_for(document: &Value, name: &str, schema: &Value) -> String {
+    if let Some(named) = schema["$ref"].as_str() {
+        return value_for(document, name, &document["components"]["schemas"][named.rsplit('/').next().unwrap()]);
     }
     if let Some(one) = schema["oneOf"].as_array().and_then(|each| each.iter().find(|one| one["type"] != "null")) {
-        return value_for(document, one);
+        return value_for(document, name, one);
     }
     if let Some(word) = schema["enum"][0].as_str() {
         return word.to_owned();
@@ -129,6 +130,8 @@ fn value_for(document: &Value, schema: &Value) -> String {
         ("boolean", _) => "true".to_owned(),
         (_, Some("uuid")) => "00000000-0000-4000-8000-000000000000".to_owned(),
         (_, Some("date-time")) => "2026-05-04T00:00:00Z".to_owned(),
+        _ if name == "role" => "viewer".to_owned(),
+        // As a group it is a word of its own.
         _ => "none".to_owned(),
     }
 }

@@ -186,6 +186,9 @@ async fn what_happens_on_an_engine_and_what_users_do_is_one_list() {
     world.engine.remembers(TODAY - 20, "start", &web);
     world.engine.remembers(TODAY - 10, "die", &web);
     world.until(2).await;
+    // The name of what is stopped comes from the inventory.
+    let known = async || world.hub.get(&world.admin, "/api/v1/containers?search=web").await.body["total"] == 1;
+    world.until_true(known).await;
     let stop = format!("/api/v1/environments/{}/containers/{web}/stop", world.environment);
     world.hub.post(&world.admin, &stop, Value::Null).await;
 
