@@ -8,9 +8,10 @@ use super::super::{Source, assert_none, sources};
 /// Where SQL is put together from more than constants, and from what: names of
 /// tables and columns that the code or the schema gives, and conditions with
 /// numbered places. None of it comes from a request.
-const SQL_FROM_PARTS: [(&str, &str); 19] = [
+const SQL_FROM_PARTS: [(&str, &str); 20] = [
     ("hub/src/db/dialect.rs", ""),
     ("hub/src/db/dialect.rs", "definition"),
+    ("hub/src/db/dialect.rs", "lock"),
     ("hub/src/db/tables.rs", ""),
     ("hub/src/identity/audit/chain.rs", "lock"),
     ("hub/src/identity/audit/store.rs", ""),
