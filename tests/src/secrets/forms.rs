@@ -18,7 +18,7 @@ pub(super) fn of(secret: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     forms.push(("as a list of bytes", list(secret)));
     if let Ok(text) = std::str::from_utf8(secret) {
         let quoted = serde_json::Value::from(text).to_string();
-        forms.push(("in JSON", quoted[1..quoted.len() - 1].as_bytes().to_vec()));
+        forms.push(("in JSON", quoted.as_bytes()[1..quoted.len() - 1].to_vec()));
     }
     let mut known = HashSet::new();
     forms.retain(|(_, form)| known.insert(form.clone()));
