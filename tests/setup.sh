@@ -36,7 +36,7 @@ main() {
       install_missing dockerd:docker.io iptables:iptables ip:iproute2 busybox:busybox-static setpriv:util-linux \
         nginx:nginx-light haproxy:haproxy caddy:caddy apache2:apache2-bin curl:curl wget:wget dash:dash \
         docker-registry:docker-registry faketime:faketime sqlite3:sqlite3 "$(postgres_program):postgresql" \
-        node:nodejs npm:npm chromium:chromium aiosmtpd:python3-aiosmtpd slapd:slapd ldapmodify:ldap-utils
+        node:nodejs npm:npm chromium:chromium aiosmtpd:python3-aiosmtpd slapd:slapd ldapmodify:ldap-utils redis-server:redis-server redis-cli:redis-tools
       check_node
       install_optional podman:podman
       unpack_newer_engine

@@ -1,6 +1,8 @@
 //! The hub's shared services, built once at start. Handlers get them as
 //! [`AppState`].
 
+pub mod background;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -30,6 +32,7 @@ use crate::ops::health::Health;
 use crate::ops::keys::Keys;
 use crate::ops::metrics::Metrics;
 use crate::outgoing::Outgoing;
+use crate::peers::Peers;
 use crate::telemetry::events::Events;
 use crate::telemetry::inventory::Inventories;
 use crate::telemetry::live::Live;
@@ -57,6 +60,8 @@ pub struct App {
     pub random: Random,
     /// Secrets at rest.
     pub vault: Arc<Vault>,
+    /// The other hubs on the same database.
+    pub peers: Peers,
     /// Writes to people.
     pub mail: Arc<Mail>,
     /// Users and their credentials.
@@ -122,6 +127,8 @@ pub struct Foundations {
     pub db: Db,
     /// The open vault.
     pub vault: Vault,
+    /// The other hubs on the same database.
+    pub peers: Peers,
     /// Makes backups.
     pub backups: Backups,
     /// Makes new keys for secrets at rest.
@@ -166,6 +173,7 @@ impl App {
         Self::assemble(Foundations {
             db,
             vault,
+            peers: options.peers.peers(),
             backups,
             keys,
             clock,
@@ -204,6 +212,7 @@ impl App {
         let Foundations {
             db,
             vault,
+            peers,
             backups,
             keys,
             clock,
@@ -223,11 +232,13 @@ impl App {
         // Before anything is done that is recorded.
         let mut tx = db.write_vital().await?;
         audit::unlock(&mut tx, &vault, &random, clock.now()).await.context("Failed to open the audit log")?;
+        peers.join(&mut tx, &vault, clock.now(), &lifecycle).await.context("Failed to read what the hubs share")?;
         tx.commit().await?;
         let mail = Arc::new(Mail::new(db.clone(), vault.clone(), clock.clone()));
         let foundation = identity::Foundation {
             db: db.clone(),
             vault: vault.clone(),
+            peers: peers.clone(),
             clock: clock.clone(),
             cost,
             terms: session_terms,
@@ -267,11 +278,13 @@ impl App {
             tracing::error!(%error, "the jobs of the hub before this one could not be ended");
         }
         let live = Live::new(sessions.feed().clone());
+        let rationing = Arc::new(Rationing::new(rates, peers.clone()));
         let app = Arc::new(Self {
             db,
             clock,
             random,
             vault,
+            peers,
             mail,
             identity,
             audit,
@@ -291,7 +304,7 @@ impl App {
             live,
             terminals: Terminals::default(),
             recordings: Recordings::new(retention.recordings),
-            rationing: Arc::new(Rationing::new(rates)),
+            rationing,
             logs: Logs::default(),
             files: files::Transfers::default(),
             console: Files::BUILT_IN,

@@ -5,6 +5,7 @@ mod agents;
 mod engine;
 mod listen;
 mod logging;
+mod peers;
 mod proxies;
 mod remote;
 mod retention;
@@ -17,6 +18,7 @@ pub use self::agents::AgentsOptions;
 pub use self::engine::{EngineAddress, EngineOptions};
 pub use self::listen::{ListenOptions, RateLimit, RateOptions};
 pub use self::logging::{LogFormat, LoggingOptions};
+pub use self::peers::PeersOptions;
 pub use self::proxies::{ProxyHeaders, ProxyOptions};
 pub use self::remote::RemoteOptions;
 pub use self::retention::{
@@ -31,6 +33,9 @@ pub struct ServeOptions {
     /// Where the database and the master key are.
     #[command(flatten)]
     pub storage: StorageOptions,
+    /// The other hubs on the same database.
+    #[command(flatten)]
+    pub peers: PeersOptions,
     /// How often the keys in the database are made anew.
     #[command(flatten)]
     pub rotation: RotationOptions,

@@ -15,8 +15,8 @@ pub mod websocket;
 
 pub use self::access::{Access, Confirmation, Guard, RouteRecord, Routes};
 pub use self::authentication::{
-    ASK_AGAIN, Authenticate, Caller, Credential, Endings, LOOK_AGAIN, Lease, NotPermitted, Places, Rationing, Reach,
-    Visible, WhoCalls, confirmation_required, looks_like_credential, ration,
+    ASK_AGAIN, Authenticate, Caller, Credential, LOOK_AGAIN, Lease, NotPermitted, Places, Rationing, Reach, Visible,
+    WhoCalls, confirmation_required, looks_like_credential, ration,
 };
 pub use self::envelope::{RequestId, frame};
 pub use self::extract::{Form, InvalidTitle, Json, Keys, Path, Query, Split, Title};

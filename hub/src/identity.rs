@@ -36,11 +36,12 @@ use crate::config::SessionOptions;
 use crate::db::{Db, DbError};
 use crate::error::{ApiError, ApiResult};
 use crate::http::{
-    ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, Endings, LOOK_AGAIN, Permission, Places, Reach,
-    Routes, SignedInUser, UserId,
+    ASK_AGAIN, Authenticate, Credential, CredentialUsed, Decision, LOOK_AGAIN, Permission, Places, Reach, Routes,
+    SignedInUser, UserId,
 };
 use crate::mail::Mail;
 use crate::outgoing::Outgoing;
+use crate::peers::{Endings, Peers};
 use crate::vault::Vault;
 use crate::vault::settings;
 
@@ -58,6 +59,7 @@ const OLD_LINK_LIFE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 pub struct Identity {
     db: Db,
     vault: Arc<Vault>,
+    peers: Peers,
     clock: Arc<dyn Clock>,
     random: Random,
     passwords: Passwords,
@@ -70,7 +72,6 @@ pub struct Identity {
     recent_access: Recent,
     /// Under which name access tokens are signed.
     issuer: String,
-    endings: watch::Sender<Endings>,
     mail: Arc<Mail>,
     recovery: Recovery,
     /// Passkeys that are being made or used.
@@ -84,6 +85,8 @@ pub struct Foundation {
     pub db: Db,
     /// Seals what second factors are made of.
     pub vault: Arc<Vault>,
+    /// The other hubs on the same database.
+    pub peers: Peers,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What hashing a password costs.
@@ -102,7 +105,7 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn open(base: Foundation) -> Result<Self, DbError> {
-        let Foundation { db, vault, clock, cost, terms, mail, outgoing } = base;
+        let Foundation { db, vault, peers, clock, cost, terms, mail, outgoing } = base;
         let random = Random::default();
         let passwords = Passwords::new(cost, random.clone());
         let setup = Setup::default();
@@ -113,21 +116,22 @@ impl Identity {
         let issuer = format!("urn:windflow:hub:{}", Uuid::new_v4());
         let issuer = settings::get_or_insert(&mut tx, ISSUER_KEY, issuer.as_bytes(), clock.now()).await?;
         tx.commit().await?;
+        let recent = |kind| Recent::new(kind, peers.clone(), vault.clone());
         Ok(Self {
+            recent_tokens: recent("token"),
+            recent_sessions: recent("session"),
+            recent_access: recent("access-token"),
+            throttle: Throttle::new(peers.clone()),
             db,
             vault,
+            peers,
             clock,
             random,
             passwords,
-            throttle: Throttle::default(),
             setup,
             terms,
             federation: Federation::new(outgoing),
-            recent_tokens: Recent::default(),
-            recent_sessions: Recent::default(),
-            recent_access: Recent::default(),
             issuer: String::from_utf8_lossy(&issuer).into_owned(),
-            endings: watch::Sender::default(),
             mail,
             recovery: Recovery::default(),
             pending: Pending::default(),
@@ -155,16 +159,13 @@ impl Identity {
     /// To be called once a credential was ended, or a user shut out or given
     /// other powers: nothing that was known of credentials counts any more.
     fn credentials_ended(&self) {
-        self.recent_tokens.forget();
-        self.recent_sessions.forget();
-        self.recent_access.forget();
-        self.endings.send_modify(|endings| endings.credentials += 1);
+        self.peers.tell_credentials_ended();
     }
 
     /// To be called once an environment was moved to another group or got other
     /// labels: whoever may do something in some of them only is asked for again.
     pub fn environments_moved(&self) {
-        self.endings.send_modify(|endings| endings.places += 1);
+        self.peers.tell_places_ended();
     }
 
     /// Waits until a user may not do this there any more: shut out, of other
@@ -177,7 +178,7 @@ impl Identity {
         environment: EnvironmentId,
     ) {
         let Some(user) = user else { return std::future::pending().await };
-        let mut endings = self.endings.subscribe();
+        let mut endings = self.peers.endings();
         loop {
             let wait = match self.user_may(places.clone(), user, permission, environment).await {
                 Ok(true) => LOOK_AGAIN,
@@ -272,7 +273,7 @@ impl Authenticate for Identity {
     }
 
     fn endings(&self) -> watch::Receiver<Endings> {
-        self.endings.subscribe()
+        self.peers.endings()
     }
 
     fn setup_is_open(&self) -> bool {

@@ -16,8 +16,8 @@ use windflow_protocol::ids::EnvironmentId;
 use windflow_protocol::message::report::ObjectId;
 
 use crate::app::Foundations;
+use crate::app::background;
 use crate::app::{App, AppState};
-use crate::background;
 use crate::clock::{Clock, ManualClock, Random};
 use crate::config::{RateOptions, RetentionOptions, SessionOptions};
 use crate::db::testing::TestDb;
@@ -28,6 +28,7 @@ use crate::lifecycle::Lifecycle;
 use crate::ops::backup::Backups;
 use crate::ops::keys::Keys;
 use crate::outgoing::Outgoing;
+use crate::peers::Peers;
 use crate::router;
 use crate::telemetry::{events, inventory};
 use crate::vault::{KeyCost, MasterKey, MasterKeySource, Vault};
@@ -130,6 +131,23 @@ impl Client {
     }
 }
 
+/// What a hub is built on.
+pub struct Ground {
+    pub db: TestDb,
+    pub local_engine: Option<PathBuf>,
+    pub rates: RateOptions,
+    pub peers: Peers,
+    /// The master key, where there is one already.
+    pub master_key: Option<PathBuf>,
+}
+
+impl Ground {
+    /// This database and nothing else.
+    pub fn on(db: TestDb) -> Self {
+        Self { db, local_engine: None, rates: RateOptions::OFF, peers: Peers::alone(), master_key: None }
+    }
+}
+
 impl TestHub {
     /// A hub without users, on SQLite.
     pub async fn empty() -> Self {
@@ -138,12 +156,12 @@ impl TestHub {
 
     /// A hub on this database.
     pub async fn on(db: TestDb) -> Self {
-        Self::build(db, None, RateOptions::OFF).await
+        Self::build(Ground::on(db)).await
     }
 
     /// A hub with users that may be asked this often only.
     pub async fn rationed(rates: RateOptions) -> Self {
-        let hub = Self::build(TestDb::sqlite().await, None, rates).await;
+        let hub = Self::build(Ground { rates, ..Ground::on(TestDb::sqlite().await) }).await;
         hub.add_users().await;
         hub
     }
@@ -151,7 +169,8 @@ impl TestHub {
     /// A hub with users, whose own engine is at this socket and online. Gives
     /// its environment too.
     pub async fn with_engine(socket: &Path) -> (Self, EnvironmentId) {
-        let hub = Self::build(TestDb::sqlite().await, Some(socket.to_owned()), RateOptions::OFF).await;
+        let local_engine = Some(socket.to_owned());
+        let hub = Self::build(Ground { local_engine, ..Ground::on(TestDb::sqlite().await) }).await;
         hub.add_users().await;
         hub.app.lifecycle.tasks.spawn(background::end_sessions(hub.app.clone()));
         hub.app.lifecycle.tasks.spawn(inventory::keep(hub.app.clone()));
@@ -180,7 +199,9 @@ impl TestHub {
         tokio::time::timeout(Duration::from_secs(10), offline).await.expect("the environment is offline");
     }
 
-    async fn build(db: TestDb, local_engine: Option<PathBuf>, rates: RateOptions) -> Self {
+    /// A hub on this ground.
+    pub async fn build(ground: Ground) -> Self {
+        let Ground { db, local_engine, rates, peers, master_key } = ground;
         // Why a hub failed stands beside what its test says. It is set once for all tests.
         let log = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer();
         drop(log.try_init());
@@ -188,10 +209,14 @@ impl TestHub {
         let agents = tempfile::tempdir().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
+        if let Some(key) = master_key {
+            std::fs::copy(key, &path).unwrap();
+        }
         let (key, _) = MasterKey::read_or_generate(&path, &Random::default()).unwrap();
         let app = App::assemble(Foundations {
             db: db.db.clone(),
             vault: Vault::unlock(&db.db, key, KeyCost::Cheap, clock.now()).await.unwrap(),
+            peers,
             backups: Backups::new(MasterKeySource::File(path.clone()), KeyCost::Cheap),
             keys: Keys::new(MasterKeySource::File(path), KeyCost::Cheap, None),
             clock: clock.clone(),
@@ -217,7 +242,13 @@ impl TestHub {
         hub
     }
 
-    async fn add_users(&self) {
+    /// Another hub on the same database, which meets this one there.
+    pub async fn another(&self, peers: Peers, rates: RateOptions) -> Self {
+        let master_key = Some(self.folder.path().join("master.key"));
+        Self::build(Ground { rates, peers, master_key, ..Ground::on(self.db.again().await) }).await
+    }
+
+    pub async fn add_users(&self) {
         for (name, role) in [("admin", "administrator"), ("operator", "operator"), ("viewer", "viewer")] {
             let user = json!({ "name": name, "role": role, "password": PASSWORD });
             let answer = self.post(&Client::local(), "/api/v1/users", user).await;

@@ -20,4 +20,4 @@ pub(crate) use self::namespace::{namespace_file, wrap_in};
 pub use self::packets::{PacketCounts, PacketLink, PacketOptions};
 pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};
 pub use self::reverse_proxy::{ReverseProxy, ReverseProxyKind, ReverseProxyOptions};
-pub use self::servers::{Authority, Certificate, MailSecurity, MailServer, Slapd, TakenMail};
+pub use self::servers::{Authority, Certificate, MailSecurity, MailServer, Redis, Slapd, TakenMail};

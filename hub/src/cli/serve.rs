@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use windflow_protocol::transport::quic;
 
+use crate::app::background;
 use crate::app::{App, AppState};
-use crate::background;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{DataDir, ServeOptions};
 use crate::lifecycle::Lifecycle;

@@ -73,6 +73,13 @@ impl TestDb {
         Self::open(cluster.url(&name).parse().unwrap(), None).await
     }
 
+    /// The same database, opened once more.
+    pub async fn again(&self) -> Self {
+        let (db, url) = (Db::open(&self.url).await.unwrap(), self.url.clone());
+        db.row_key().set(&[7; 32]);
+        Self { db, url, _directory: None }
+    }
+
     async fn open(url: DatabaseUrl, directory: Option<TempDir>) -> Self {
         let db = Db::open(&url).await.unwrap();
         db.migrate().await.unwrap();

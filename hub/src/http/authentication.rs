@@ -33,6 +33,7 @@ use super::envelope::RequestId;
 use super::peer::{Peer, Scheme};
 use super::principal::{CredentialUsed, Decision, Permission, Powers, Principal, SignedInUser};
 use crate::error::ApiError;
+use crate::peers::Endings;
 
 /// Query keys under which programs tend to send credentials. A URL ends up in
 /// logs and histories, so they are refused even where they would be right.
@@ -71,15 +72,6 @@ pub trait Authenticate: Send + Sync {
 
     /// Whether the hub still waits for its first user.
     fn setup_is_open(&self) -> bool;
-}
-
-/// How often something ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Endings {
-    /// Credentials, and what users may do.
-    pub credentials: u64,
-    /// Where environments stand: in which group, with which labels.
-    pub places: u64,
 }
 
 /// Who calls and from where. Handlers take it as an argument; what they do is

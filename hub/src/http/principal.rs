@@ -43,7 +43,7 @@ impl std::fmt::Display for UserId {
 }
 
 /// By what a user was recognised.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CredentialUsed {
     /// A browser's cookie session.
     Session(Uuid),

@@ -81,7 +81,7 @@ impl Identity {
         let mut proven = self.prove(given, caller).await?;
         let user = proven.user.clone();
         if self.is_factor_due(&mut proven.tx, &user).await? {
-            self.set_aside(proven, caller);
+            self.set_aside(proven, caller).await;
             self.record_refusal(&user.name, Some("second factor due"), caller, self.now()).await?;
             return Err(factor_due());
         }
@@ -103,7 +103,7 @@ impl Identity {
         let provider = proven.provider();
         let entry = provider.into_iter().fold(entry, |entry, by| entry.fact("provider", by.name.into()));
         audit::record(&mut proven.tx, entry, now).await?;
-        self.settle(proven, &actor, caller).await?;
+        self.settle(proven, &actor, caller, false).await?;
         Ok(pair)
     }
 
@@ -192,10 +192,10 @@ impl Identity {
             return Ok(None);
         };
         let now = self.now();
-        if let Some(user) = self.recent_access.find(text, now) {
-            return Ok(Some(user));
-        }
-        let asked = self.recent_access.ask();
+        let asked = match self.recent_access.find(text, now).await {
+            Ok(user) => return Ok(Some(user)),
+            Err(asked) => asked,
+        };
         let mut tx = self.db.read().await?;
         let key = store::find_public_key(&mut tx, token.key_id()).await?;
         let Some(claims) = key.and_then(|key| token.verify(&key)).filter(|claims| self.is_current(claims, now)) else {
@@ -210,7 +210,7 @@ impl Identity {
         drop(tx);
         let user = signed_in(&found.user, powers, CredentialUsed::AccessToken(claims.sid));
         let user = SignedInUser { second_factor_due, ..user };
-        self.recent_access.keep(text, &user, asked, now);
+        self.recent_access.keep(text, &user, asked, now).await;
         Ok(Some(user))
     }
 

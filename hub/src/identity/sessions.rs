@@ -57,6 +57,17 @@ impl SessionCookie {
     }
 }
 
+/// A session that was started.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// Its secret.
+    pub cookie: SessionCookie,
+    /// Who acts from now on.
+    pub actor: Actor,
+    /// Whether it took the place of another one, which has ended.
+    pub has_replaced: bool,
+}
+
 /// What someone who signs in says.
 #[derive(Debug)]
 pub struct Credentials {
@@ -195,9 +206,9 @@ impl Identity {
         let mut proven = self.prove(given, caller).await?;
         let user = proven.user.clone();
         let browser = Browser { provider: proven.provider(), passkey: proven.passkey(), ..browser };
-        let (cookie, actor) = self.start_session_within(&mut proven.tx, &user, caller, browser).await?;
-        self.settle(proven, &actor, caller).await?;
-        Ok((user, cookie))
+        let started = self.start_session_within(&mut proven.tx, &user, caller, browser).await?;
+        self.settle(proven, &started.actor, caller, started.has_replaced).await?;
+        Ok((user, started.cookie))
     }
 
     /// Looks at what somebody says who signs in, in whatever way: a wrong
@@ -214,7 +225,7 @@ impl Identity {
     /// recorded.
     async fn prove_for(&self, action: Action, given: Credentials, caller: &Caller) -> ApiResult<Proven> {
         let now = self.now();
-        self.throttle.begin(&given.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&given.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let mut tx = self.db.read().await?;
         let door = users::find_door(&mut tx, &given.name).await?;
         let directories = federation::list_directories(&mut tx).await?;
@@ -246,9 +257,9 @@ impl Identity {
                 tx.commit().await?;
                 if let By::Directory(_, person) = &by {
                     self.credentials_ended();
-                    self.take_back_spelling(person, &given.name, caller, now);
+                    self.take_back_spelling(person, &given.name, caller, now).await;
                 }
-                self.throttle.take_back(&given.name, caller.address, now);
+                self.throttle.take_back(&given.name, caller.address, now).await;
                 Err(required)
             }
             Proof::Wrong => {
@@ -297,23 +308,33 @@ impl Identity {
 
     /// Takes back what was counted of somebody who proved who they are and gets
     /// nothing for it.
-    pub(super) fn set_aside(&self, proven: Proven, caller: &Caller) {
+    pub(super) async fn set_aside(&self, proven: Proven, caller: &Caller) {
         let Proven { tx, given, began, .. } = proven;
         drop(tx);
-        self.throttle.take_back(&given.name, caller.address, began);
+        self.throttle.take_back(&given.name, caller.address, began).await;
     }
 
     /// Commits what somebody got who proved who they are, and forgives what
-    /// they did wrong before.
-    pub(super) async fn settle(&self, proven: Proven, actor: &Actor, caller: &Caller) -> ApiResult<()> {
+    /// they did wrong before. `has_ended` is whether something ended with it; what
+    /// begins is nothing that others have to look again for.
+    pub(super) async fn settle(
+        &self,
+        proven: Proven,
+        actor: &Actor,
+        caller: &Caller,
+        has_ended: bool,
+    ) -> ApiResult<()> {
         let Proven { mut tx, user, by, proof, given, began } = proven;
         self.record_proof(&mut tx, proof, actor, user.id).await?;
         tx.commit().await?;
-        self.credentials_ended();
-        self.throttle.forgive(&given.name, caller.address, began);
+        // A directory may have said other groups than before.
+        if has_ended || matches!(by, By::Directory(..)) {
+            self.credentials_ended();
+        }
+        self.throttle.forgive(&given.name, caller.address, began).await;
         match by {
             By::Password(hash) => self.renew_dated_hash(user.id, &hash, given.password).await,
-            By::Directory(_, person) => self.forgive_spelling(&person, &given.name, caller, began),
+            By::Directory(_, person) => self.forgive_spelling(&person, &given.name, caller, began).await,
         }
         Ok(())
     }
@@ -325,20 +346,22 @@ impl Identity {
     /// When the database fails.
     pub async fn start_session(&self, user: &User, caller: &Caller, browser: Browser) -> ApiResult<SessionCookie> {
         let mut tx = self.db.write_vital().await?;
-        let (cookie, _) = self.start_session_within(&mut tx, user, caller, browser).await?;
+        let started = self.start_session_within(&mut tx, user, caller, browser).await?;
         tx.commit().await?;
-        self.credentials_ended();
-        Ok(cookie)
+        if started.has_replaced {
+            self.credentials_ended();
+        }
+        Ok(started.cookie)
     }
 
-    /// The same in a transaction that proves it; also who acts from now on.
+    /// The same in a transaction that proves it.
     pub(super) async fn start_session_within(
         &self,
         tx: &mut Tx,
         user: &User,
         caller: &Caller,
         browser: Browser,
-    ) -> ApiResult<(SessionCookie, Actor)> {
+    ) -> ApiResult<Started> {
         let now = self.now();
         let secret = self.session_secret();
         let session = Session {
@@ -352,9 +375,10 @@ impl Identity {
             last_used_at: now,
         };
         let actor = as_user(caller, user, CredentialUsed::Session(session.id));
-        if let Some(secret) = browser.replaces {
-            store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?;
-        }
+        let has_replaced = match browser.replaces {
+            Some(secret) => store::delete_by_hash(tx, &hash_secret(secret.as_bytes())).await?,
+            None => false,
+        };
         store::insert(tx, &session, &hash_secret(secret.as_bytes())).await?;
         let mut entry = Entry::new(&actor, Action::SignIn, &user.id.to_string()).called(Some(&user.name));
         if let Some(provider) = browser.provider {
@@ -365,7 +389,8 @@ impl Identity {
             entry = passkey.told(entry);
         }
         audit::record(tx, entry, now).await?;
-        Ok((SessionCookie { secret: secret.as_str().into(), life: self.terms.life() }, actor))
+        let cookie = SessionCookie { secret: secret.as_str().into(), life: self.terms.life() };
+        Ok(Started { cookie, actor, has_replaced })
     }
 
     fn session_secret(&self) -> Zeroizing<String> {
@@ -420,10 +445,10 @@ impl Identity {
     /// Whose session has this secret.
     pub(super) async fn find_session_user(&self, secret: &str) -> ApiResult<Option<SignedInUser>> {
         let now = self.now();
-        if let Some(user) = self.recent_sessions.find(secret, now) {
-            return Ok(Some(user));
-        }
-        let asked = self.recent_sessions.ask();
+        let asked = match self.recent_sessions.find(secret, now).await {
+            Ok(user) => return Ok(Some(user)),
+            Err(asked) => asked,
+        };
         let hash = hash_secret(secret.as_bytes());
         let mut tx = self.db.read().await?;
         let Some(found) = store::find_user(&mut tx, &hash, self.running()).await? else {
@@ -435,7 +460,7 @@ impl Identity {
         self.note_session_use(found.session_id, found.last_used_at).await;
         let user = signed_in(&found.user, powers, CredentialUsed::Session(found.session_id));
         let user = SignedInUser { second_factor_due, ..user };
-        self.recent_sessions.keep(secret, &user, asked, now);
+        self.recent_sessions.keep(secret, &user, asked, now).await;
         Ok(Some(user))
     }
 

@@ -146,10 +146,10 @@ impl Identity {
             return Ok(None);
         };
         let now = self.now();
-        if let Some(user) = self.recent_tokens.find(text, now) {
-            return Ok(Some(user));
-        }
-        let asked = self.recent_tokens.ask();
+        let asked = match self.recent_tokens.find(text, now).await {
+            Ok(user) => return Ok(Some(user)),
+            Err(asked) => asked,
+        };
         let mut tx = self.db.read().await?;
         let Some(found) = store::find_user(&mut tx, id.as_str(), now).await? else {
             return Ok(None);
@@ -168,7 +168,7 @@ impl Identity {
         let user = signed_in(&found.user, powers, CredentialUsed::ApiToken(id.to_string()));
         let limits = Some(found.limits).filter(|limits| !limits.are_none()).map(Arc::new);
         let user = SignedInUser { second_factor_due, limits, ..user };
-        self.recent_tokens.keep(text, &user, asked, now);
+        self.recent_tokens.keep(text, &user, asked, now).await;
         Ok(Some(user))
     }
 

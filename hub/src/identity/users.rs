@@ -115,7 +115,7 @@ impl Identity {
     /// a user.
     pub async fn complete_setup(&self, code: &str, new: NewUser, caller: &Caller) -> ApiResult<User> {
         let now = self.now();
-        self.throttle.begin("setup", caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin("setup", caller.address, now).await.map_err(ApiError::too_many_requests)?;
         check_password(&new.password, &new.name)?;
         let hash = self.passwords.hash(new.password).await?;
         if !self.setup.redeem(code, now) {
@@ -138,7 +138,7 @@ impl Identity {
         .await?;
         tx.commit().await?;
         self.setup.close();
-        self.throttle.forgive("setup", caller.address, now);
+        self.throttle.forgive("setup", caller.address, now).await;
         Ok(user)
     }
 
@@ -240,12 +240,12 @@ impl Identity {
         caller: &Caller,
     ) -> ApiResult<User> {
         let now = self.now();
-        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&own.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let hash = store::find_password_hash(&mut self.db.read().await?, own.id).await?;
         if !self.passwords.verify(present, hash).await? {
             return Err(ApiError::forbidden("wrong_password", "The present password is wrong."));
         }
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         self.reset_password(own.id, new, &caller.into()).await
     }
 

@@ -27,20 +27,33 @@ type Check = Box<dyn Fn() -> Condition + Send + Sync>;
 /// hub.
 #[derive(Default)]
 pub struct Health {
-    checks: Mutex<Vec<(&'static str, Check)>>,
+    checks: Mutex<Vec<Part>>,
+}
+
+struct Part {
+    name: &'static str,
+    is_needed: bool,
+    check: Check,
 }
 
 impl Health {
     /// Adds a part. `check` must not block.
     pub fn watch(&self, part: &'static str, check: impl Fn() -> Condition + Send + Sync + 'static) {
-        self.checks().push((part, Box::new(check)));
+        self.checks().push(Part { name: part, is_needed: true, check: Box::new(check) });
+    }
+
+    /// Adds a part that the hub works without.
+    pub fn watch_dispensable(&self, part: &'static str, check: impl Fn() -> Condition + Send + Sync + 'static) {
+        self.checks().push(Part { name: part, is_needed: false, check: Box::new(check) });
     }
 
     fn report(&self) -> Vec<ComponentResponse> {
-        self.checks().iter().map(|(name, check)| ComponentResponse { name, status: check() }).collect()
+        let report =
+            |part: &Part| ComponentResponse { name: part.name, status: (part.check)(), is_needed: part.is_needed };
+        self.checks().iter().map(report).collect()
     }
 
-    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<(&'static str, Check)>> {
+    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<Part>> {
         self.checks.lock().expect("no check panics")
     }
 }
@@ -59,7 +72,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
 /// Whether all parts of the hub work.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ReadinessResponse {
-    /// `degraded` as soon as one part is.
+    /// `degraded` as soon as one part is without which the hub does not work.
     status: Condition,
     /// Each part.
     components: Vec<ComponentResponse>,
@@ -72,6 +85,9 @@ struct ComponentResponse {
     name: &'static str,
     /// How it does.
     status: Condition,
+    /// Whether the hub does not work without it.
+    #[serde(rename = "needed")]
+    is_needed: bool,
 }
 
 /// Says that the process answers requests, and nothing about its parts.
@@ -83,13 +99,14 @@ async fn get_liveness() -> &'static str {
 /// Says whether the hub can do its work.
 #[utoipa::path(get, path = "/readyz", tag = "ops", responses(
     (status = 200, description = "Every component is ready", body = ReadinessResponse),
-    (status = 503, description = "A component is degraded", body = ReadinessResponse),
+    (status = 503, description = "A component that is needed is degraded", body = ReadinessResponse),
 ))]
 async fn get_readiness(State(app): State<AppState>) -> Response {
-    let mut components = vec![ComponentResponse { name: "database", status: ask_database(&app).await }];
+    let mut components =
+        vec![ComponentResponse { name: "database", status: ask_database(&app).await, is_needed: true }];
     components.extend(ask_disk(&app));
     components.extend(app.health.report());
-    let degraded = components.iter().any(|component| component.status == Condition::Degraded);
+    let degraded = components.iter().any(|component| component.is_needed && component.status == Condition::Degraded);
     let (code, status) = match degraded {
         false => (StatusCode::OK, Condition::Ready),
         true => (StatusCode::SERVICE_UNAVAILABLE, Condition::Degraded),
@@ -101,7 +118,7 @@ async fn get_readiness(State(app): State<AppState>) -> Response {
 fn ask_disk(app: &AppState) -> Option<ComponentResponse> {
     let guard = app.db.guard()?;
     let status = if guard.is_full() { Condition::Degraded } else { Condition::Ready };
-    Some(ComponentResponse { name: "disk", status })
+    Some(ComponentResponse { name: "disk", status, is_needed: true })
 }
 
 async fn ask_database(app: &AppState) -> Condition {

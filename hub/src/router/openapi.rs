@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use crate::app::AppState;
 use crate::error::{ApiError, ApiResult};
-use crate::http::{Access, Authenticate, Credential, Endings, Place, Places, Routes, SignedInUser};
+use crate::http::{Access, Authenticate, Credential, Place, Places, Routes, SignedInUser};
+use crate::peers::Endings;
 
 /// Adds the route that serves `document`, which is filled once all routes are
 /// known.

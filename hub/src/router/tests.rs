@@ -205,7 +205,7 @@ async fn readiness_follows_the_database() {
     hub.app.db.close().await;
     let answer = hub.get(&Client::browser(), "/readyz").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(answer.body["components"][0], json!({ "name": "database", "status": "degraded" }));
+    assert_eq!(answer.body["components"][0], json!({ "name": "database", "status": "degraded", "needed": true }));
     assert_eq!(hub.get(&Client::browser(), "/healthz").await.status, StatusCode::OK);
 }
 
@@ -216,6 +216,16 @@ async fn a_degraded_part_makes_the_hub_not_ready() {
     let answer = hub.get(&Client::browser(), "/readyz").await;
     assert_eq!((answer.status, &answer.body["status"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("degraded")));
     assert_eq!(answer.body["components"][0]["status"], "ready");
+}
+
+#[tokio::test]
+async fn a_part_that_the_hub_works_without_is_named_and_nothing_more() {
+    let hub = TestHub::empty().await;
+    hub.app.health.watch_dispensable("redis", || crate::ops::health::Condition::Degraded);
+    let answer = hub.get(&Client::browser(), "/readyz").await;
+    assert_eq!((answer.status, &answer.body["status"]), (StatusCode::OK, &json!("ready")));
+    let parts = answer.body["components"].as_array().unwrap();
+    assert!(parts.contains(&json!({ "name": "redis", "status": "degraded", "needed": false })), "{parts:?}");
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use windflow_hub::app::{App, AppState};
 use windflow_hub::config::{
-    AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, ProxyOptions,
-    RateOptions, RetentionOptions, RotationOptions, ServeOptions, SessionOptions, StorageOptions,
+    AgentsOptions, DataDir, EngineAddress, EngineOptions, ListenOptions, LogFormat, LoggingOptions, PeersOptions,
+    ProxyOptions, RateOptions, RetentionOptions, RotationOptions, ServeOptions, SessionOptions, StorageOptions,
 };
 use windflow_hub::lifecycle::Lifecycle;
 use windflow_hub::router;
@@ -161,6 +161,7 @@ impl Drop for Joined {
 fn options(engine: Option<PathBuf>) -> ServeOptions {
     ServeOptions {
         storage: StorageOptions::default(),
+        peers: PeersOptions::default(),
         rotation: RotationOptions::default(),
         listen: ListenOptions { listen: SocketAddr::from(([127, 0, 0, 1], 0)), tls_cert: None, tls_key: None },
         proxies: ProxyOptions::default(),

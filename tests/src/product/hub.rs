@@ -121,6 +121,19 @@ impl Hub {
         hub
     }
 
+    /// Starts a hub that has the other's master key and, as the options say, its
+    /// database: whoever may use the one may use the other.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn start_beside(other: &Self, mut options: HubOptions) -> Self {
+        let key = other.data_folder().join("master.key").display().to_string();
+        options.arguments.extend(["--master-key-file".to_owned(), key]);
+        let mut hub = Self::start_untouched(options);
+        hub.api_token.clone_from(&other.api_token);
+        hub
+    }
+
     /// Starts a hub that nobody has set up: it has no user and no API token.
     ///
     /// # Panics

@@ -3151,6 +3151,8 @@ export interface components {
         ComponentResponse: {
             /** @description Which part. */
             name: string;
+            /** @description Whether the hub does not work without it. */
+            needed: boolean;
             /** @description How it does. */
             status: components["schemas"]["Condition"];
         };
@@ -6332,7 +6334,7 @@ export interface components {
         ReadinessResponse: {
             /** @description Each part. */
             components: components["schemas"]["ComponentResponse"][];
-            /** @description `degraded` as soon as one part is. */
+            /** @description `degraded` as soon as one part is without which the hub does not work. */
             status: components["schemas"]["Condition"];
         };
         /** @description A recording of a terminal. */
@@ -14393,7 +14395,7 @@ export interface operations {
                     "application/json": components["schemas"]["ReadinessResponse"];
                 };
             };
-            /** @description A component is degraded */
+            /** @description A component that is needed is degraded */
             503: {
                 headers: {
                     [name: string]: unknown;

@@ -18,9 +18,10 @@ use tokio::sync::watch;
 use uuid::Uuid;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::{Authenticate, Endings, Reach};
+use super::{Authenticate, Reach};
 use crate::error::ApiError;
 use crate::http::{Decision, Permission, SignedInUser};
+use crate::peers::Endings;
 
 /// A credential is looked at again after this at the latest: it may end by
 /// itself, and the database may be changed by another hand.

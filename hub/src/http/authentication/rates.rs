@@ -6,6 +6,9 @@
 //! allowance by making credentials up. Nothing is looked at but headers, so a
 //! refusal costs neither a password's hash nor the database.
 //!
+//! Where several hubs meet, what one of them lets through is taken from an
+//! allowance of all, too; while they cannot, each has its own.
+//!
 //! An allowance is one moment (the generic cell rate algorithm): when it will be
 //! whole again. General crates for this bound neither the memory that callers
 //! fill nor give back what was taken.
@@ -28,6 +31,7 @@ use crate::config::{RateLimit, RateOptions};
 use crate::error::ApiError;
 use crate::http::cookie;
 use crate::http::peer::Peer;
+use crate::peers::{Apart, Name, Peers, Take};
 
 /// What is counted. Files of the console, agents and probes of health are not.
 const COUNTED: [&str; 3] = ["/api/", "/metrics", "/.well-known/"];
@@ -43,6 +47,7 @@ pub struct Rationing {
     credentials: Table<[u8; 32]>,
     addresses: Table<IpAddr>,
     total: Table<()>,
+    peers: Peers,
 }
 
 /// One kind of callers.
@@ -78,9 +83,25 @@ enum Taken {
     Address(IpAddr, Option<[u8; 32]>),
 }
 
+impl Taken {
+    /// From which allowance of all hubs it is taken.
+    fn name(self) -> Name {
+        match self {
+            Self::Known(credential) => Name::new("rate-credential", credential),
+            Self::Address(address, _) => Name::new("rate-address", address.to_string()),
+        }
+    }
+}
+
 impl Pace {
     /// Of those who may ask as often as they like and are known all the same.
     const FREE: Self = Self { each: Duration::ZERO, ahead: Duration::MAX };
+
+    /// One request from an allowance that all hubs share; `None` where it is
+    /// free.
+    fn of_all(self, name: Name) -> Option<Take> {
+        (!self.each.is_zero()).then_some(Take { name, each: self.each, ahead: self.ahead })
+    }
 
     fn of(limit: RateLimit) -> Option<Self> {
         match limit {
@@ -164,7 +185,7 @@ impl<K: Eq + Hash> Allowances<K> {
 
 impl Rationing {
     /// Nobody has asked yet.
-    pub fn new(options: RateOptions) -> Self {
+    pub fn new(options: RateOptions, peers: Peers) -> Self {
         let RateOptions { api_rate, api_rate_anonymous, api_rate_total } = options;
         let limits = [api_rate, api_rate_anonymous, api_rate_total];
         Self {
@@ -172,6 +193,38 @@ impl Rationing {
             credentials: Table::new(Some(Pace::of(api_rate).unwrap_or(Pace::FREE))),
             addresses: Table::new(Pace::of(api_rate_anonymous)),
             total: Table::new(Pace::of(api_rate_total)),
+            peers,
+        }
+    }
+
+    /// Takes one request: first from what this hub has left, then from what all
+    /// hubs have.
+    async fn take(&self, address: IpAddr, credential: Option<[u8; 32]>, now: Instant) -> Result<Taken, Duration> {
+        let taken = self.begin(address, credential, now)?;
+        let total = self.total.pace.and_then(|pace| pace.of_all(Name::new("rate-total", [])));
+        let takes: Vec<Take> = self.of_all(taken).into_iter().chain(total).collect();
+        match self.peers.take(&takes).await {
+            Ok(Ok(())) | Err(Apart) => Ok(taken),
+            Ok(Err(wait)) => {
+                self.undo(taken);
+                self.total.give_back(());
+                Err(wait)
+            }
+        }
+    }
+
+    fn of_all(&self, taken: Taken) -> Option<Take> {
+        let pace = match taken {
+            Taken::Known(_) => self.credentials.pace,
+            Taken::Address(..) => self.addresses.pace,
+        };
+        pace?.of_all(taken.name())
+    }
+
+    fn undo(&self, taken: Taken) {
+        match taken {
+            Taken::Known(credential) => self.credentials.give_back(credential),
+            Taken::Address(address, _) => self.addresses.give_back(address),
         }
     }
 
@@ -181,16 +234,25 @@ impl Rationing {
             Some((credential, allowed)) => allowed.map(|()| Taken::Known(credential))?,
             None => self.addresses.take(address, now).map(|()| Taken::Address(address, credential))?,
         };
-        self.total.take((), now).inspect_err(|_| match taken {
-            Taken::Known(credential) => self.credentials.give_back(credential),
-            Taken::Address(address, _) => self.addresses.give_back(address),
-        })?;
+        self.total.take((), now).inspect_err(|_| self.undo(taken))?;
         Ok(taken)
     }
 
     /// What was taken counts for the credential, if it turned out to be good,
     /// and one that is good no more is forgotten.
-    fn settle(&self, taken: Taken, is_recognised: bool, status: StatusCode, now: Instant) {
+    async fn settle(&self, taken: Taken, is_recognised: bool, status: StatusCode, now: Instant) {
+        self.settle_here(taken, is_recognised, status, now);
+        let Taken::Address(_, Some(credential)) = taken else { return };
+        if is_recognised && self.peers.are_met() == Some(true) {
+            if let Some(take) = self.of_all(taken) {
+                self.peers.give_back(&take).await;
+            }
+            // What was begun is done: it waits for nothing.
+            self.peers.take(&Vec::from_iter(self.of_all(Taken::Known(credential)))).await.ok();
+        }
+    }
+
+    fn settle_here(&self, taken: Taken, is_recognised: bool, status: StatusCode, now: Instant) {
         match taken {
             Taken::Address(address, Some(credential)) if is_recognised => {
                 self.addresses.give_back(address);
@@ -212,13 +274,13 @@ pub async fn ration(State(rationing): State<Arc<Rationing>>, request: Request, n
         return next.run(request).await;
     };
     let credential = credential_of(&request, peer);
-    let taken = match rationing.begin(network(address), credential, Instant::now()) {
+    let taken = match rationing.take(network(address), credential, Instant::now()).await {
         Ok(taken) => taken,
         Err(wait) => return ApiError::rate_limited(wait).into_response(),
     };
     let who = request.extensions().get::<WhoCalls>().cloned().unwrap_or_default();
     let response = next.run(request).await;
-    rationing.settle(taken, who.get().is_some(), response.status(), Instant::now());
+    rationing.settle(taken, who.get().is_some(), response.status(), Instant::now()).await;
     response
 }
 
@@ -249,7 +311,7 @@ mod tests {
     fn rationing(credential: &str, anonymous: &str, total: &str) -> Rationing {
         let limit = |text: &str| text.parse().unwrap();
         let (api_rate, api_rate_anonymous, api_rate_total) = (limit(credential), limit(anonymous), limit(total));
-        Rationing::new(RateOptions { api_rate, api_rate_anonymous, api_rate_total })
+        Rationing::new(RateOptions { api_rate, api_rate_anonymous, api_rate_total }, Peers::alone())
     }
 
     /// How many of `count` requests pass.
@@ -259,7 +321,7 @@ mod tests {
 
     fn recognise(rationing: &Rationing, credential: [u8; 32], now: Instant) {
         let taken = rationing.begin(HOME, Some(credential), now).unwrap();
-        rationing.settle(taken, true, StatusCode::OK, now);
+        rationing.settle_here(taken, true, StatusCode::OK, now);
     }
 
     #[test]
@@ -284,7 +346,7 @@ mod tests {
         let (rationing, now) = (rationing("50:200", "10:50", "off"), Instant::now());
         let refused = (0..=255_u8).filter(|byte| {
             let taken = rationing.begin(HOME, Some([*byte; 32]), now);
-            taken.map(|taken| rationing.settle(taken, false, StatusCode::UNAUTHORIZED, now)).is_err()
+            taken.map(|taken| rationing.settle_here(taken, false, StatusCode::UNAUTHORIZED, now)).is_err()
         });
         assert_eq!(refused.count(), 206);
         assert!(rationing.credentials.state().whole_at.is_empty());
@@ -300,7 +362,7 @@ mod tests {
         assert_eq!(passed(&rationing, Some([2; 32]), 300, now), 199);
         assert_eq!(passed(&rationing, None, 60, now), 50);
         let taken = rationing.begin(HOME, Some([3; 32]), now).unwrap();
-        rationing.settle(taken, false, StatusCode::UNAUTHORIZED, now);
+        rationing.settle_here(taken, false, StatusCode::UNAUTHORIZED, now);
         assert!(rationing.begin(HOME, Some([3; 32]), now).is_err(), "it is good no more, and the address has nothing");
     }
 
@@ -339,7 +401,7 @@ mod tests {
 
     #[test]
     fn what_is_off_refuses_nobody() {
-        let rationing = Rationing::new(RateOptions::OFF);
+        let rationing = Rationing::new(RateOptions::OFF, Peers::alone());
         assert_eq!(passed(&rationing, Some(TOKEN), 1_000, Instant::now()), 1_000);
     }
 }

@@ -104,7 +104,7 @@ impl Permission {
 }
 
 /// A set of permissions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permissions(u64);
 
 const _: () = assert!(Permission::ALL.len() <= u64::BITS as usize, "a set of permissions has a bit for each");

@@ -72,7 +72,7 @@ pub enum Decision {
 }
 
 /// All that a user may do, and where. What is not in it is denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Powers {
     everywhere: Permissions,
     /// What counts in a part of the environments only.

@@ -179,10 +179,10 @@ impl Identity {
             return Err(Refusal::Factor.into());
         }
         let provider = Some(signed_in_by(who.provider, there));
-        let (cookie, _) = self.start_session_within(&mut tx, &user, caller, Browser { provider, ..browser }).await?;
+        let started = self.start_session_within(&mut tx, &user, caller, Browser { provider, ..browser }).await?;
         tx.commit().await?;
         self.credentials_ended();
-        Ok(Entered::SignedIn(cookie))
+        Ok(Entered::SignedIn(started.cookie))
     }
 
     /// Signs somebody in whom a provider verified, with the code of their own
@@ -202,7 +202,7 @@ impl Identity {
         let mut tx = self.db.write_vital().await?;
         share_provider(&mut tx, provider).await?;
         let user = self.still_linked(&mut tx, provider, user).await?;
-        self.throttle.begin(&user.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&user.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let proof = self.prove_second_factor(&mut tx, user.id, Some(code)).await?;
         if matches!(proof, Proof::Wrong | Proof::Missing) {
             drop(tx);
@@ -215,12 +215,12 @@ impl Identity {
         refuse_ended(&mut tx, provider, &waiting.there, waiting.begun_at).await?;
         let by = Some(signed_in_by(provider, waiting.there));
         let browser = Browser { provider: by, ..browser };
-        let (cookie, actor) = self.start_session_within(&mut tx, &user, caller, browser).await?;
-        self.record_proof(&mut tx, proof, &actor, user.id).await?;
+        let started = self.start_session_within(&mut tx, &user, caller, browser).await?;
+        self.record_proof(&mut tx, proof, &started.actor, user.id).await?;
         tx.commit().await?;
         self.credentials_ended();
-        self.throttle.forgive(&user.name, caller.address, now);
-        Ok((user, cookie))
+        self.throttle.forgive(&user.name, caller.address, now).await;
+        Ok((user, started.cookie))
     }
 
     /// Links a signed-in user with who they are elsewhere.

@@ -148,7 +148,7 @@ impl Identity {
         };
         let by = Actor::from(caller);
         let cookie = self.confirm_within(&mut proven.tx, own, (session, secret), way, &by).await?;
-        self.settle(proven, &by, caller).await?;
+        self.settle(proven, &by, caller, true).await?;
         Ok(cookie)
     }
 
@@ -165,7 +165,7 @@ impl Identity {
         caller: &Caller,
     ) -> ApiResult<SessionCookie> {
         let now = self.now();
-        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&own.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let mut tx = self.db.write_vital().await?;
         if let Err(refusal) = self.use_own_passkey(&mut tx, own.id, presented).await? {
             let user = users::find(&mut tx, own.id).await?;
@@ -176,7 +176,7 @@ impl Identity {
         let cookie = self.confirm_within(&mut tx, own, (session, secret), Way::Passkey, &Actor::from(caller)).await?;
         tx.commit().await?;
         self.credentials_ended();
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         Ok(cookie)
     }
 
@@ -214,15 +214,15 @@ impl Identity {
         caller: &Caller,
     ) -> ApiResult<bool> {
         let now = self.now();
-        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&own.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let mut tx = self.db.write_vital().await?;
         let proof = self.prove_second_factor(&mut tx, own.id, code).await?;
         match proof {
-            Proof::NotNeeded | Proof::Missing => self.throttle.take_back(&own.name, caller.address, now),
+            Proof::NotNeeded | Proof::Missing => self.throttle.take_back(&own.name, caller.address, now).await,
             Proof::Code | Proof::RecoveryCode | Proof::Passkey(_) => {
                 self.record_proof(&mut tx, proof, &caller.into(), own.id).await?;
                 tx.commit().await?;
-                self.throttle.forgive(&own.name, caller.address, now);
+                self.throttle.forgive(&own.name, caller.address, now).await;
             }
             Proof::Wrong | Proof::Refused(_) => {
                 drop(tx);

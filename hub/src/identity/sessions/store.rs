@@ -198,10 +198,11 @@ pub async fn delete(tx: &mut Tx, id: Uuid) -> Result<(), DbError> {
     Ok(())
 }
 
-pub async fn delete_by_hash(tx: &mut Tx, secret_hash: &[u8]) -> Result<(), DbError> {
+/// Ends the session that has this secret. Whether there was one.
+pub async fn delete_by_hash(tx: &mut Tx, secret_hash: &[u8]) -> Result<bool, DbError> {
     let sql = "DELETE FROM sessions WHERE secret_hash = $1";
-    on_tx!(tx, |c| sqlx::query(sql).bind(secret_hash).execute(c).await.map(drop))?;
-    Ok(())
+    let deleted = on_tx!(tx, |c| sqlx::query(sql).bind(secret_hash).execute(c).await.map(|done| done.rows_affected()))?;
+    Ok(deleted > 0)
 }
 
 /// Ends every session of everyone.
@@ -327,7 +328,8 @@ mod tests {
                 insert(&mut tx, session, &[i as u8]).await.unwrap();
             }
             delete(&mut tx, sessions[4].id).await.unwrap();
-            delete_by_hash(&mut tx, &[3]).await.unwrap();
+            assert!(delete_by_hash(&mut tx, &[3]).await.unwrap());
+            assert!(!delete_by_hash(&mut tx, &[3]).await.unwrap());
             assert_eq!(delete_expired(&mut tx, by(10)).await.unwrap(), 1);
             assert_eq!(delete_of_user(&mut tx, ada.id).await.unwrap(), 2);
         }

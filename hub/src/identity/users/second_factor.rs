@@ -121,18 +121,18 @@ impl Identity {
         issuer: &str,
         caller: &Caller,
     ) -> ApiResult<Begun> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         self.check_own_password(own, password).await?;
         let secret = Secret::generate(&self.random);
         let sealed = self.vault.seal(&place(&own.id.to_string()), secret.as_bytes());
         let mut tx = self.db.write().await?;
         if !store::begin(&mut tx, own.id, &sealed, now).await? {
-            self.throttle.forgive(&own.name, caller.address, now);
+            self.throttle.forgive(&own.name, caller.address, now).await;
             let message = "You have a second factor. Turn it off first to set up another one.";
             return Err(ApiError::conflict("second_factor_on", message));
         }
         tx.commit().await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         Ok(Begun { secret: secret.to_base32(), uri: secret.to_uri(issuer, &own.name) })
     }
 
@@ -147,12 +147,12 @@ impl Identity {
         code: &SecretString,
         caller: &Caller,
     ) -> ApiResult<RecoveryCodes> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         let mut tx = self.db.write().await?;
         let begun = store::find(&mut tx, own.id).await?;
         let begun = begun.filter(|row| row.confirmed_at.is_none() && now.since(row.begun_at) < CONFIRM_WITHIN);
         let Some(row) = begun else {
-            self.throttle.take_back(&own.name, caller.address, now);
+            self.throttle.take_back(&own.name, caller.address, now).await;
             let message = "No second factor waits to be confirmed, or it waited for too long. Begin again.";
             return Err(ApiError::conflict("second_factor_not_begun", message));
         };
@@ -170,7 +170,7 @@ impl Identity {
         let entry = Entry::new(&caller.into(), Action::SecondFactorOn, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         self.credentials_ended();
         Ok(codes)
     }
@@ -187,7 +187,7 @@ impl Identity {
         code: &SecretString,
         caller: &Caller,
     ) -> ApiResult<()> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         self.check_own_password(own, password).await?;
         let mut tx = self.db.write_vital().await?;
         self.prove_own(&mut tx, own, code, caller, now).await?;
@@ -195,7 +195,7 @@ impl Identity {
         let entry = Entry::new(&caller.into(), Action::SecondFactorOff, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         self.credentials_ended();
         Ok(())
     }
@@ -211,14 +211,14 @@ impl Identity {
         code: &SecretString,
         caller: &Caller,
     ) -> ApiResult<RecoveryCodes> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         let mut tx = self.db.write().await?;
         self.prove_own(&mut tx, own, code, caller, now).await?;
         let codes = self.renew_recovery_codes_within(&mut tx, own.id).await?;
         let entry = Entry::new(&caller.into(), Action::RecoveryCodesRenew, &own.id.to_string()).called(Some(&own.name));
         audit::record(&mut tx, entry, now).await?;
         tx.commit().await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         Ok(codes)
     }
 
@@ -353,7 +353,7 @@ impl Identity {
                 self.record_proof(tx, proof, &caller.into(), own.id).await
             }
             Proof::NotNeeded => {
-                self.throttle.take_back(&own.name, caller.address, now);
+                self.throttle.take_back(&own.name, caller.address, now).await;
                 Err(ApiError::conflict("second_factor_off", "You have no second factor."))
             }
             Proof::Missing | Proof::Wrong | Proof::Refused(_) => Err(wrong(StatusCode::FORBIDDEN)),
@@ -369,12 +369,12 @@ impl Identity {
         code: Option<&SecretString>,
         caller: &Caller,
     ) -> ApiResult<()> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         self.check_own_password(own, password).await?;
         let mut tx = self.db.write().await?;
         match self.prove_code(&mut tx, own.id, code).await? {
             Proof::Missing => {
-                self.throttle.take_back(&own.name, caller.address, now);
+                self.throttle.take_back(&own.name, caller.address, now).await;
                 let message = "The password is right. Send the code of your app too, as `code`.";
                 return Err(ApiError::forbidden("second_factor_required", message));
             }
@@ -384,14 +384,14 @@ impl Identity {
             }
         }
         tx.commit().await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         Ok(())
     }
 
     /// Counts an attempt as wrong before it is made; the moment it is made at.
-    fn begin_attempt(&self, own: &SignedInUser, caller: &Caller) -> ApiResult<Timestamp> {
+    async fn begin_attempt(&self, own: &SignedInUser, caller: &Caller) -> ApiResult<Timestamp> {
         let now = self.now();
-        self.throttle.begin(&own.name, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&own.name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         Ok(now)
     }
 
@@ -406,9 +406,9 @@ impl Identity {
         password: Option<SecretString>,
         caller: &Caller,
     ) -> ApiResult<()> {
-        let now = self.begin_attempt(own, caller)?;
+        let now = self.begin_attempt(own, caller).await?;
         self.check_own_password(own, password).await?;
-        self.throttle.forgive(&own.name, caller.address, now);
+        self.throttle.forgive(&own.name, caller.address, now).await;
         Ok(())
     }
 

@@ -42,7 +42,7 @@ impl Authority {
         self.0.pem()
     }
 
-    fn issue(&self, name: &str) -> (String, String) {
+    pub(super) fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().expect("the system has randomness");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("the name is good");
         let certificate = params.signed_by(&key, &self.0).expect("the parameters are good");

@@ -1,6 +1,6 @@
 //! Bad days of the hub's storage, by their rows in the fault matrix: a slow
 //! disk (F25), a locked database (F26), a full disk (F27, and F28 on the side of an agent), a damaged database
-//! (F29), an old backup (F30), a missing key (F31), and crashes.
+//! (F29), an old backup (F30), a missing key (F31), crashes, and a Redis that several hubs share and lose.
 
 mod agent;
 mod backup;
@@ -8,6 +8,7 @@ mod crash;
 mod damage;
 mod disk;
 mod locked;
+mod peers;
 
 use std::process::Command;
 

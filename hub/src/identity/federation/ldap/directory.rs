@@ -81,7 +81,7 @@ pub enum Said {
 /// Looks at whom a name leads to before their password is tried.
 pub trait Gate: Sync {
     /// How long to wait, where it is not to be tried now.
-    fn wait(&self, person: &Person) -> Option<Duration>;
+    fn wait(&self, person: &Person) -> impl Future<Output = Option<Duration>> + Send;
 }
 
 /// Lets everybody through.
@@ -89,7 +89,7 @@ pub trait Gate: Sync {
 pub struct Open;
 
 impl Gate for Open {
-    fn wait(&self, _: &Person) -> Option<Duration> {
+    async fn wait(&self, _: &Person) -> Option<Duration> {
         None
     }
 }
@@ -203,7 +203,7 @@ impl<'a> Directory<'a> {
         steps.passed([Some(person.dn.clone()), Some(person.subject.clone())]);
 
         if let Some(password) = typed.password {
-            if let Some(wait) = gate.wait(&person) {
+            if let Some(wait) = gate.wait(&person).await {
                 return Ok(Said::Wait(wait));
             }
             steps.begin("user_bind");

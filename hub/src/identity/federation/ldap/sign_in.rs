@@ -67,9 +67,9 @@ struct Spelling<'a> {
 }
 
 impl Gate for Spelling<'_> {
-    fn wait(&self, person: &Person) -> Option<Duration> {
+    async fn wait(&self, person: &Person) -> Option<Duration> {
         let name = spelled_otherwise(person, self.typed)?;
-        self.identity.throttle.begin(name, self.caller.address, self.now).err()
+        self.identity.throttle.begin(name, self.caller.address, self.now).await.err()
     }
 }
 
@@ -134,7 +134,7 @@ impl Identity {
 
     /// Forgives what was counted of somebody under what they are called in the
     /// directory.
-    pub(in crate::identity) fn forgive_spelling(
+    pub(in crate::identity) async fn forgive_spelling(
         &self,
         person: &Person,
         typed: &str,
@@ -142,12 +142,12 @@ impl Identity {
         began: Timestamp,
     ) {
         if let Some(name) = spelled_otherwise(person, typed) {
-            self.throttle.forgive(name, caller.address, began);
+            self.throttle.forgive(name, caller.address, began).await;
         }
     }
 
     /// Takes the same back, where something is missing yet.
-    pub(in crate::identity) fn take_back_spelling(
+    pub(in crate::identity) async fn take_back_spelling(
         &self,
         person: &Person,
         typed: &str,
@@ -155,7 +155,7 @@ impl Identity {
         began: Timestamp,
     ) {
         if let Some(name) = spelled_otherwise(person, typed) {
-            self.throttle.take_back(name, caller.address, began);
+            self.throttle.take_back(name, caller.address, began).await;
         }
     }
 
@@ -194,7 +194,7 @@ impl Identity {
         let password = password.filter(|password| !password.expose_secret().is_empty());
         let now = self.now();
         if password.is_some() {
-            self.throttle.begin(name, caller.address, now).map_err(ApiError::too_many_requests)?;
+            self.throttle.begin(name, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         }
         let mut steps = Steps::default();
         let Some(directory) = Directory::new(&self.federation.outgoing, configuration, secret) else {
@@ -202,7 +202,7 @@ impl Identity {
         };
         if let Ok(Said::Known(person)) = directory.ask(Typed { name, password }, &Open, &mut steps).await {
             if password.is_some() {
-                self.throttle.forgive(name, caller.address, now);
+                self.throttle.forgive(name, caller.address, now).await;
             }
             steps.begin("roles");
             if mapping::lets_in(&provider, &person.groups) {

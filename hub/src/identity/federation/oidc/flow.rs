@@ -156,7 +156,7 @@ impl Identity {
         // Each has the hub ask the provider: guessing costs time.
         let (account, now) = (format!("{slug}@provider"), self.now());
         let account = caller.address.map_or(account.clone(), |address| format!("{account}/{address}"));
-        self.throttle.begin(&account, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&account, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let purpose = attempt.purpose;
         let verified = match &way {
             Way::Oidc(oidc) => self.verified(&provider, oidc, &attempt, arrival).await,
@@ -167,7 +167,7 @@ impl Identity {
             Err(refusal) => Err(refusal.into()),
         };
         match &finished {
-            Ok(_) => self.throttle.forgive(&account, caller.address, now),
+            Ok(_) => self.throttle.forgive(&account, caller.address, now).await,
             Err(Stop::Refused(refusal)) => match purpose {
                 Purpose::Confirm { session, .. } => {
                     self.record_unconfirmed(&provider, session, *refusal, caller).await?;

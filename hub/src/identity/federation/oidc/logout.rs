@@ -92,7 +92,7 @@ impl Identity {
         // Only what is wrong counts: no number of those holds up one that is good.
         let account = format!("{slug}@logout");
         let account = caller.address.map_or(account.clone(), |address| format!("{account}/{address}"));
-        self.throttle.begin(&account, caller.address, self.now()).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&account, caller.address, self.now()).await.map_err(ApiError::too_many_requests)?;
         self.record_bad_logout(&provider, &bad, caller).await?;
         let message = "This is no token that says of a session that it ended, or it cannot be verified.";
         Err(ApiError::bad_request("invalid_logout_token", message))

@@ -128,7 +128,7 @@ impl Identity {
     ) -> ApiResult<(User, SessionCookie)> {
         let now = self.now();
         let account = caller.address.map_or(ACCOUNT.to_owned(), |address| format!("{ACCOUNT}/{address}"));
-        self.throttle.begin(&account, caller.address, now).map_err(ApiError::too_many_requests)?;
+        self.throttle.begin(&account, caller.address, now).await.map_err(ApiError::too_many_requests)?;
         let mut tx = self.db.write_vital().await?;
         let (user, id) = match self.use_passkey(&mut tx, presented, None).await? {
             Ok(used) => used,
@@ -138,11 +138,13 @@ impl Identity {
             }
         };
         let browser = Browser { passkey: Some(UsedPasskey { id, alone: true }), ..browser };
-        let (cookie, _) = self.start_session_within(&mut tx, &user, caller, browser).await?;
+        let started = self.start_session_within(&mut tx, &user, caller, browser).await?;
         tx.commit().await?;
-        self.credentials_ended();
-        self.throttle.forgive(&account, caller.address, now);
-        Ok((user, cookie))
+        if started.has_replaced {
+            self.credentials_ended();
+        }
+        self.throttle.forgive(&account, caller.address, now).await;
+        Ok((user, started.cookie))
     }
 
     /// Looks at what somebody gave beside a password that was right: a passkey

@@ -41,6 +41,13 @@ pub fn start(app: &AppState, lifecycle: &Lifecycle) {
     lifecycle.tasks.spawn(keys::keep(app.clone()));
     lifecycle.tasks.spawn(shipping::keep(app.clone()));
     lifecycle.tasks.spawn(send_mail(app.clone(), lifecycle.clone()));
+    if app.peers.are_met().is_some() {
+        let peers = app.peers.clone();
+        app.health.watch_dispensable("redis", move || match peers.are_met() {
+            Some(false) => Condition::Degraded,
+            Some(true) | None => Condition::Ready,
+        });
+    }
     if let Some(guard) = app.db.guard() {
         lifecycle.tasks.spawn(watch_disk(guard.clone(), lifecycle.clone()));
     }
