@@ -47,10 +47,11 @@ impl Redis {
         }
         let file = |name: &str| folder.path().join(name).display().to_string();
         let configuration = format!(
-            "bind {address}\nport 0\ntls-port 6379\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
+            "bind {address}\nport 0\nunixsocket {}\ntls-port 6379\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
              tls-auth-clients no\nuser default off\n\
              user {USER} on >{password} resetchannels &{{windflow:* ~{{windflow:* -@all {COMMANDS}\n\
              user root on >{password} ~* &* +@all\nsave \"\"\nappendonly no\ndir {}\n",
+            file("socket"),
             file("cert.pem"),
             file("key.pem"),
             file("ca.pem"),
@@ -70,12 +71,7 @@ impl Redis {
         let mut serve = Command::new(places::installed("redis-server"));
         serve.arg(self.folder.path().join("redis.conf"));
         self.process = Some(Process::start("Redis", &serve, &self.folder.path().join("log")));
-        wait::until_true("Redis to answer", DEADLINE, || {
-            let mut ask = Command::new(places::installed("redis-cli"));
-            ask.args(["-h", &self.address.to_string(), "--tls", "--cacert"]).arg(self.authority_file());
-            run(ask.args(["--no-auth-warning", "--user", "root", "-a", &self.password, "PING"]), DEADLINE).stdout.trim()
-                == "PONG"
-        });
+        wait::until_true("Redis to answer", DEADLINE, || run(self.ask().arg("PING"), DEADLINE).stdout.trim() == "PONG");
     }
 
     /// Kills it.
@@ -98,11 +94,16 @@ impl Redis {
     /// # Panics
     /// When it does not answer.
     pub fn dump(&self) -> String {
-        let mut ask = Command::new(places::installed("redis-cli"));
-        ask.args(["-h", &self.address.to_string(), "--tls", "--cacert"]).arg(self.authority_file());
-        ask.args(["--no-auth-warning", "--user", "root", "-a", &self.password, "EVAL"]);
         let all = "local all = {} for _, key in ipairs(redis.call('KEYS', '*')) do \
                    all[#all + 1] = key all[#all + 1] = redis.call('GET', key) end return all";
-        run(ask.args([all, "0"]), DEADLINE).succeeded()
+        run(self.ask().args(["EVAL", all, "0"]), DEADLINE).succeeded()
+    }
+
+    /// Asks it as its operator does, on a socket.
+    fn ask(&self) -> Command {
+        let mut ask = Command::new(places::installed("redis-cli"));
+        ask.arg("-s").arg(self.folder.path().join("socket"));
+        ask.args(["--no-auth-warning", "--user", "root", "-a", &self.password]);
+        ask
     }
 }
