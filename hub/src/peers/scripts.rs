@@ -34,7 +34,7 @@ pub static TAKE: LazyLock<Script> = LazyLock::new(|| {
          local now = time[1] * 1000000 + time[2]
          local after = {}
          for i, key in ipairs(KEYS) do
-           local whole_at = math.max(tonumber(redis.call('GET', key) or now), now)
+           local whole_at = math.max(tonumber(redis.call('GET', key) or '') or now, now)
            local wait = whole_at - now - tonumber(ARGV[2 * i])
            if wait > 0 then return wait end
            after[i] = whole_at + tonumber(ARGV[2 * i - 1])
@@ -51,7 +51,7 @@ pub static TAKE: LazyLock<Script> = LazyLock::new(|| {
 pub static GIVE_BACK: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local whole_at = redis.call('GET', KEYS[1])
-         if whole_at then
+         if whole_at and tonumber(whole_at) then
            redis.call('SET', KEYS[1], string.format('%.0f', whole_at - ARGV[1]), 'KEEPTTL')
          end
          return 0",

@@ -22,8 +22,8 @@ use crate::error::{ApiError, ApiResult};
 pub const LENGTH_MIN: usize = 12;
 /// Most characters of a password.
 pub const LENGTH_MAX: usize = 128;
-/// Passwords hashed at once; each takes 19 MiB and a core, and one whose hash
-/// came from elsewhere up to 1 GiB.
+/// Passwords hashed at once, where there are processors enough; each takes 19 MiB
+/// and a core, and one whose hash came from elsewhere up to 1 GiB.
 const HASHES_MAX: usize = 2;
 /// How far everybody else goes before a hash where processors are short. The
 /// scheduler then gives a hash about a tenth of what it gives others.
@@ -150,10 +150,16 @@ fn give_way() {
     }
 }
 
+/// One processor is left to everybody else, where there is more than one.
+fn hashes_at_once() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    processors.saturating_sub(1).clamp(1, HASHES_MAX)
+}
+
 impl Passwords {
     /// Hashes at `cost`.
     pub fn new(cost: HashCost, random: Random) -> Self {
-        Self { cost, random, turns: Arc::new(Semaphore::new(HASHES_MAX)), nobody: Arc::default() }
+        Self { cost, random, turns: Arc::new(Semaphore::new(hashes_at_once())), nobody: Arc::default() }
     }
 
     /// The hash to keep.
