@@ -5,8 +5,10 @@
 mod disk;
 mod files;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -16,6 +18,7 @@ pub use self::files::Files;
 use crate::network::Netns;
 use crate::places;
 use crate::process::{Output, Process, run_with_input};
+use crate::secrets::{self, Findings};
 use crate::wait;
 
 /// How long a machine may take to come up.
@@ -36,12 +39,21 @@ pub enum Init {
     None,
 }
 
-/// A running machine. Dropping it ends everything on it.
+/// What a script that looks for secrets leaves out: programs. The agent's key
+/// and a hub's are where they belong.
+const COLLECT: &str =
+    "tar -C \"$1\" --exclude=./usr/local/bin --exclude=./usr/bin --exclude=./usr/lib -c . | tar -C \"$2\" -x";
+
+/// A running machine. Dropping it looks for secrets in all that was written on
+/// it and told by it, and ends everything on it.
 #[derive(Debug)]
 pub struct Machine {
     leader: i32,
+    init: Init,
+    /// The files that a test wrote.
+    given: Mutex<BTreeSet<PathBuf>>,
     // In this order: its processes end before its network and its folder go.
-    _process: Process,
+    process: Process,
     network: Netns,
     base: TempDir,
 }
@@ -64,7 +76,8 @@ impl Machine {
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let process = Process::start("the machine", &network.wrap(&boot), log.path());
         let leader = wait::until("the machine's first process", BOOT_DEADLINE, || child_of(&process));
-        let machine = Self { leader, _process: process, network, base };
+        secrets::watch(process.id(), "the machine");
+        let machine = Self { leader, init, given: Mutex::default(), process, network, base };
         wait::until_true("the machine's files", BOOT_DEADLINE, || {
             machine.try_shell("test -e /run/booted").status.success()
         });
@@ -119,6 +132,8 @@ impl Machine {
     /// # Panics
     /// When it cannot be written.
     pub fn write(&self, path: &str, mode: &str, content: &[u8]) {
+        let given = PathBuf::from(path.trim_start_matches('/'));
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).insert(given);
         let mut command = Command::new("sh");
         command.args(["-c", "umask 077; mkdir -p \"${1%/*}\"; cat >\"$1\"; chmod \"$2\" \"$1\"", "write", path, mode]);
         run_with_input(&mut self.inside(&command), content, COMMAND_DEADLINE).succeeded();
@@ -152,6 +167,23 @@ impl Machine {
         Files::read(&run_with_input(&mut list, &[], COMMAND_DEADLINE).succeeded())
     }
 
+    /// Looks for every secret of this run in what its services wrote and said.
+    fn assert_it_told_no_secret(&self) {
+        let mut findings = Findings::none();
+        findings.look_at_processes(&secrets::seen_below(self.process.id()));
+        if self.init == Init::Systemd {
+            let journal = self.try_shell("journalctl --no-pager --output=cat").stdout;
+            findings.look_at("the machine's journal", journal.as_bytes());
+        }
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        let mut collect = self.entered(&[]);
+        collect.args(["sh", "-c", COLLECT, "collect"]).arg(self.base.path().join("upper")).arg(copy.path());
+        run_with_input(&mut collect, &[], COMMAND_DEADLINE).succeeded();
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        findings.look_into("the machine", copy.path(), |file| given.contains(file) || file.ends_with("master.key"));
+        findings.assert_none();
+    }
+
     fn entered(&self, namespaces: &[&str]) -> Command {
         let mut enter = Command::new("nsenter");
         enter.arg(format!("--target={}", self.leader)).arg("--mount").args(namespaces);
@@ -172,6 +204,14 @@ impl Machine {
              mkdir daemons exclusive failed hotplugged inactive options scheduled started starting stopping tmp \
              wasinactive",
         );
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.assert_it_told_no_secret();
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod installer {
     mod refusals;
     mod removal;
     mod script;
+    mod secrets;
     mod shells;
 
     use std::net::SocketAddr;

@@ -8,6 +8,7 @@ use rustix::process::Signal;
 use windflow_tests::engine::free_port;
 use windflow_tests::places::{built, installed, workspace};
 use windflow_tests::process::{Running, processes_that_mention, run, signal_process};
+use windflow_tests::secrets::{self, Findings};
 
 use crate::scenarios::SOON;
 
@@ -24,7 +25,7 @@ fn the_demo_prints_what_works_in_the_browser_and_with_docker_and_leaves_nothing_
 
     let console = word_after(&said, "  console ");
     let setup_code = word_after(&said, "  setup code ");
-    let seen = set_up_and_look(&console, &setup_code);
+    let seen = set_up_and_look(&console, &setup_code, &secrets::fresh("the password in the demo"));
     assert!(seen.contains(r#""role":"administrator""#), "{seen}");
     assert_eq!(seen.matches(r#""state":"online""#).count(), 2, "{seen}");
     docker_commands_work(&said);
@@ -32,6 +33,9 @@ fn the_demo_prints_what_works_in_the_browser_and_with_docker_and_leaves_nothing_
     let socket = word_after(&said, "  export DOCKER_HOST=unix://");
     let folder = Path::new(&socket).parent().unwrap().to_owned();
     assert!(folder.exists());
+    let mut findings = Findings::none();
+    findings.look_into("the demo's folder", &folder, |file| file.ends_with("master.key"));
+    findings.assert_none();
     signal_process(demo.id(), Signal::INT);
     demo.finish(DOWN).succeeded();
     assert!(!folder.exists());
@@ -60,8 +64,8 @@ fn script() -> PathBuf {
 
 /// Makes the administrator as the console does, and asks as them for the
 /// environments: the two answers in one text. The cookie is curl's to carry.
-fn set_up_and_look(console: &str, setup_code: &str) -> String {
-    let body = format!(r#"{{"code":"{setup_code}","name":"ada","password":"seventeen quiet herons"}}"#);
+fn set_up_and_look(console: &str, setup_code: &str, password: &str) -> String {
+    let body = format!(r#"{{"code":"{setup_code}","name":"ada","password":"{password}"}}"#);
     let mut curl = Command::new(installed("curl"));
     let quietly = ["--insecure", "--silent", "--show-error", "--fail-with-body", "--cookie", ""];
     curl.args(quietly).args(["--header", "content-type: application/json", "--data", &body]);
