@@ -17,6 +17,9 @@ use crate::db::DbError;
 /// When to try again what the database could not do.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
+/// The code of what a host's own policy refuses.
+pub const HOST_REFUSES: &str = "host_refuses";
+
 /// The result of a handler.
 pub type ApiResult<T> = Result<T, ApiError>;
 

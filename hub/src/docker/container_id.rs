@@ -27,7 +27,9 @@ mod tests {
 
     #[test]
     fn an_id_that_is_a_path_is_none() {
-        for wrong in ["", "../x", "a/b", "a?b", "a%2fb", "-a", "a b", &"a".repeat(129)] {
+        for wrong in
+            ["", "../x", "a/b", "a?b", "a%2fb", "a%252fb", "$(id)", "`id`", "a;id", "-a", "a b", &"a".repeat(129)]
+        {
             assert_eq!(ContainerId::parse(wrong), None, "{wrong:?}");
         }
         assert!(ContainerId::parse("shop_web.1-x").is_some());

@@ -7,7 +7,7 @@ use serde_json::json;
 use windflow_protocol::message::policy::rule_of;
 
 use super::EngineError;
-use crate::error::{ApiError, sentence};
+use crate::error::{ApiError, HOST_REFUSES, sentence};
 use crate::tunnel::StreamError;
 
 impl From<StreamError> for ApiError {
@@ -48,7 +48,7 @@ impl From<EngineError> for ApiError {
 fn host_refuses(words: &str) -> ApiError {
     let message = "The policy of this host refuses this. Only its administrator can change that, on the host.";
     let rule = rule_of(words).unwrap_or_default();
-    ApiError::forbidden("host_refuses", format!("{message} Its rule: {rule}.")).with_details(json!({ "rule": rule }))
+    ApiError::forbidden(HOST_REFUSES, format!("{message} Its rule: {rule}.")).with_details(json!({ "rule": rule }))
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ pub fn rule_of(words: &str) -> Option<&str> {
     is_rule(rule).then_some(rule)
 }
 
-fn is_rule(rule: &str) -> bool {
+/// Whether this can be the name of a rule.
+pub fn is_rule(rule: &str) -> bool {
     let known = |byte: u8| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_');
     !rule.is_empty() && rule.len() <= RULE_MAX && rule.bytes().all(known)
 }

@@ -235,6 +235,8 @@ actions! {
     MasterKeyChange => "hub.master_key_change",
     /// A Docker client asked an engine for something that may change its host.
     EngineCall => "environment.engine_call",
+    /// A host's own policy refused what somebody asked of it.
+    HostRefuses => "environment.host_refuses",
     /// Someone was refused what they may not do.
     PermissionDenied => "permission.denied",
     /// The chain of the records began.

@@ -135,3 +135,40 @@ fn value_for(document: &Value, name: &str, schema: &Value) -> String {
         _ => "none".to_owned(),
     }
 }
+
+/// Bodies that no route takes: of another type, with a field that nobody knows,
+/// cut off, and deeper than anybody means.
+fn nobodys_bodies() -> [String; 6] {
+    let deep = "[".repeat(1_000);
+    ["\"text\"", "17", "null", r#"{"nobody-knows-this":1}"#, r#"{"name":"x""#, &deep].map(str::to_owned)
+}
+
+#[tokio::test]
+async fn asvs_2_2_1_every_body_that_is_something_else_is_refused_before_anything_is_done() {
+    let hub = TestHub::with_users().await;
+    let environment = hub.app.fleet.ensure_local().await.unwrap();
+    let document = serde_json::to_value(crate::router::document()).unwrap();
+    let mut looked_at = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let is_of_environment = path.starts_with("/api/v1/environments/");
+        let id = if is_of_environment { environment.0 } else { uuid::Uuid::now_v7() };
+        let target = path.replace("{id}", &id.to_string()).replace(['{', '}'], "");
+        for (method, operation) in operations.as_object().unwrap() {
+            if operation["requestBody"]["content"]["application/json"].is_null() {
+                continue;
+            }
+            for body in nobodys_bodies() {
+                let method = method.to_uppercase();
+                let request = Request::builder().method(method.as_str()).uri(&target);
+                let request = request.header("content-type", "application/json");
+                let answer = hub.send(&Client::local(), request, Body::from(body.clone())).await;
+                let start: String = body.chars().take(30).collect();
+                assert!(answer.status.is_client_error(), "{method} {path} with {start}: {answer:?}");
+                assert_eq!(answer.body["error"]["request_id"], answer.headers["x-request-id"].to_str().unwrap());
+                assert!(!answer.code().is_empty());
+                looked_at += usize::from(answer.code() == "invalid_body");
+            }
+        }
+    }
+    assert!(looked_at > 6 * 50, "{looked_at} bodies were read, the others were refused before");
+}

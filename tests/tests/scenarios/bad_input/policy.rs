@@ -2,6 +2,7 @@
 //! own: through the hub, the agent and a real engine. What is judged is what the
 //! engine has afterwards, not what anybody says.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -324,6 +325,9 @@ fn looks_and_operates(version: EngineVersion) {
     place.docker.run(["rm", "--force", "web"]).succeeded();
     let records = place.hub.read("/api/v1/audit?action=environment.policy");
     assert_eq!(records["items"].as_array().unwrap().len(), 4, "{records}");
+    let refused = place.hub.read("/api/v1/audit?action=environment.host_refuses");
+    let rules = refused["items"].as_array().unwrap().iter().map(|record| record["details"]["rule"].as_str().unwrap());
+    assert_eq!(rules.collect::<BTreeSet<_>>(), BTreeSet::from(["deploy", "exec", "operate"]), "{refused}");
 }
 
 #[test]
