@@ -75,8 +75,14 @@ export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRo
     scrollBehavior: (to, from, saved) => saved ?? (to.path === from.path ? undefined : { top: 0 }),
   })
 
-  router.beforeEach(async (to) => (to.meta.plain ? entrance(queries, to) : inside(queries, to)))
+  // Where somebody is on their way to, until they are there.
+  let underway: RouteLocationNormalized | null = null
+  router.beforeEach(async (to) => {
+    underway = to
+    return to.meta.plain ? entrance(queries, to) : inside(queries, to)
+  })
   router.afterEach((to) => {
+    if (underway === to) underway = null
     if (to.meta.plain) live.stop()
     else live.start()
   })
@@ -85,7 +91,8 @@ export function createConsoleRouter(queries: QueryClient, live: Live): ConsoleRo
     live.stop()
     queries.clear()
     const from = router.currentRoute.value
-    if (!from.meta.plain) await router.push({ name: 'sign-in', query: { next: from.fullPath, ended: '1' } })
+    // Whoever signs out meanwhile is not brought back to where they were.
+    if (!(underway ?? from).meta.plain) await router.push({ name: 'sign-in', query: { next: from.fullPath, ended: '1' } })
   }
 
   async function setUpFactor() {
