@@ -36,6 +36,16 @@ impl Answer {
         body["error"]["code"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// What an answer of `/readyz` says of this part of the hub.
+    ///
+    /// # Panics
+    /// When it names no such part.
+    pub fn component(&self, name: &str) -> serde_json::Value {
+        let ready: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_default();
+        let parts = ready["components"].as_array().cloned().unwrap_or_default();
+        parts.into_iter().find(|part| part["name"] == name).unwrap_or_else(|| panic!("no {name} in {}", self.body))
+    }
+
     /// Checks that no secret stands in what is said of an error.
     pub(super) fn assert_its_error_tells_nothing(&self, method: &str) {
         if !(200..300).contains(&self.status) {

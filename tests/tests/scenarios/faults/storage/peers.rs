@@ -1,6 +1,6 @@
 //! Two hubs on one PostgreSQL that meet in a Redis with TLS and a password.
 
-use serde_json::{Value, json};
+use serde_json::json;
 use windflow_tests::network::{Authority, Redis};
 use windflow_tests::product::{Hub, HubOptions, LiveChannel, Postgres};
 use windflow_tests::secrets;
@@ -23,10 +23,7 @@ fn options(postgres: &Postgres, redis: &Redis) -> HubOptions {
 fn redis_at(hub: &Hub) -> String {
     let ready = hub.request_with("GET", "/readyz", &[]);
     assert_eq!(ready.status, 200, "{}", ready.body);
-    let ready: Value = serde_json::from_str(&ready.body).unwrap();
-    assert_eq!(ready["status"], "ready");
-    let parts = ready["components"].as_array().unwrap();
-    let redis = parts.iter().find(|part| part["name"] == "redis").expect("Redis is watched");
+    let redis = ready.component("redis");
     assert_eq!(redis["needed"], false);
     redis["status"].as_str().unwrap().to_owned()
 }
