@@ -25,6 +25,7 @@ pub use connect::EngineStream;
 pub use events::{Events, Missed};
 pub use inventory::{Inventory, Told};
 pub use meter::{Meter, Watcher};
+use probe::Found;
 
 /// An engine must accept a connection, TLS included, within this.
 pub const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -35,11 +36,16 @@ pub const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// An engine that did not answer is asked again after this.
 pub const PROBE_AGAIN: Duration = Duration::from_secs(1);
 
+/// What is said of an engine that takes orders from whoever comes.
+pub const EXPOSED_ADVICE: &str = "whoever reaches the engine over the network owns this host: \
+    take its TCP address away, or have it ask for client certificates";
+
 /// One engine, shared by everything that uses it.
 #[derive(Debug)]
 pub struct Engine {
     address: EngineAddress,
     status: watch::Sender<EngineStatus>,
+    exposed: watch::Sender<Vec<String>>,
     /// A connection was refused: worth a look before the next regular probe.
     suspected: Notify,
     events: Events,
@@ -60,10 +66,10 @@ impl Engine {
     }
 
     fn measured(address: EngineAddress, folder: Option<PathBuf>) -> Self {
-        let status = watch::Sender::new(EngineStatus::Unknown);
+        let (status, exposed) = (watch::Sender::new(EngineStatus::Unknown), watch::Sender::default());
         let (suspected, events) = (Notify::new(), Events::new());
         let (inventory, meter) = (Inventory::new(), Meter::new(folder));
-        Self { address, status, suspected, events, inventory, meter }
+        Self { address, status, exposed, suspected, events, inventory, meter }
     }
 
     /// Connects within [`CONNECT_DEADLINE`].
@@ -87,6 +93,12 @@ impl Engine {
     /// Follows the status; wakes when it changes, not each time it is asked.
     pub fn subscribe(&self) -> watch::Receiver<EngineStatus> {
         self.status.subscribe()
+    }
+
+    /// Follows where the engine takes orders over the network from whoever comes,
+    /// by its own words; wakes when that changes.
+    pub fn exposed(&self) -> watch::Receiver<Vec<String>> {
+        self.exposed.subscribe()
     }
 
     /// What happens on the engine.
@@ -119,19 +131,38 @@ impl Engine {
 
     /// Asks the engine now.
     pub async fn ask(&self) -> EngineStatus {
-        let found = probe::probe(&self.address, &self.status()).await;
-        self.settle(found.clone());
-        found
+        self.look(&self.status()).await
+    }
+
+    async fn look(&self, before: &EngineStatus) -> EngineStatus {
+        let Found { status, exposed } = probe::probe(&self.address, before).await;
+        if let Some(exposed) = exposed {
+            self.note_exposed(exposed);
+        }
+        self.settle(status.clone());
+        status
     }
 
     async fn watch_forever(&self) {
+        let mut before = self.status();
         loop {
-            let found = self.ask().await;
+            let found = self.look(&before).await;
             let wait = if matches!(found, EngineStatus::Running(_)) { PROBE_EVERY } else { PROBE_AGAIN };
+            let mut is_doubted = false;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.suspected.notified() => tokio::time::sleep(PROBE_AGAIN.min(wait) / 4).await,
+                () = self.events.break_off() => is_doubted = true,
             }
+            before = if is_doubted { in_doubt(found) } else { found };
+        }
+    }
+
+    fn note_exposed(&self, found: Vec<String>) {
+        let addresses = found.join(", ");
+        let changed = self.exposed.send_if_modified(|exposed| std::mem::replace(exposed, found) != *exposed);
+        if changed && !addresses.is_empty() {
+            tracing::warn!(engine.address = %self.address, exposed = %addresses, "{EXPOSED_ADVICE}");
         }
     }
 
@@ -144,6 +175,16 @@ impl Engine {
         if changed {
             tracing::info!(engine.address = %self.address, engine.status = %describe(&found), "engine status changed");
         }
+    }
+}
+
+/// What is still known of an engine that may have been started anew, as another
+/// maybe. To ask Podman is dear, and it says nothing that this would change; it is
+/// known by having no id.
+fn in_doubt(status: EngineStatus) -> EngineStatus {
+    match status {
+        EngineStatus::Running(facts) if !facts.id.is_empty() => EngineStatus::Unknown,
+        known => known,
     }
 }
 

@@ -189,6 +189,15 @@ impl TestEngine {
         self.start_again();
     }
 
+    /// Restarts it so that it listens like this.
+    ///
+    /// # Panics
+    /// When it does not come back.
+    pub fn listen(&mut self, tcp: EngineTcp) {
+        self.options.tcp = tcp;
+        self.restart();
+    }
+
     /// Ends the engine and starts one of another version at the same address,
     /// on a data folder of its own.
     ///

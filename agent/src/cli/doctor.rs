@@ -11,7 +11,7 @@ use serde::Serialize;
 use windflow_protocol::message::control::EngineStatus;
 
 use super::{Exit, Output, StateDirArg, proxies_of_environment};
-use crate::engine::{Engine, EngineAddress, describe};
+use crate::engine::{EXPOSED_ADVICE, Engine, EngineAddress, describe};
 use crate::identity::{EdgeCredentials, Identity};
 use crate::link::{HubUrl, ProxyRules, TransportChoice};
 use network::Way;
@@ -113,7 +113,13 @@ async fn check_engine(address: EngineAddress) -> Check {
     {
         return Check::bad(name, "this user may not use it", "run this with sudo, as the agent's service runs");
     }
-    match Engine::new(address).ask().await {
+    let engine = Engine::new(address);
+    match engine.ask().await {
+        running @ EngineStatus::Running(_) if !engine.exposed().borrow().is_empty() => {
+            let open =
+                format!("{}, open to the network at {}", describe(&running), engine.exposed().borrow().join(", "));
+            Check::note(name, open, EXPOSED_ADVICE)
+        }
         running @ EngineStatus::Running(_) => Check::good(name, describe(&running)),
         EngineStatus::Unresponsive => {
             Check::bad(name, "it accepts and does not answer", "restart the engine and look into its log")

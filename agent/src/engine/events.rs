@@ -63,6 +63,8 @@ pub struct Events {
     told: watch::Sender<Told>,
     /// Somebody began to follow.
     wanted: Notify,
+    /// The engine stopped telling: it may be another from now on.
+    broke: Notify,
     /// Follows for good once somebody wants to come back.
     lasting: OnceLock<watch::Receiver<Told>>,
 }
@@ -70,7 +72,7 @@ pub struct Events {
 impl Events {
     pub(super) fn new() -> Self {
         let (kept, told) = (Mutex::default(), watch::Sender::new(Told::default()));
-        Self { kept, told, wanted: Notify::new(), lasting: OnceLock::new() }
+        Self { kept, told, wanted: Notify::new(), broke: Notify::new(), lasting: OnceLock::new() }
     }
 
     /// Follows the events. The engine is listened to only while somebody does.
@@ -106,6 +108,11 @@ impl Events {
         self.kept().all(known, since)
     }
 
+    /// Waits until an engine that was listened to stops telling. Cancel safe.
+    pub(super) async fn break_off(&self) {
+        self.broke.notified().await;
+    }
+
     /// Listens while it is polled and somebody follows.
     pub(super) async fn keep(&self, address: &EngineAddress, status: watch::Receiver<EngineStatus>) {
         loop {
@@ -129,6 +136,7 @@ impl Events {
             tracing::debug!(engine.address = %address, %error, "the engine does not tell what happens");
             if self.told.borrow().is_heard {
                 silent_from = Some(now());
+                self.broke.notify_one();
             }
             self.note(|told| told.is_heard = false);
             again.wait(begun.elapsed(), &mut status).await;

@@ -5,6 +5,8 @@
 //! `/version` and its `/info`, which takes seconds, and on a busy host half a
 //! minute.
 
+mod exposure;
+
 use std::time::Duration;
 
 use anyhow::Context;
@@ -28,30 +30,46 @@ const FACTS_DEADLINE: Duration = Duration::from_secs(30);
 /// Only Podman sends it.
 const OF_PODMAN: &str = "libpod-api-version";
 
+/// What a look at an engine found.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// How it is.
+    pub(super) status: EngineStatus,
+    /// Where it takes orders from whoever comes, over the network; none where it
+    /// was not asked for that.
+    pub(super) exposed: Option<Vec<String>>,
+}
+
+impl From<EngineStatus> for Found {
+    fn from(status: EngineStatus) -> Self {
+        Self { status, exposed: None }
+    }
+}
+
 /// How the engine is now. `before` saves the questions that are dear, where their
 /// answers are known already.
-pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> EngineStatus {
+pub(super) async fn probe(address: &EngineAddress, before: &EngineStatus) -> Found {
     let connecting = timeout(CONNECT_DEADLINE, connect::connect(address));
     let stream = match connecting.await {
         Ok(Ok(stream)) => stream,
         // A Unix socket says so when nobody takes from its queue any more.
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return EngineStatus::Unresponsive,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::WouldBlock => return EngineStatus::Unresponsive.into(),
         Ok(Err(error)) => {
             tracing::debug!(engine.address = %address, %error, "engine cannot be reached");
-            return EngineStatus::Absent;
+            return EngineStatus::Absent.into();
         }
-        Err(_) => return EngineStatus::Unresponsive,
+        Err(_) => return EngineStatus::Unresponsive.into(),
     };
     match ask(stream, before).await {
-        Ok(facts) => EngineStatus::Running(facts),
+        Ok(found) => found,
         Err(error) => {
             tracing::debug!(engine.address = %address, %error, "engine does not answer as an engine does");
-            EngineStatus::Unresponsive
+            EngineStatus::Unresponsive.into()
         }
     }
 }
 
-async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<EngineFacts> {
+async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<Found> {
     let (mut sender, connection) = inquiry::begin(stream).await?;
     let known = match before {
         EngineStatus::Running(known) => Some(known),
@@ -61,7 +79,7 @@ async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<Engi
         let pinging = timeout(PROBE_DEADLINE, ping(&mut sender));
         let pong = pinging.await.context("The engine does not answer a ping in time")??;
         if let Some(known) = known.filter(|known| pong.is_of(known)) {
-            return Ok(known.clone());
+            return Ok(EngineStatus::Running(known.clone()).into());
         }
         let finding = timeout(FACTS_DEADLINE, find_facts(&mut sender, &pong, known));
         finding.await.context("The engine does not say what it is in time")?
@@ -69,17 +87,24 @@ async fn ask(stream: EngineStream, before: &EngineStatus) -> anyhow::Result<Engi
     .await
 }
 
-async fn find_facts(sender: &mut Sender, pong: &Pong, known: Option<&EngineFacts>) -> anyhow::Result<EngineFacts> {
+async fn find_facts(sender: &mut Sender, pong: &Pong, known: Option<&EngineFacts>) -> anyhow::Result<Found> {
     let version: Version = get(sender, "/version", ANSWER_MAX).await?;
     let mut facts = version.into_facts();
-    facts.id = match known.filter(|known| known.version == facts.version) {
-        Some(known) => known.id.clone(),
-        // It makes up another one each time.
-        None if pong.is_podman() => String::new(),
-        // An engine may withhold its id and run all the same.
-        None => get(sender, "/info", ANSWER_MAX).await.map_or_else(|_| String::new(), |info: Info| sanitize(&info.id)),
+    let exposed = match known.filter(|known| known.version == facts.version) {
+        Some(known) => {
+            facts.id.clone_from(&known.id);
+            None
+        }
+        // It makes up another id each time, and has no such warnings.
+        None if pong.is_podman() => Some(Vec::new()),
+        None => {
+            // An engine may withhold this and run all the same.
+            let info: Info = get(sender, "/info", ANSWER_MAX).await.unwrap_or_default();
+            facts.id = sanitize(&info.id);
+            Some(exposure::of(&info.warnings.unwrap_or_default()))
+        }
     };
-    Ok(facts)
+    Ok(Found { status: EngineStatus::Running(facts), exposed })
 }
 
 /// How an engine introduces itself on a ping.
@@ -136,8 +161,10 @@ impl Version {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Info {
     #[serde(default, rename = "ID")]
     id: String,
+    #[serde(default, rename = "Warnings")]
+    warnings: Option<Vec<String>>,
 }

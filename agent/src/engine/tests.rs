@@ -74,6 +74,25 @@ async fn an_engine_that_is_known_is_pinged_and_asked_for_more_only_when_it_is_an
 }
 
 #[tokio::test]
+async fn c47_where_an_engine_is_open_to_the_network_is_asked_with_all_else_and_told() {
+    let open = r#"{"ID":"one","Warnings":["WARNING: API is accessible on http://0.0.0.0:2375 without encryption."]}"#;
+    let fake = Scripted::new([("/_ping", DOCKER, "OK"), ("/version", "", DOCKER_VERSION), ("/info", "", open)]);
+    let engine = fake.engine.engine();
+    let mut exposed = engine.exposed();
+    assert_eq!(*exposed.borrow_and_update(), [""; 0]);
+    engine.ask().await;
+    assert_eq!(*exposed.borrow_and_update(), ["http://0.0.0.0:2375"]);
+    engine.ask().await;
+    assert!(!exposed.has_changed().unwrap(), "a ping says nothing of it");
+
+    fake.answers("/_ping", "Server: Docker/26.1.6 (linux)\r\nApi-Version: 1.45\r\n", "OK");
+    fake.answers("/version", "", r#"{"Version":"26.1.6","ApiVersion":"1.45"}"#);
+    fake.answers("/info", "", r#"{"ID":"one","Warnings":null}"#);
+    engine.ask().await;
+    assert_eq!(*exposed.borrow_and_update(), [""; 0]);
+}
+
+#[tokio::test]
 async fn podman_is_never_asked_for_its_id_which_it_has_to_run_programs_for() {
     let version = r#"{"Version":"4.3.1","ApiVersion":"1.41"}"#;
     let fake = Scripted::new([("/_ping", PODMAN, "OK"), ("/version", "", version)]);

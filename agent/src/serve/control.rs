@@ -88,6 +88,7 @@ async fn report<C: Credentials>(
     let mut engine = session.options.engine.subscribe();
     let mut within = session.options.container;
     let mut policy = session.options.policy.facts();
+    let (mut exposed, mut confessed) = (session.options.engine.exposed(), Vec::new());
     let mut census = Census { agreed: session.agreed.subscribe(), inventory: None, told: None };
     loop {
         let found = engine.borrow_and_update().clone();
@@ -98,10 +99,14 @@ async fn report<C: Credentials>(
         } else if found != told {
             told = found.clone();
             ToHub::Engine(found)
+        } else if *exposed.borrow_and_update() != confessed {
+            confessed.clone_from(&exposed.borrow());
+            ToHub::Exposed(confessed.clone())
         } else {
             tokio::select! {
                 () = leave.cancelled() => return say_goodbye(&mut writer, session.connection).await,
                 _ = engine.changed() => continue,
+                _ = exposed.changed() => continue,
                 csr = session.credentials.renewal_due() => ToHub::Renew { csr },
                 counts = census.news(session.options.engine.inventory()) => ToHub::Containers(counts),
             }

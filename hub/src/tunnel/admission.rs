@@ -164,6 +164,7 @@ fn new_session(arrival: &Arrival, hello: &Hello, admitted: &Admitted) -> (Arc<Se
         host: watch::Sender::new(None),
         within: OnceLock::new(),
         policy: OnceLock::new(),
+        exposed: watch::Sender::default(),
         outbox,
     };
     (Arc::new(session), queued)
@@ -264,6 +265,11 @@ async fn hear<G: Gatekeeper, R: AsyncRead + Unpin>(mut from: R, seat: &Seat, gat
                     Box::pin(gatekeeper.policy_told(session)).await;
                     seat.tell();
                 }
+            }
+            Ok(ToHub::Exposed(addresses)) => {
+                session.note_exposed(addresses);
+                seat.tell();
+                tokio::time::sleep(NEWS_PAUSE).await;
             }
             Ok(ToHub::Renew { csr }) if renewals.may_have_another() => {
                 Box::pin(renew(session, gatekeeper, csr)).await;

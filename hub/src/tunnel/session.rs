@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use windflow_protocol::capability::Capabilities;
 use windflow_protocol::ids::{AgentId, EnvironmentId, SessionId};
+use windflow_protocol::limits::EXPOSED_MAX;
 use windflow_protocol::message::control::{ContainerCounts, EngineFacts, EngineStatus, ToAgent};
 use windflow_protocol::message::hello::{HostFacts, Standing};
 use windflow_protocol::message::policy::PolicyFacts;
 use windflow_protocol::message::preamble::{StreamKind, write_preamble};
 use windflow_protocol::message::report::ObjectId;
+use windflow_protocol::text::sanitize;
 use windflow_protocol::transport::{Connection, OpenError, Priority, Stream, TransportKind};
 
 use crate::clock::Timestamp;
@@ -81,6 +83,7 @@ pub struct Session {
     pub(super) host: watch::Sender<Option<HostUse>>,
     pub(super) within: OnceLock<ObjectId>,
     pub(super) policy: OnceLock<PolicyFacts>,
+    pub(super) exposed: watch::Sender<Vec<String>>,
     pub(super) outbox: mpsc::Sender<ToAgent>,
 }
 
@@ -128,6 +131,7 @@ impl Session {
             host: watch::Sender::new(None),
             within: OnceLock::new(),
             policy: OnceLock::new(),
+            exposed: watch::Sender::default(),
             outbox: mpsc::channel(OUTBOX_MAX).0,
         }
     }
@@ -230,6 +234,22 @@ impl Session {
     /// Notes the host's own policy; the first counts. Whether it is the first.
     pub(super) fn note_policy(&self, policy: PolicyFacts) -> bool {
         self.policy.set(policy.sanitized()).is_ok()
+    }
+
+    /// Where the engine takes orders over the network from whoever comes, as it
+    /// said when it was asked last.
+    pub fn exposed(&self) -> Vec<String> {
+        self.exposed.borrow().clone()
+    }
+
+    /// Whether there is such an address.
+    pub fn is_exposed(&self) -> bool {
+        !self.exposed.borrow().is_empty()
+    }
+
+    /// Notes where the engine takes orders from whoever comes.
+    pub(super) fn note_exposed(&self, addresses: Vec<String>) {
+        self.exposed.send_replace(addresses.iter().take(EXPOSED_MAX).map(|address| sanitize(address)).collect());
     }
 
     /// Notes how the engine is. What is known of its containers is true only

@@ -33,12 +33,15 @@ pub enum ToHub {
     /// The host's own policy. Sent once, at the session's begin: an agent whose
     /// policy changed ends the session and comes back.
     Policy(PolicyFacts),
+    /// Where the engine takes orders over the network from whoever comes: the
+    /// addresses that it names itself. Sent when they change, first when there is one.
+    Exposed(Vec<String>),
 }
 
 impl Message for ToHub {
     const NAME: &'static str = "control message to the hub";
     const LIMIT: usize = CONTROL_MAX;
-    const VARIANTS: Option<u32> = Some(6);
+    const VARIANTS: Option<u32> = Some(7);
 }
 
 /// A message from the hub. New variants are appended; an agent passes over the

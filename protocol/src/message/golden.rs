@@ -191,6 +191,7 @@ fn control_to_hub() -> Vec<Box<dyn Golden>> {
             invalid: Some("no".to_owned()),
             refuses: vec!["exec".to_owned()],
         })),
+        Box::new(ToHub::Exposed(vec!["http://0.0.0.0:2375".to_owned()])),
     ]
 }
 

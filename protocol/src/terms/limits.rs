@@ -49,6 +49,8 @@ pub const METRIC_VALUES_MAX: usize = 24;
 pub const METRIC_WATCHED_MAX: usize = 16;
 /// Longest text in a hello or an enrollment (host name, version), in bytes.
 pub const FACT_TEXT_MAX: usize = 256;
+/// Most addresses at which an engine is said to be open to the network.
+pub const EXPOSED_MAX: usize = 8;
 /// Most labels an agent may claim when it enrolls.
 pub const LABELS_MAX: usize = 32;
 

@@ -1588,7 +1588,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Says with which keys secrets are sealed at rest. */
+        /** Says which keys there are: those that secrets are sealed with, and the hub's own. */
         get: operations["get_keys"];
         put?: never;
         post?: never;
@@ -2889,6 +2889,9 @@ export interface components {
             kind: "policy_invalid";
         } | {
             /** @enum {string} */
+            kind: "engine_exposed";
+        } | {
+            /** @enum {string} */
             kind: "disk_full";
             /**
              * Format: int32
@@ -3834,8 +3837,19 @@ export interface components {
             containers?: components["schemas"]["EnvironmentContainers"] | null;
             /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
             engine?: string | null;
+            /**
+             * @description Published flaws of that version that matter to whoever looks into
+             *     containers or copies files with them, such as `CVE-2026-41567`. What a
+             *     distribution mended in an older version is not known.
+             */
+            engine_flaws: string[];
             /** @description Its engine's version, as last seen. */
             engine_version?: string | null;
+            /**
+             * @description Where its engine takes orders over the network from whoever comes, such as
+             *     `http://0.0.0.0:2375`: the addresses that it names itself.
+             */
+            exposed: string[];
             group?: components["schemas"]["EnvironmentGroup"] | null;
             host?: components["schemas"]["EnvironmentHost"] | null;
             /**
@@ -4471,7 +4485,7 @@ export interface components {
          * @enum {string}
          */
         KeyState: "current" | "in_use" | "emptied";
-        /** @description The keys of secrets at rest. None of them is shown. */
+        /** @description The keys that there are. None of them is shown. */
         KeysResponse: {
             /** @description All data keys, the oldest first. */
             data_keys: components["schemas"]["ListedKey"][];
@@ -4485,11 +4499,15 @@ export interface components {
              *     says which it needs.
              */
             master_key_id: components["schemas"]["MasterKeyId"];
+            /** @description The hub's other keys, which are sealed with these. */
+            own_keys: components["schemas"]["ListedOwnKey"][];
             /**
              * Format: int64
              * @description A new data key is made by itself after so many days.
              */
             rotate_days?: number | null;
+            /** @description The keys that sign access tokens, the newest first. */
+            signing_keys: components["schemas"]["ListedSigningKey"][];
         };
         /** @description A passkey that is not to be made twice. */
         KnownPasskeyResponse: {
@@ -4908,8 +4926,19 @@ export interface components {
                 containers?: components["schemas"]["EnvironmentContainers"] | null;
                 /** @description How its engine is: `running`, `unresponsive`, `absent` or `unknown`. */
                 engine?: string | null;
+                /**
+                 * @description Published flaws of that version that matter to whoever looks into
+                 *     containers or copies files with them, such as `CVE-2026-41567`. What a
+                 *     distribution mended in an older version is not known.
+                 */
+                engine_flaws: string[];
                 /** @description Its engine's version, as last seen. */
                 engine_version?: string | null;
+                /**
+                 * @description Where its engine takes orders over the network from whoever comes, such as
+                 *     `http://0.0.0.0:2375`: the addresses that it names itself.
+                 */
+                exposed: string[];
                 group?: components["schemas"]["EnvironmentGroup"] | null;
                 host?: components["schemas"]["EnvironmentHost"] | null;
                 /**
@@ -5470,6 +5499,26 @@ export interface components {
             /** @description How it is used. */
             state: components["schemas"]["KeyState"];
         };
+        /** @description A key that the hub made once. */
+        ListedOwnKey: {
+            /** @description What it is used with, such as `HMAC-SHA256`. */
+            algorithm: string;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Which one. */
+            key: components["schemas"]["OwnKey"];
+        };
+        /** @description A key that signs access tokens, or signed some that may live. */
+        ListedSigningKey: {
+            /** @description What it is used with. */
+            algorithm: string;
+            /** @description When it was made. */
+            created_at: components["schemas"]["Timestamp"];
+            /** @description Its name, `kid` in a token. */
+            id: string;
+            /** @description When another takes its place by itself, or took it. */
+            replaced_at: components["schemas"]["Timestamp"];
+        };
         /** @description What is to be another at once. What is not given stays as it is. */
         LiveChange: {
             /**
@@ -6014,6 +6063,11 @@ export interface components {
             /** @description The address that a link was sent to and that is not verified yet. */
             pending_email?: string | null;
         };
+        /**
+         * @description A key that the hub makes once and keeps in its settings.
+         * @enum {string}
+         */
+        OwnKey: "fleet_authority" | "enrollment" | "tickets" | "quic_restart" | "audit_chain" | "peers";
         /** @description What a line asks for. */
         ParsedRun: {
             /** @description What of the line is not in the specification, or not as it seems. */

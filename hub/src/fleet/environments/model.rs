@@ -1,6 +1,7 @@
 //! What an environment is.
 
 mod alert;
+mod flaws;
 mod glance;
 
 use data_encoding::HEXLOWER;
@@ -148,6 +149,13 @@ pub struct Environment {
     pub engine: Option<&'static str>,
     /// Its engine's version, as last seen.
     pub engine_version: Option<String>,
+    /// Published flaws of that version that matter to whoever looks into
+    /// containers or copies files with them, such as `CVE-2026-41567`. What a
+    /// distribution mended in an older version is not known.
+    pub engine_flaws: &'static [&'static str],
+    /// Where its engine takes orders over the network from whoever comes, such as
+    /// `http://0.0.0.0:2375`: the addresses that it names itself.
+    pub exposed: Vec<String>,
     /// The operating system its engine runs containers for, while it runs.
     pub os: Option<String>,
     /// Its engine's architecture, while it runs.
@@ -261,6 +269,7 @@ impl Environment {
         let (row, session) = (glance.row, glance.session.as_deref());
         let engine = session.and_then(Session::engine_facts);
         let live_version = engine.as_ref().map(|facts| facts.version.clone());
+        let engine_version = live_version.or_else(|| row.engine_version.clone());
         let filled = |text: &String| (!text.is_empty()).then(|| text.clone());
         Self {
             id: row.id(),
@@ -271,7 +280,9 @@ impl Environment {
             transport: session.map(|session| session.transport().as_str()),
             rtt_ms: session.and_then(Session::rtt).map(|rtt| rtt.as_secs_f64() * 1_000.0),
             engine: glance.engine,
-            engine_version: live_version.or_else(|| row.engine_version.clone()),
+            engine_flaws: engine_version.as_deref().map_or(&[], flaws::of_version),
+            engine_version,
+            exposed: session.map(Session::exposed).unwrap_or_default(),
             os: engine.as_ref().and_then(|facts| filled(&facts.os)),
             arch: engine.as_ref().and_then(|facts| filled(&facts.arch)),
             containers: session.and_then(Session::containers).map(EnvironmentContainers::from),

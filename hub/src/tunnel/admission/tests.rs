@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use windflow_protocol::ids::{AgentId, EnvironmentId};
+use windflow_protocol::limits::EXPOSED_MAX;
 use windflow_protocol::message::enroll::{Certificate, EnrollReply, EnrollRequest, RenewReply, RenewRequest};
 use windflow_protocol::message::hello::{HostFacts, Standing, Ticket};
 use windflow_protocol::message::policy::PolicyFacts;
@@ -174,6 +175,22 @@ async fn an_agent_tells_its_hosts_policy_once_and_what_it_says_is_cleaned() {
     agent.hub.join_next().await.unwrap().unwrap();
     let policy = session.policy().unwrap();
     assert_eq!((policy.profile.as_str(), policy.refuses.as_slice()), ("monitor", ["exec".to_owned()].as_slice()));
+}
+
+#[tokio::test]
+async fn c47_where_an_engine_is_open_to_the_network_is_known_while_it_is_bounded_and_cleaned() {
+    let (registry, gatekeeper) = (Registry::default(), Arc::new(Open::default()));
+    let agent = Agent::arrive(&registry, &gatekeeper);
+    let mut control = agent.greet().await;
+    write_message(&mut control, &Ack { ticket: Ticket([0; 32]) }).await.unwrap();
+    until(|| registry.of(agent.environment).is_ok()).await;
+    let session = registry.of(agent.environment).unwrap();
+    assert_eq!(session.exposed(), [""; 0]);
+    write_message(&mut control, &ToHub::Exposed(vec!["http://0.0.0.0:\u{7}2375".to_owned(); 20])).await.unwrap();
+    until(|| !session.exposed().is_empty()).await;
+    assert_eq!(session.exposed(), ["http://0.0.0.0:2375"; EXPOSED_MAX]);
+    write_message(&mut control, &ToHub::Exposed(Vec::new())).await.unwrap();
+    until(|| session.exposed().is_empty()).await;
 }
 
 #[tokio::test]

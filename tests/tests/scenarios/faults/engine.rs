@@ -6,7 +6,8 @@ mod versions;
 
 use std::time::Duration;
 
-use windflow_tests::engine::{BUSYBOX, EngineOptions, EngineVersion, TestEngine};
+use serde_json::json;
+use windflow_tests::engine::{BUSYBOX, ENGINE_PORT, EngineOptions, EngineTcp, EngineVersion, TestEngine};
 use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
 use windflow_tests::wait;
 
@@ -40,6 +41,27 @@ fn f35_an_engine_that_is_restarted_is_used_again_without_a_new_session() {
     wait::until_true("the engine through the hub", RECOVERY, || world.docker.run(["ps"]).status.success());
     wait::until_true("the hub to know", RECOVERY, || engine_of(&world.hub) == "running");
     assert_eq!(world.hub.connected_at(NAME), session);
+}
+
+#[test]
+fn c47_an_engine_that_is_open_to_the_network_is_an_alert_until_it_is_not() {
+    for version in [EngineVersion::V20_10, EngineVersion::V26_1] {
+        let tcp = EngineTcp::Plain;
+        let mut engine = TestEngine::start_with(version, EngineOptions { tcp, ..EngineOptions::default() });
+        let hub = Hub::start();
+        let _agent = Agent::online(&hub, NAME, AgentOptions::new(&hub, &engine.address()));
+        let environment = || hub.read(&format!("/api/v1/environments?name={NAME}"))["items"][0].clone();
+        wait::until_true("the hub to be told", RECOVERY, || environment()["alerts"] != json!([]));
+        let told = environment();
+        assert_eq!(told["alerts"], json!([{ "kind": "engine_exposed" }]), "{told}");
+        assert_eq!(told["exposed"], json!([format!("http://0.0.0.0:{ENGINE_PORT}")]), "{told}");
+
+        engine.listen(EngineTcp::None);
+        wait::until_true("the hub to be told", RECOVERY, || {
+            let told = environment();
+            told["engine"] == "running" && told["exposed"] == json!([]) && told["alerts"] == json!([])
+        });
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub enum Alert {
     EngineSilent,
     /// The host's own policy cannot be used, so that only looking on is allowed.
     PolicyInvalid,
+    /// Its engine takes orders over the network from whoever comes.
+    EngineExposed,
     /// The fullest file system of its host has hardly any room.
     DiskFull {
         /// What is taken, in percent.
@@ -49,6 +51,8 @@ pub struct Condition {
     pub is_degraded: bool,
     /// Whether its host has a policy that cannot be used.
     pub is_policy_invalid: bool,
+    /// Whether its engine takes orders over the network from whoever comes.
+    pub is_exposed: bool,
     /// What its host uses.
     pub host: HostUse,
     /// Its containers, where its engine answers.
@@ -58,12 +62,13 @@ pub struct Condition {
 impl Alert {
     /// What is to be looked at, the worst first.
     pub fn of(condition: &Condition) -> Vec<Self> {
-        let Condition { is_degraded, is_policy_invalid, host, containers } = *condition;
+        let Condition { is_degraded, is_policy_invalid, is_exposed, host, containers } = *condition;
         let disk = host.disk_bytes.zip(host.disk_total_bytes);
         let memory = host.memory_bytes.zip(host.memory_total_bytes);
         let found = [
             is_degraded.then_some(Self::EngineSilent),
             is_policy_invalid.then_some(Self::PolicyInvalid),
+            is_exposed.then_some(Self::EngineExposed),
             full(disk, DISK_FULL).map(|percent| Self::DiskFull { percent }),
             full(memory, MEMORY_FULL).map(|percent| Self::MemoryFull { percent }),
             any(containers.unhealthy).map(|containers| Self::Unhealthy { containers }),
@@ -114,9 +119,11 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_engine_and_a_policy_that_cannot_be_used_come_first() {
+    fn a_silent_engine_a_policy_that_cannot_be_used_and_an_open_engine_come_first() {
         let condition = Condition { is_degraded: true, is_policy_invalid: true, host: FULL, ..Condition::default() };
         let memory = Alert::MemoryFull { percent: 95 };
         assert_eq!(Alert::of(&condition), [Alert::EngineSilent, Alert::PolicyInvalid, memory]);
+        let exposed = Condition { is_exposed: true, host: FULL, ..Condition::default() };
+        assert_eq!(Alert::of(&exposed), [Alert::EngineExposed, memory]);
     }
 }

@@ -61,6 +61,7 @@ impl<'a> Glance<'a> {
         Some(Condition {
             is_degraded: self.is_degraded(),
             is_policy_invalid: session.policy().is_some_and(|policy| policy.invalid.is_some()),
+            is_exposed: session.is_exposed(),
             host: session.host().unwrap_or_default(),
             containers: self.present_containers().unwrap_or_default(),
         })

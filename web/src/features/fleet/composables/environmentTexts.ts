@@ -72,6 +72,8 @@ export function useEnvironmentTexts(): (environment: Environment) => Environment
         return t('dashboard.alert.engine_silent')
       case 'policy_invalid':
         return t('dashboard.alert.policy_invalid')
+      case 'engine_exposed':
+        return t('dashboard.alert.engine_exposed')
       case 'disk_full':
         return t('dashboard.alert.disk_full', { percent: percent.format(alert.percent / 100) })
       case 'memory_full':
