@@ -1,7 +1,7 @@
 //! Rules of OWASP ASVS 5.0 that hold for every route there is, and for each
 //! that comes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -171,4 +171,68 @@ async fn asvs_2_2_1_every_body_that_is_something_else_is_refused_before_anything
         }
     }
     assert!(looked_at > 6 * 50, "{looked_at} bodies were read, the others were refused before");
+}
+
+/// By what each way of docs/SECURITY.md, Every way in, comes in: the routes that ask for
+/// no credential, or what stands there in their place.
+const WAYS_IN: [(&str, &[&str]); 22] = [
+    ("setup, while there is no user", &["POST /api/v1/setup"]),
+    ("password, in the browser", &["POST /api/v1/session"]),
+    ("password, by a program (`/auth/login`)", &["POST /api/v1/auth/login"]),
+    ("directory (LDAP)", &["POST /api/v1/session", "POST /api/v1/auth/login"]),
+    ("passkey, in the browser", &["POST /api/v1/session/passkey"]),
+    ("identity provider (OIDC)", &["GET /api/v1/auth/oidc/{slug}/callback"]),
+    ("GitHub", &["GET /api/v1/auth/oidc/{slug}/callback"]),
+    ("recovery code", &["POST /api/v1/auth/second-factor", "POST /api/v1/auth/login"]),
+    ("invitation", &["POST /api/v1/auth/invitation/accept"]),
+    ("new password by mail", &["POST /api/v1/auth/password-reset/confirm"]),
+    ("registering, where it is on", &["POST /api/v1/auth/register", "POST /api/v1/auth/verify-email"]),
+    ("session cookie", &[]),
+    ("access token", &[]),
+    ("refresh token", &["POST /api/v1/auth/refresh"]),
+    ("API token", &[]),
+    ("local socket `hub.sock`", &["POST /api/v1/keys/master-key", "POST /api/v1/setup/code"]),
+    ("enrollment token", &["GET /agent/v1/tunnel"]),
+    ("replacement token", &["GET /agent/v1/tunnel"]),
+    ("agent's certificate", &["GET /agent/v1/tunnel"]),
+    ("expired certificate", &["GET /agent/v1/tunnel"]),
+    ("`/metrics`", &["GET /metrics"]),
+    ("no credential", &NOTHING_GIVEN),
+];
+
+/// Without a credential, and without getting one.
+const NOTHING_GIVEN: [&str; 16] = [
+    "GET /",
+    "GET /.well-known/jwks.json",
+    "POST /api/v1/auth/invitation",
+    "POST /api/v1/auth/oidc/{slug}/backchannel-logout",
+    "GET /api/v1/auth/oidc/{slug}/start",
+    "POST /api/v1/auth/password-reset",
+    "GET /api/v1/auth/providers",
+    "GET /api/v1/auth/ways",
+    "GET /api/v1/openapi.json",
+    "POST /api/v1/session/passkey/challenge",
+    "GET /api/v1/setup",
+    "GET /download/agent/{platform}",
+    "GET /healthz",
+    "GET /install.sh",
+    "GET /readyz",
+    "GET /{*page}",
+];
+
+#[tokio::test]
+async fn asvs_6_3_4_every_way_in_stands_in_one_table_and_nothing_else_is_open() {
+    let document = include_str!("../../../../docs/SECURITY.md");
+    let section = document.split("\n## ").find(|section| section.starts_with("Every way in\n")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()).skip(1);
+    assert_eq!(rows.collect::<Vec<_>>(), WAYS_IN.map(|(way, _)| way), "the table of docs/SECURITY.md");
+
+    let hub = TestHub::empty().await;
+    let open = records(&hub.app).into_iter().filter(|route| {
+        use Access::{Agent, LocalSocket, LoopbackOrSignedIn, Public, SetupOnly};
+        matches!(route.access, Public | SetupOnly | Agent | LocalSocket | LoopbackOrSignedIn)
+    });
+    let open: BTreeSet<String> = open.map(|route| format!("{} {}", route.method, route.path)).collect();
+    let named: BTreeSet<String> = WAYS_IN.iter().flat_map(|(_, routes)| *routes).map(ToString::to_string).collect();
+    assert_eq!(open, named, "open to somebody without a credential, and named here with the way that it is");
 }
