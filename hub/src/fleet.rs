@@ -33,7 +33,7 @@ use crate::db::{Db, DbError, Tx};
 use crate::http::Routes;
 use crate::tunnel::{News, Registry};
 use crate::vault::settings;
-use crate::vault::{self, SealedSettingError, Vault};
+use crate::vault::{self, OwnKey, SealedSettingError, Vault};
 
 /// How long tokens and certificates are listed after their end.
 const KEPT_AFTER_END: Duration = Duration::from_secs(90 * 24 * 60 * 60);
@@ -44,11 +44,7 @@ const RECOVERY_PACE: Duration = Duration::from_secs(10);
 const ALARM_PACE: Duration = Duration::from_secs(10 * 60);
 
 const HUB_ID: &str = "fleet.hub_id";
-const AUTHORITY_KEY: &str = "fleet.authority.key";
 const AUTHORITY_CERTIFICATE: &str = "fleet.authority.certificate";
-const PEPPER: &str = "fleet.enrollment.pepper";
-const QUIC_SECRET: &str = "fleet.quic.restart_secret";
-const TICKET_KEY: &str = "fleet.ticket.key";
 
 /// What the fleet stands on.
 #[derive(Clone, Debug)]
@@ -137,14 +133,14 @@ impl Fleet {
         let mut tx = base.db.write_vital().await?;
         let hub = settings::get_or_insert(&mut tx, HUB_ID, fresh.hub().0.as_bytes(), now).await?;
         let hub = HubId(uuid::Uuid::from_slice(&hub).map_err(|_| LoadError::HubId)?);
-        let key = vault::get_or_seal(&mut tx, &base.vault, AUTHORITY_KEY, &fresh.key_der(), now).await?;
+        let key = vault::get_or_seal(&mut tx, &base.vault, OwnKey::FleetAuthority, &fresh.key_der(), now).await?;
         let certificate = settings::get_or_insert(&mut tx, AUTHORITY_CERTIFICATE, fresh.certificate(), now).await?;
         let secret = base.random.bytes::<32>();
-        let pepper = vault::get_or_seal(&mut tx, &base.vault, PEPPER, &secret, now).await?;
+        let pepper = vault::get_or_seal(&mut tx, &base.vault, OwnKey::Enrollment, &secret, now).await?;
         let secret = base.random.bytes::<32>();
-        let quic = vault::get_or_seal(&mut tx, &base.vault, QUIC_SECRET, &secret, now).await?;
+        let quic = vault::get_or_seal(&mut tx, &base.vault, OwnKey::QuicRestart, &secret, now).await?;
         let secret = base.random.bytes::<32>();
-        let tickets = vault::get_or_seal(&mut tx, &base.vault, TICKET_KEY, &secret, now).await?;
+        let tickets = vault::get_or_seal(&mut tx, &base.vault, OwnKey::Tickets, &secret, now).await?;
         tx.commit().await?;
         let authority = Authority::load(hub, &key, certificate)?;
         let own = authority.issue_hub(now.as_datetime())?;

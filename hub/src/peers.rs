@@ -27,10 +27,7 @@ pub use self::link::Name;
 use crate::clock::{Random, Timestamp};
 use crate::db::Tx;
 use crate::lifecycle::Lifecycle;
-use crate::vault::{SealedSettingError, Vault, get_or_seal};
-
-/// Where what only the hubs on one database know is in it.
-const SECRET_KEY: &str = "peers.secret";
+use crate::vault::{OwnKey, SealedSettingError, Vault, get_or_seal};
 
 /// How often something ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +108,7 @@ impl Peers {
     ) -> Result<(), SealedSettingError> {
         if let Some(link) = &self.link {
             let fresh = Random::default().bytes::<32>();
-            link.join(&get_or_seal(tx, vault, SECRET_KEY, &fresh, now).await?);
+            link.join(&get_or_seal(tx, vault, OwnKey::Peers, &fresh, now).await?);
             lifecycle.tasks.spawn(link.clone().keep(lifecycle.links.clone()));
         }
         Ok(())

@@ -34,7 +34,7 @@ pub use self::register::SealedColumn;
 #[cfg(test)]
 pub use self::rotation::failpoint;
 pub use self::rotation::{Fresh, KeyState, ListedKey, Resealed, Rewrapped};
-pub use self::sealed::{SealedSettingError, get_or_seal};
+pub use self::sealed::{OwnKey, SealedSettingError, get_or_seal, list_own_keys};
 pub use self::source::{MasterKeySource, OpenError, Opened, Staged};
 use crate::clock::{Random, Timestamp};
 use crate::db::{Db, DbError, Tx, dialect};

@@ -27,6 +27,7 @@ use windflow_protocol::token::TokenId;
 use zeroize::Zeroizing;
 
 use self::jws::{Claims, Unverified};
+pub use self::keys::SigningKeyAge;
 pub(super) use self::routes::routes;
 use self::store::RefreshRow;
 pub use self::store::{TokenFamily, TokenFamilyFilter, delete_all};

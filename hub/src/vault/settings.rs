@@ -16,6 +16,17 @@ pub async fn find(tx: &mut Tx, key: &str) -> Result<Option<Vec<u8>>, DbError> {
     Ok(value)
 }
 
+/// When the value under `key` was stored.
+///
+/// # Errors
+/// When the database fails.
+pub async fn changed_at(tx: &mut Tx, key: &str) -> Result<Option<Timestamp>, DbError> {
+    let changed = on_tx!(tx, |c| {
+        sqlx::query_scalar("SELECT updated_at FROM settings WHERE key = $1").bind(key).fetch_optional(c).await
+    })?;
+    Ok(changed)
+}
+
 /// Stores `value` under `key`, replacing what was there.
 ///
 /// # Errors

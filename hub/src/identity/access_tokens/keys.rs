@@ -39,6 +39,17 @@ pub struct PublicKey {
     x: String,
 }
 
+/// How old a key is that signs access tokens, or signed them.
+#[derive(Debug)]
+pub struct SigningKeyAge {
+    /// Its name.
+    pub id: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When another takes its place, or took it.
+    pub replaced_at: Timestamp,
+}
+
 impl From<KeyRow> for PublicKey {
     fn from(key: KeyRow) -> Self {
         let x = BASE64URL_NOPAD.encode(&key.public_key);
@@ -54,6 +65,20 @@ impl Identity {
     pub async fn list_signing_keys(&self) -> ApiResult<Vec<PublicKey>> {
         let keys = store::list_keys(&mut self.db.read().await?).await?;
         Ok(keys.into_iter().map(PublicKey::from).collect())
+    }
+
+    /// How old those keys are, the newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn ages_of_signing_keys(&self) -> ApiResult<Vec<SigningKeyAge>> {
+        let keys = store::list_keys(&mut self.db.read().await?).await?;
+        let mut next = None;
+        let ages = keys.into_iter().map(|key| {
+            let replaced_at = next.replace(key.created_at).unwrap_or(key.created_at + KEY_LIFE);
+            SigningKeyAge { id: key.id, created_at: key.created_at, replaced_at }
+        });
+        Ok(ages.collect())
     }
 
     /// Has a fresh key sign from now on where the newest is old, and deletes

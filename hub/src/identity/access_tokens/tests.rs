@@ -306,6 +306,10 @@ async fn keys_are_replaced_and_the_old_ones_stay_while_a_token_of_theirs_may_liv
     hub.app.identity.rotate_signing_keys().await.unwrap();
     let both = kids().await;
     assert_eq!((both.len(), &both[1]), (2, &first[0]));
+    let ages = hub.app.identity.ages_of_signing_keys().await.unwrap();
+    let life = Duration::from_secs(30 * 24 * 60 * 60);
+    assert_eq!(ages.iter().map(|age| age.replaced_at.since(age.created_at)).collect::<Vec<_>>(), [life, life]);
+    assert_eq!((&ages[0].id, ages[1].replaced_at), (&both[0], ages[0].created_at));
     let after = log_in(&hub, "viewer").await;
     assert!(knows(&hub, &before).await && knows(&hub, &after).await);
     hub.clock.advance(ACCESS_LIFE);

@@ -32,10 +32,7 @@ use super::{Action, Actor, Entry, Outcome};
 use crate::clock::{Random, Timestamp};
 use crate::db::{DbError, Last, Tx, dialect};
 use crate::on_tx;
-use crate::vault::{SealedSettingError, Vault, get_or_seal};
-
-/// Where the chain's key is sealed.
-const CHAIN_KEY: &str = "audit.chain_key";
+use crate::vault::{OwnKey, SealedSettingError, Vault, get_or_seal};
 
 /// Lets records be written: takes the chain's key out of the vault, and makes
 /// one where there is none.
@@ -43,7 +40,7 @@ const CHAIN_KEY: &str = "audit.chain_key";
 /// # Errors
 /// When the database fails, or the key does not open.
 pub async fn unlock(tx: &mut Tx, vault: &Vault, random: &Random, now: Timestamp) -> Result<(), SealedSettingError> {
-    let secret = get_or_seal(tx, vault, CHAIN_KEY, &random.bytes::<32>(), now).await?;
+    let secret = get_or_seal(tx, vault, OwnKey::AuditChain, &random.bytes::<32>(), now).await?;
     tx.row_key().set(&secret);
     Ok(())
 }

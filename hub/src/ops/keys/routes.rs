@@ -11,11 +11,13 @@ use zeroize::Zeroizing;
 
 use super::{NewPlace, Rotation, change_master_key, rotate};
 use crate::app::AppState;
+use crate::clock::Timestamp;
 use crate::error::{ApiError, ApiResult};
 use crate::http::{Access, Caller, Json, Permission, Routes};
+use crate::identity::access_tokens::SigningKeyAge;
 use crate::identity::audit::Actor;
 use crate::jobs::{AskedBy, Job, JobId};
-use crate::vault::{Generation, ListedKey, MasterKey, MasterKeyId};
+use crate::vault::{Generation, ListedKey, MasterKey, MasterKeyId, OwnKey, list_own_keys};
 
 /// Adds the routes of this module.
 pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
@@ -25,7 +27,7 @@ pub fn routes(routes: Routes<AppState>) -> Routes<AppState> {
         .add(Access::LocalSocket, routes!(replace_master_key))
 }
 
-/// The keys of secrets at rest. None of them is shown.
+/// The keys that there are. None of them is shown.
 #[derive(Debug, Serialize, ToSchema)]
 struct KeysResponse {
     /// What the master key is called. A hub that is started with another one
@@ -37,10 +39,44 @@ struct KeysResponse {
     generation: Generation,
     /// All data keys, the oldest first.
     data_keys: Vec<ListedKey>,
+    /// The hub's other keys, which are sealed with these.
+    own_keys: Vec<ListedOwnKey>,
+    /// The keys that sign access tokens, the newest first.
+    signing_keys: Vec<ListedSigningKey>,
     /// The job that seals secrets anew just now.
     job_id: Option<JobId>,
     /// A new data key is made by itself after so many days.
     rotate_days: Option<u64>,
+}
+
+/// A key that the hub made once.
+#[derive(Debug, Serialize, ToSchema)]
+struct ListedOwnKey {
+    /// Which one.
+    key: OwnKey,
+    /// What it is used with, such as `HMAC-SHA256`.
+    algorithm: &'static str,
+    /// When it was made.
+    created_at: Timestamp,
+}
+
+/// A key that signs access tokens, or signed some that may live.
+#[derive(Debug, Serialize, ToSchema)]
+struct ListedSigningKey {
+    /// Its name, `kid` in a token.
+    id: String,
+    /// What it is used with.
+    algorithm: &'static str,
+    /// When it was made.
+    created_at: Timestamp,
+    /// When another takes its place by itself, or took it.
+    replaced_at: Timestamp,
+}
+
+impl From<SigningKeyAge> for ListedSigningKey {
+    fn from(SigningKeyAge { id, created_at, replaced_at }: SigningKeyAge) -> Self {
+        Self { id, algorithm: "Ed25519", created_at, replaced_at }
+    }
 }
 
 /// Another master key.
@@ -63,15 +99,19 @@ struct ReplacedMasterKey {
     master_key_id: MasterKeyId,
 }
 
-/// Says with which keys secrets are sealed at rest.
+/// Says which keys there are: those that secrets are sealed with, and the hub's own.
 #[utoipa::path(get, path = "/api/v1/keys", tag = "ops",
     responses((status = 200, description = "The keys", body = KeysResponse)))]
 async fn get_keys(State(app): State<AppState>) -> ApiResult<Json<KeysResponse>> {
+    let own = list_own_keys(&mut app.db.read().await?).await?.into_iter();
+    let signing = app.identity.ages_of_signing_keys().await?.into_iter();
     Ok(Json(KeysResponse {
         master_key_id: app.vault.master_key_id(),
         master_key_from: app.keys.source.kind(),
         generation: app.vault.generation(),
         data_keys: app.vault.list_keys(&app.db).await?,
+        own_keys: own.map(|(key, created_at)| ListedOwnKey { key, algorithm: key.algorithm(), created_at }).collect(),
+        signing_keys: signing.map(ListedSigningKey::from).collect(),
         job_id: app.keys.job(),
         rotate_days: app.keys.life.map(|life| life.as_secs() / (24 * 60 * 60)),
     }))

@@ -246,6 +246,36 @@ async fn a_rotation_over_the_api_is_a_job_on_record_and_for_administrators() {
 }
 
 #[tokio::test]
+async fn asvs_11_1_1_every_key_of_the_hub_is_listed_with_what_it_is_used_with_and_how_old_it_is() {
+    let hub = TestHub::with_users().await;
+    let made = hub.app.clock.now();
+    let admin = hub.signed_in("admin").await;
+    hub.clock.advance(Duration::from_secs(60));
+    hub.program_of("admin").await;
+    let answer = hub.get(&admin, "/api/v1/keys").await.body;
+    let own = answer["own_keys"].as_array().unwrap();
+    let names: Vec<_> =
+        own.iter().map(|key| (key["key"].as_str().unwrap(), key["algorithm"].as_str().unwrap())).collect();
+    let mac = "HMAC-SHA256";
+    let known = [("fleet_authority", "ECDSA P-256"), ("enrollment", mac), ("tickets", mac), ("quic_restart", mac)];
+    assert_eq!(names, [known.as_slice(), &[("audit_chain", mac)]].concat(), "no Redis, and nothing for it");
+    assert!(own.iter().all(|key| key["created_at"] == json!(made)), "{own:?}");
+
+    look(&hub.app, None).await.unwrap();
+    let job = hub.post(&admin, "/api/v1/keys/rotate", json!(null)).await;
+    until_over(&hub, job.body["id"].as_str().unwrap()).await;
+    let after = hub.get(&admin, "/api/v1/keys").await.body;
+    assert_eq!(after["own_keys"], answer["own_keys"], "sealed with another key they are the same");
+
+    let text = include_str!("../../../../docs/SECURITY.md");
+    let table = text.split("\n## ").find(|section| section.starts_with("Keys and where they live\n")).unwrap();
+    for key in crate::vault::OwnKey::ALL {
+        let named = format!("| `{}`", json!(key).as_str().unwrap());
+        assert!(table.contains(&named), "{named} is missing in docs/SECURITY.md");
+    }
+}
+
+#[tokio::test]
 async fn only_one_changes_the_keys_at_a_time() {
     let hub = TestHub::with_users().await;
     let turn = hub.app.keys.take_turn().unwrap();
