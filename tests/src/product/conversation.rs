@@ -49,6 +49,17 @@ impl Conversation {
         Self { stream }
     }
 
+    /// Whether nothing of an answer has come yet, nor the end of the connection.
+    ///
+    /// # Panics
+    /// When the system does not say.
+    pub fn is_unanswered(&self) -> bool {
+        self.stream.set_nonblocking(true).expect("a TCP socket has this option");
+        let looked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).expect("a TCP socket has this option");
+        looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+    }
+
     /// Reads the head of the answer and gives its status; `None` where the
     /// connection ended without one.
     ///
@@ -107,6 +118,20 @@ impl Conversation {
         let mut echoed = vec![0; text.len()];
         self.stream.read_exact(&mut echoed).expect("the terminal answers");
         assert_eq!(echoed, text.as_bytes());
+    }
+
+    /// Types on and on, and reads nothing, until the other end hangs up.
+    ///
+    /// # Panics
+    /// When it neither reads nor hangs up for a minute.
+    pub fn type_until_ended(&mut self) {
+        self.stream.set_write_timeout(Some(READ_DEADLINE)).expect("a TCP socket has this option");
+        let ended = loop {
+            if let Err(error) = self.stream.write_all(&[b'x'; 64 * 1024]) {
+                break error;
+            }
+        };
+        assert!(!is_patience_over(&ended), "the hub neither reads nor hangs up");
     }
 
     /// Reads until the other end hangs up, in whichever way.

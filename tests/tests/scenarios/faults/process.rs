@@ -1,5 +1,7 @@
 //! Programs of the product that are killed, stopped, or told to end.
 
+mod stopped;
+
 use std::time::Duration;
 
 use windflow_tests::engine::{BUSYBOX, EngineVersion};
