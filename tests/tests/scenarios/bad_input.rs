@@ -6,6 +6,7 @@ mod policy;
 mod rogue_agents;
 mod secrets;
 mod strangers;
+mod tls_versions;
 
 /// How much a hub's memory may grow while it is sent rubbish.
 const GROWTH_MAX: u64 = 24 * 1024 * 1024;
