@@ -15,7 +15,7 @@ pub(crate) use self::background::Background;
 pub use self::connect_proxy::{ConnectProxy, Credentials};
 pub use self::dns::{DnsConduct, ToyDns};
 pub use self::impostor::{Conduct, Impostor};
-pub use self::namespace::{Blocked, Netns};
+pub use self::namespace::{Blocked, Netns, Nowhere};
 pub(crate) use self::namespace::{namespace_file, wrap_in};
 pub use self::packets::{PacketCounts, PacketLink, PacketOptions};
 pub use self::relay::{Direction, Entrance, Flow, LinkOptions, Relay};

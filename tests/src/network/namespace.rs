@@ -1,5 +1,7 @@
 //! Network namespaces: a second host on the same machine.
 
+mod nowhere;
+
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
@@ -11,6 +13,7 @@ use std::time::Duration;
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+pub use self::nowhere::Nowhere;
 use super::packets::{PacketLink, PacketOptions, deepen_queue};
 use crate::process::{Output, run};
 
@@ -33,6 +36,7 @@ enum Link {
     /// The kernel's own pair of devices.
     Pair,
     Packets(PacketLink),
+    Nowhere(Nowhere),
 }
 
 /// What a namespace's firewall drops without an answer.
@@ -79,6 +83,22 @@ impl Netns {
         namespace
     }
 
+    /// Makes a namespace whose way out, for IPv4 and IPv6, leads nowhere, and is
+    /// watched.
+    ///
+    /// # Panics
+    /// When the machine has no IPv6.
+    pub fn into_nowhere() -> Self {
+        let name = unique_name();
+        ip(&["netns", "add", &name]);
+        let far = far_end(&name);
+        let namespace = Self::named(Link::Nowhere(Nowhere::start(far.clone())), name);
+        ip(&["link", "set", &far, "netns", &namespace.name]);
+        namespace.set_up_inside();
+        namespace.add_broken_ipv6();
+        namespace
+    }
+
     fn named(link: Link, name: String) -> Self {
         let (outside, inside) = random_pair();
         Self { name, outside, inside, link }
@@ -108,7 +128,17 @@ impl Netns {
         link
     }
 
-    /// Runs `work` on a thread inside. A socket that it opens stays in the
+    /// The way out of a namespace that was made with
+    /// [`into_nowhere`](Self::into_nowhere).
+    ///
+    /// # Panics
+    /// When it was not.
+    pub fn way_out(&self) -> &Nowhere {
+        let Link::Nowhere(way) = &self.link else { panic!("{} has a way out that leads somewhere", self.name) };
+        way
+    }
+
+    /// Runs `work` on a thread inside. What it starts lives there, too. A socket that it opens stays in the
     /// namespace, wherever it is used.
     ///
     /// # Panics
@@ -167,9 +197,14 @@ impl Netns {
     }
 
     fn set_up(&self) {
-        let (name, near, far) = (&*self.name, self.near_end(), self.far_end());
+        let near = self.near_end();
         ip(&["address", "add", &format!("{}/30", self.outside), "dev", &near]);
         ip(&["link", "set", &near, "up"]);
+        self.set_up_inside();
+    }
+
+    fn set_up_inside(&self) {
+        let (name, far) = (&*self.name, self.far_end());
         ip(&["-n", name, "address", "add", &format!("{}/30", self.inside), "dev", &far]);
         ip(&["-n", name, "link", "set", &far, "up"]);
         ip(&["-n", name, "link", "set", "lo", "up"]);
@@ -200,11 +235,11 @@ impl Drop for Netns {
     fn drop(&mut self) {
         // The link goes with either of its ends. An engine that still runs
         // inside would keep it alive: removing our end does not wait for that.
-        // A packet link's devices go by themselves.
+        // Devices that the harness reads go by themselves.
         let near = self.near_end();
         let link = match self.link {
             Link::Pair => Some(try_ip(&["link", "delete", &near])),
-            Link::Packets(_) => None,
+            Link::Packets(_) | Link::Nowhere(_) => None,
         };
         let namespace = try_ip(&["netns", "delete", &self.name]);
         if !thread::panicking() {

@@ -18,9 +18,9 @@ use self::wire::Wire;
 use super::background::Background;
 
 /// Larger than any packet of a device.
-const PACKET_MAX: usize = 65_536;
+pub(super) const PACKET_MAX: usize = 65_536;
 /// How long two devices may take to come into being.
-const DEVICES_DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const DEVICES_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a packet link does, alike in both directions.
 #[derive(Clone, Debug)]
@@ -132,7 +132,8 @@ async fn carry_both(names: [String; 2], tell: SyncSender<()>, shared: Arc<Shared
     });
 }
 
-fn device(name: &str, mtu: u16) -> Tun {
+/// A TUN device of this name in the caller's namespace.
+pub(super) fn device(name: &str, mtu: u16) -> Tun {
     let devices = Tun::builder().name(name).mtu(mtu.into()).build();
     let devices = devices.unwrap_or_else(|error| panic!("no TUN device {name} can be made: {error}"));
     { devices }.pop().expect("a device has one queue")

@@ -325,7 +325,7 @@ impl Drop for Agent {
 }
 
 /// The same command where this file is `/etc/resolv.conf`.
-fn with_resolver(configuration: &Path, command: &Command) -> Command {
+pub(super) fn with_resolver(configuration: &Path, command: &Command) -> Command {
     let mut inside = Command::new("unshare");
     inside.args(["--mount", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
     inside.arg(configuration).arg(command.get_program()).args(command.get_args());

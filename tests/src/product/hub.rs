@@ -10,6 +10,7 @@ use rustix::process::Pid;
 use serde::Deserialize;
 use tempfile::TempDir;
 
+use super::agent::with_resolver;
 use super::http::{Answer, Caller, ask};
 use crate::machine::SmallDisk;
 use crate::places;
@@ -44,6 +45,8 @@ pub struct HubOptions {
     /// Further environment of the process. By default it has the hub answer a
     /// test as often as it asks, which is more often than people do.
     pub environment: Vec<(String, String)>,
+    /// Its `/etc/resolv.conf`, where it is not the machine's.
+    pub resolver: Option<PathBuf>,
     /// The size of the disk that its data folder is on, in MiB; none is this
     /// machine's own disk.
     pub disk: Option<u64>,
@@ -56,6 +59,7 @@ impl Default for HubOptions {
             engine: "none".to_owned(),
             arguments: Vec::new(),
             environment: unpaced(),
+            resolver: None,
             disk: None,
         }
     }
@@ -423,7 +427,10 @@ impl Hub {
         // Scenarios ask as fast as they can, but for those that are about it.
         command.env("WINDFLOW_API_RATE", "off").env("WINDFLOW_API_RATE_ANONYMOUS", "off");
         command.envs(self.options.environment.iter().cloned());
-        command
+        match &self.options.resolver {
+            Some(configuration) => with_resolver(configuration, &command),
+            None => command,
+        }
     }
 
     fn assert_running(&mut self) {

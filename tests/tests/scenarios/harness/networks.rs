@@ -221,6 +221,21 @@ fn tcp_comes_through_a_link_that_loses_packets_and_changes_when_told() {
 }
 
 #[test]
+fn a_way_out_into_nowhere_tells_what_was_sent_there_and_the_loopback_is_another() {
+    let namespace = Netns::into_nowhere();
+    namespace.within(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        for address in [[127, 0, 0, 1], [192, 0, 2, 1], [198, 51, 100, 1]] {
+            socket.send_to(b"anybody?", SocketAddr::from((address, 9))).unwrap();
+        }
+    });
+    let seen = || namespace.way_out().destinations().iter().map(ToString::to_string).collect::<Vec<_>>();
+    windflow_tests::wait::until_true("both to be seen", SOON, || seen() == ["192.0.2.1", "198.51.100.1"]);
+}
+
+#[test]
 fn an_engine_lives_in_a_namespace_with_a_bridge_of_its_own() {
     let namespace = Netns::new();
     let network = EngineNetwork::Namespace(namespace.name().to_owned());
