@@ -8,7 +8,7 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, OtherError, ServerConfig, SignatureScheme};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{StartHandshake, TlsAcceptor};
 
@@ -127,8 +127,15 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let acceptor = TlsAcceptor::from(config);
-    let accepted = acceptor.accept_with(io, |session| session.set_buffer_limit(Some(BUFFER_LIMIT))).await;
-    with_peer(accepted)
+    let accepting = acceptor.accept_with(io, |session| session.set_buffer_limit(Some(BUFFER_LIMIT)));
+    match accepting.into_fallible().await {
+        Ok(stream) => with_peer(Ok(stream)),
+        Err((error, mut io)) => {
+            // The alert that says why may wait in what carries the session.
+            io.flush().await.ok();
+            with_peer(Err(error))
+        }
+    }
 }
 
 /// As [`accept`], where the first message of the handshake was read already.
