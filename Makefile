@@ -16,7 +16,7 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 STATIC_AGENT = RUSTFLAGS='-C target-feature=+crt-static' $(CARGO) build --locked --package windflow-agent \
 	  --target $(HOST) --target-dir $(TARGET)/static
 
-.PHONY: help build web run demo test static-agent check e2e screenshots bench fuzz clean
+.PHONY: help build web run demo test static-agent check e2e screenshots bench fuzz sbom clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
@@ -92,6 +92,14 @@ fuzz: ## Run each fuzz target for FUZZ_SECONDS (nightly Rust and cargo-fuzz)
 	  mkdir -p "protocol/fuzz/target/found/$$target"; \
 	  (cd protocol && cargo +nightly fuzz run "$$target" "fuzz/target/found/$$target" "fuzz/corpus/$$target" \
 	    -- -max_total_time=$(FUZZ_SECONDS)) || exit 1; done
+
+sbom: ## List what hub, agent and console are made of, as CycloneDX: target/sbom
+	$(CARGO) cyclonedx --version >/dev/null 2>&1 || $(CARGO) install --locked --quiet cargo-cyclonedx
+	mkdir -p target/sbom
+	$(CARGO) cyclonedx --quiet --format json --spec-version 1.5 --no-build-deps --override-filename sbom
+	for part in hub agent; do mv "$$part/sbom.json" "target/sbom/windflow-$$part.cdx.json"; done
+	rm protocol/sbom.json tests/sbom.json
+	cd web && npm sbom --sbom-format cyclonedx --package-lock-only --omit dev > ../target/sbom/windflow-console.cdx.json
 
 clean: ## Remove everything that was built, the unpacked engine included
 	$(CARGO) clean
