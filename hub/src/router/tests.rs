@@ -2,6 +2,7 @@
 //! those who do not.
 
 mod asvs;
+mod frames;
 
 use axum::body::Body;
 use axum::http::{Request, StatusCode};

@@ -123,6 +123,13 @@ async fn answer_as_an_engine(mut stream: UnixStream, heard: Arc<Mutex<Vec<String
             stream.write_all(answer.as_bytes()).await.unwrap();
             return;
         }
+        target if target.contains("/restart") => {
+            let answer = format!(
+                "HTTP/1.1 301 Moved Permanently\r\nLocation: /containers/{ID}/kill\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            return;
+        }
         target if target.contains("/containers/json") => json!([{ "Id": ID, "Labels": { "auth": "s3cret" } }]),
         target if target.contains(OWN) => json!({ "Id": OWN, "Mounts": [
             { "Type": "volume", "Name": "state", "Source": "/srv/volumes/state", "Destination": "/var/lib/windflow-agent" },
@@ -161,6 +168,17 @@ fn is_whole(read: &[u8]) -> bool {
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
     let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok()).unwrap_or(0);
     if head.contains("transfer-encoding") { body.contains("0\r\n\r\n") } else { body.len() >= length }
+}
+
+#[tokio::test]
+async fn a_redirect_of_the_engine_is_an_answer_and_is_not_followed() {
+    let host = Host::new("version = 1\nprofile = \"operate\"").await;
+    let answer = host.ask("POST", &format!("/v1.45/containers/{ID}/restart")).await;
+    assert_eq!(answer.status, 301, "{answer:?}");
+    assert!(!answer.head.contains("location"), "where it leads is nobody's business: {answer:?}");
+    let heard = host.heard.lock().unwrap().clone();
+    assert!(heard.last().unwrap().contains(&format!("/containers/{ID}/restart ")), "{heard:?}");
+    assert_eq!(host.changes().len(), 1, "{heard:?}");
 }
 
 #[test]
