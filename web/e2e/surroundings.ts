@@ -18,7 +18,7 @@ export const administrator = { name: 'ada', password: 'seventeen quiet herons' }
 export const edge = 'attic'
 
 /** What the scenario is asked to do outside the browser. What came of it is seen in the browser. */
-export type Wish = 'install' | 'start-container' | 'stop-agent' | 'start-agent'
+export type Wish = 'install' | 'start-container' | 'stop-agent' | 'start-agent' | 'start-hostile'
 
 export function wish(what: Wish, content = '') {
   const path = join(folder, `wish-${what}`)

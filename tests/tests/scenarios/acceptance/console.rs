@@ -13,16 +13,23 @@ use windflow_tests::engine::{BUSYBOX, EngineVersion, TestEngine};
 use windflow_tests::machine::{Init, Machine};
 use windflow_tests::network::Netns;
 use windflow_tests::places::{installed, workspace};
-use windflow_tests::process::Process;
+use windflow_tests::process::{self, Process};
 use windflow_tests::product::{Hub, HubOptions};
 use windflow_tests::wait;
 
 /// How long the whole walk may take.
 const WALK: Duration = Duration::from_secs(30 * 60);
+/// How long a container may take to start.
+const START: Duration = Duration::from_secs(60);
 /// The name the specs know the machine by.
 const EDGE: &str = "attic";
 /// What the specs may wish, in the order in which they do.
-const WISHES: [&str; 4] = ["install", "start-container", "stop-agent", "start-agent"];
+const WISHES: [&str; 5] = ["install", "start-container", "stop-agent", "start-agent", "start-hostile"];
+/// What would be done in a page that takes a text for more than a text.
+const MARK: &str = "<img src=x onerror=alert(1)>";
+/// What would be done by a page or a terminal that does what its content says:
+/// another title, another clipboard (OSC 52), a link to a script (OSC 8).
+const SAID: &str = r"<img src=x onerror=alert(1)>\n\033]0;taken\007\033]52;c;dGFrZW4=\007\033]8;;javascript:alert(1)\033\\press\033]8;;\033\\\n\033[31m<script>alert(1)</script>\033[0m\n\0342\0200\0256the wrong way round\nthe end of it\n";
 
 #[test]
 fn a_person_walks_through_the_console() {
@@ -50,6 +57,7 @@ fn a_person_walks_through_the_console() {
         let said = match wish {
             "install" => type_in(&machine, &content),
             "start-container" => start_container(&engine, "newcomer"),
+            "start-hostile" => start_hostile(&engine),
             "stop-agent" => machine.shell("systemctl stop windflow-agent"),
             "start-agent" => machine.shell("systemctl start windflow-agent"),
             unknown => panic!("nobody knows how to {unknown}"),
@@ -84,6 +92,24 @@ fn start_container(engine: &TestEngine, name: &str) -> String {
     let script = "trap 'exit 0' TERM; printf '\\033[32mlet us begin\\033[0m\\n'; n=0; while :; do n=$((n+1)); echo beat $n; \
                   sleep 1 & wait $!; done";
     engine.docker(["run", "--detach", "--name", name, BUSYBOX, "sh", "-c", script]).succeeded()
+}
+
+/// It would break out of the console wherever one of its texts is shown.
+fn start_hostile(engine: &TestEngine) -> String {
+    let mut run = engine.docker_command();
+    run.args(["run", "--detach", "--name", "hostile", "--health-interval", "1s"]);
+    run.args([
+        "--health-cmd",
+        r#"printf "%b" "$SAID""#,
+        "--env",
+        &format!("SAID={SAID}"),
+        "--workdir",
+        &format!("/in {MARK}"),
+    ]);
+    run.args(["--label", &format!("<b>label</b>={MARK}"), "--label", &format!("com.docker.compose.project={MARK}")]);
+    let script = r#"printf "%b" "$SAID" | tee "/$MARK"; trap 'exit 0' TERM; while :; do sleep 1 & wait $!; done"#;
+    run.args(["--env", &format!("MARK={MARK}"), BUSYBOX, "sh", "-c", script]);
+    process::run(&mut run, START).succeeded()
 }
 
 /// What the spec wrote with its wish; `None` when the walk ended before.
