@@ -2,7 +2,7 @@
 import { QueryClient } from '@tanstack/vue-query'
 import { afterEach, expect, test, vi } from 'vitest'
 
-import type { Live } from './api/live'
+import type { Live } from './api/channels/live'
 import { keys } from './api/queries'
 import type { Me } from './api/types'
 import { createConsoleRouter, nextPath } from './router'

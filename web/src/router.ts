@@ -2,7 +2,7 @@
 import type { QueryClient } from '@tanstack/vue-query'
 import { createRouter, createWebHistory, type RouteLocationNormalized, type Router, type RouteRecordRaw } from 'vue-router'
 
-import type { Live } from '@/api/live'
+import type { Live } from '@/api/channels/live'
 import { loadMe, loadSetup } from '@/features/identity/composables/session'
 import { KINDS } from '@/features/resources/kinds'
 

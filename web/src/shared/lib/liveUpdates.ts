@@ -2,8 +2,9 @@
 import { useQueryClient, type QueryClient, type QueryKey } from '@tanstack/vue-query'
 import { computed, inject, onScopeDispose, watch, type ComputedRef, type InjectionKey, type Ref } from 'vue'
 
-import { Live, SILENCE_MS, type LiveEvent, type LiveSocket, type Topic } from '@/api/live'
+import { Live, SILENCE_MS, type LiveEvent, type LiveSocket, type Topic } from '@/api/channels/live'
 import { keys, REFRESH_LIVE_MS, REFRESH_POLLING_MS } from '@/api/queries'
+import { dialHub } from '@/api/channels/socket'
 
 import { useNow } from './formats/time'
 
@@ -11,7 +12,7 @@ export const liveKey: InjectionKey<Live> = Symbol('live')
 
 /** A channel to the hub that this page came from. */
 export function createLive(queries: QueryClient): Live {
-  const dial = () => new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/v1/live`) as LiveSocket
+  const dial = () => dialHub('/api/v1/live') as LiveSocket
   return new Live(dial, (changes) => {
     for (const queryKey of touched(changes)) void queries.invalidateQueries(queryKey ? { queryKey } : {})
   })

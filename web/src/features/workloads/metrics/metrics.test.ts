@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest'
 import { createApp, nextTick, ref } from 'vue'
 
-import type { Live } from '@/api/live'
+import type { Live } from '@/api/channels/live'
 import type { History } from '@/api/types'
 import { liveKey } from '@/shared/lib/liveUpdates'
 

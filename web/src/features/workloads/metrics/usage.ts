@@ -1,7 +1,7 @@
 /** What is used just now, every two seconds for as long as somebody looks, and how it goes on from the history. */
 import { computed, onScopeDispose, ref, shallowRef, watch, type Ref } from 'vue'
 
-import type { Usage } from '@/api/live'
+import type { Usage } from '@/api/channels/live'
 import type { History } from '@/api/types'
 import { useNow } from '@/shared/lib/formats/time'
 import { useLive } from '@/shared/lib/liveUpdates'

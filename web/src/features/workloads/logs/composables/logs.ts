@@ -1,6 +1,8 @@
 /** Several logs as one, as a page shows them: what came, what waits while the page stands still, and why no more comes. */
 import { computed, onScopeDispose, ref, shallowReactive, shallowRef, watch, type Ref } from 'vue'
 
+import { dialHub } from '@/api/channels/socket'
+
 import { LogChannel, type LogSocket, type LogSource, type Selection, type SentLine, type Told, type Why } from './channel'
 import { LogRing, type LogLine } from './ring'
 
@@ -23,7 +25,7 @@ export interface Ending {
 }
 
 function dial(): LogSocket {
-  return new WebSocket(`${location.origin.replace(/^http/, 'ws')}/api/v1/logs`) as LogSocket
+  return dialHub('/api/v1/logs') as LogSocket
 }
 
 /** Reads what is wished for while the page is open, and begins anew when that changes. */
