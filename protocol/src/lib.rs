@@ -35,4 +35,4 @@ pub mod tls;
 pub mod token;
 pub mod transport;
 
-pub use terms::{capability, ids, limits, session, text, version};
+pub use terms::{asciicast, capability, ids, limits, session, text, version};

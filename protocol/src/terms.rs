@@ -2,6 +2,7 @@
 //! versions and capabilities there are, how large and how slow anything may be,
 //! what things are called. Knows nothing of the rest.
 
+pub mod asciicast;
 pub mod capability;
 pub mod ids;
 pub mod limits;

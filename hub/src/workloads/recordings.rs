@@ -4,7 +4,6 @@
 //! A terminal of such an environment is recorded or it is not there: it is
 //! refused where its recording cannot begin, and ends where it cannot go on.
 
-mod asciicast;
 mod model;
 mod recorder;
 mod routes;

@@ -11,9 +11,9 @@ use flate2::write::ZlibEncoder;
 use futures_util::stream;
 use serde_json::json;
 use uuid::Uuid;
+use windflow_protocol::asciicast::Head;
 use windflow_protocol::ids::EnvironmentId;
 
-use super::asciicast::Head;
 use super::model::{Recording, RecordingFilter, RecordingState};
 use super::store;
 use super::tape::CHUNK_MAX;
@@ -200,7 +200,7 @@ fn head(recording: &Recording) -> Head {
     let container = recording.container_name.as_ref().unwrap_or(&recording.container);
     let title = format!("{what} in {container} on {} by {}", recording.environment_name, recording.user_name);
     let began = recording.began_at.as_datetime().unix_timestamp();
-    Head::new((recording.columns, recording.rows), began, recording.seconds, title).command(command)
+    Head::new((recording.columns, recording.rows), began, Some(recording.seconds), title).command(command)
 }
 
 /// Lines as they are stored: packed, then sealed for their place.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::asciicast::{self, Decoder, WORST};
+use windflow_protocol::asciicast::{self, Decoder, WORST};
 
 /// Most bytes of one recording as text. What follows is not in it, and it says
 /// so.

@@ -16,7 +16,8 @@ pub struct Head {
     width: i64,
     height: i64,
     timestamp: i64,
-    duration: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    duration: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     command: Option<String>,
     title: String,
@@ -25,8 +26,8 @@ pub struct Head {
 
 impl Head {
     /// A terminal of this many columns and rows that began at this second of
-    /// Unix time and lasted for so many seconds.
-    pub fn new(size: (i64, i64), timestamp: i64, duration: f64, title: String) -> Self {
+    /// Unix time and lasted for so many seconds, where that is known.
+    pub fn new(size: (i64, i64), timestamp: i64, duration: Option<f64>, title: String) -> Self {
         let env = BTreeMap::from([("TERM", "xterm-256color")]);
         Self { version: 2, width: size.0, height: size.1, timestamp, duration, command: None, title, env }
     }
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn lines_are_as_the_format_has_them() {
-        let head = Head::new((80, 24), 1_777_852_800, 2.5, "bash in web on site".into()).command(Some("bash".into()));
+        let head =
+            Head::new((80, 24), 1_777_852_800, Some(2.5), "bash in web on site".into()).command(Some("bash".into()));
         let line = "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":1777852800,\"duration\":2.5,\
                     \"command\":\"bash\",\"title\":\"bash in web on site\",\"env\":{\"TERM\":\"xterm-256color\"}}\n";
         assert_eq!(head.line(), line);
