@@ -9,6 +9,7 @@ mod file;
 pub mod gate;
 mod keeper;
 mod rails;
+mod recorder;
 mod settings;
 mod workload;
 

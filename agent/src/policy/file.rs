@@ -117,6 +117,10 @@ fn parse(bytes: &[u8], digest: [u8; 32], rails: &Rails) -> Result<Read, String> 
     if !mounts.binds.is_empty() && rails.is_in_a_container() {
         return Err("mounts.binds cannot be checked from inside a container: run the agent on the host".to_owned());
     }
+    if exec.record && profile != Profile::DeploySafe {
+        let why = "under full a hub can remove what was written down, and the others run no programs";
+        return Err(format!("exec.record needs profile = \"deploy-safe\": {why}"));
+    }
     for bind in &mut mounts.binds {
         bind.place = Some(place(&bind.source, rails)?);
     }

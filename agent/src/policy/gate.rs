@@ -16,8 +16,9 @@ mod routes;
 mod tap;
 mod target;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,9 +32,10 @@ use hyper::Response;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::upgrade::OnUpgrade;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use windflow_protocol::message::control::EngineStatus;
 use windflow_protocol::transport::Stream;
@@ -43,6 +45,7 @@ pub(crate) use self::answer::is_open_label;
 use self::engine::Sending;
 use self::refusal::Refusal;
 use self::target::Target;
+use super::recorder::Recording;
 use super::{Policy, Profile};
 use crate::engine::Engine;
 
@@ -52,6 +55,11 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Most programs of one session that are known at a time.
 const EXECS_MAX: usize = 1024;
 
+/// Bytes of what is recorded that are taken at once.
+const RECORDED_AT_ONCE: usize = 16 * 1024;
+
+type Upgrade = TokioIo<Upgraded>;
+
 /// The gate of one session.
 #[derive(Debug)]
 pub struct Gate {
@@ -59,20 +67,24 @@ pub struct Gate {
     engine: Arc<Engine>,
     /// The ids of programs that this session made ready, the newest last.
     execs: Mutex<VecDeque<String>>,
+    /// The sizes of terminals that are recorded, by what has them.
+    sizes: Mutex<HashMap<String, watch::Sender<(u16, u16)>>>,
 }
 
 /// How a request ends that is not refused.
 enum Outcome {
     /// Answered.
     Done(Response<AnswerBody>),
-    /// Both ends go on with bytes, as long as what carries the engine's lives.
-    Upgraded(Response<AnswerBody>, OnUpgrade, JoinSet<()>),
+    /// Both ends go on with bytes, as long as what carries the engine's lives;
+    /// maybe what the engine sends is written down.
+    Upgraded(Response<AnswerBody>, OnUpgrade, JoinSet<()>, Option<Box<Recording>>),
 }
 
 /// The two ends of an upgrade.
 struct Ends {
     near: OnUpgrade,
     far: OnUpgrade,
+    recording: Option<Box<Recording>>,
     _carrier: JoinSet<()>,
 }
 
@@ -100,7 +112,7 @@ impl From<anyhow::Error> for Failure {
 impl Gate {
     /// A gate that has seen nothing.
     pub fn new(policy: Arc<Policy>, engine: Arc<Engine>) -> Self {
-        Self { policy, engine, execs: Mutex::default() }
+        Self { policy, engine, execs: Mutex::default(), sizes: Mutex::default() }
     }
 
     /// The policy that it goes by.
@@ -146,8 +158,8 @@ impl Gate {
         let mut body = Some(body);
         match self.judge(&head, &mut body, is_ambiguous).await {
             Ok(Outcome::Done(answer)) => answer,
-            Ok(Outcome::Upgraded(answer, far, carrier)) => {
-                let ends = Ends { near, far, _carrier: carrier };
+            Ok(Outcome::Upgraded(answer, far, carrier, recording)) => {
+                let ends = Ends { near, far, recording, _carrier: carrier };
                 *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(ends);
                 answer
             }
@@ -228,7 +240,7 @@ impl Gate {
             let headers = passed_on.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, protocol);
-            return Ok(Outcome::Upgraded(passed_on, far, carrier));
+            return Ok(Outcome::Upgraded(passed_on, far, carrier, None));
         }
         if redacts && !is_head {
             return Ok(Outcome::Done(answer::redacted(answer).await?));
@@ -265,10 +277,41 @@ impl Ends {
             Err(error) => return tracing::debug!(%error, "an upgrade was not carried through"),
         };
         let (mut near, mut far) = (TokioIo::new(near), TokioIo::new(far));
-        if let Err(error) = tokio::io::copy_bidirectional(&mut near, &mut far).await {
+        let carried = match self.recording {
+            Some(recording) => carry_recorded(near, far, *recording).await,
+            None => tokio::io::copy_bidirectional(&mut near, &mut far).await.map(drop),
+        };
+        if let Err(error) = carried {
             tracing::debug!(%error, "an upgraded connection was cut");
         }
     }
+}
+
+/// The same, where nothing reaches the hub that was not written down before. What
+/// cannot be written down ends both ways.
+async fn carry_recorded(near: Upgrade, far: Upgrade, mut recording: Recording) -> io::Result<()> {
+    let (mut from_near, mut to_near) = tokio::io::split(near);
+    let (mut from_far, mut to_far) = tokio::io::split(far);
+    let typed = async {
+        tokio::io::copy(&mut from_near, &mut to_far).await?;
+        to_far.shutdown().await
+    };
+    let shown = async {
+        let mut piece = vec![0; RECORDED_AT_ONCE];
+        loop {
+            let count = from_far.read(&mut piece).await?;
+            if count == 0 {
+                break;
+            }
+            recording.write(&piece[..count]).await?;
+            to_near.write_all(&piece[..count]).await?;
+            to_near.flush().await?;
+        }
+        to_near.shutdown().await
+    };
+    let carried = tokio::try_join!(typed, shown).map(drop);
+    recording.end().await?;
+    carried
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ const OF_HOST: [&str; 8] = [
 pub struct Rails {
     places: Vec<PathBuf>,
     container: Option<ObjectId>,
+    state: PathBuf,
 }
 
 impl Rails {
@@ -42,7 +43,12 @@ impl Rails {
         places.extend(resolved);
         places.sort();
         places.dedup();
-        Self { places, container }
+        Self { places, container, state: state.to_owned() }
+    }
+
+    /// The agent's own folder.
+    pub(super) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// The container that the agent itself runs in.
@@ -87,7 +93,7 @@ mod tests {
 
     #[test]
     fn a_place_is_known_however_its_path_is_written() {
-        let rails = Rails { places: OF_HOST.map(PathBuf::from).into(), container: None };
+        let rails = Rails { places: OF_HOST.map(PathBuf::from).into(), ..Rails::default() };
         for path in ["/proc", "//proc/1/", "/./proc", "/nowhere/../proc/1", "/a/b/../../var/run/docker.sock"] {
             assert!(rails.hold(Path::new(path)), "{path}");
         }

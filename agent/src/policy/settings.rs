@@ -51,6 +51,8 @@ pub(super) struct Exec {
     pub(super) containers: Option<Vec<LabelSelector>>,
     pub(super) users_deny: Vec<UserNumber>,
     pub(super) privileged: bool,
+    /// What is shown is written down here, where no hub takes it away.
+    pub(super) record: bool,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -75,6 +75,9 @@ fn what_cannot_be_understood_leaves_nothing_but_looking() {
         "version = 1\nprofile = \"full\"\n[mounts]\nbinds = [{ source = \"/srv/../etc\" }]",
         "version = 1\nprofile = \"full\"\n[mounts]\nbinds = [{ source = \"/nonexistent/data\" }]",
         "version = 1\nprofile = \"full\"\nversion = 1",
+        "version = 1\nprofile = \"full\"\n[exec]\nrecord = true",
+        "version = 1\nprofile = \"operate\"\n[exec]\nrecord = true",
+        "version = 1\nprofile = \"monitor\"\n[exec]\nrecord = true",
     ] {
         let policy = policy_of(text);
         assert_eq!(policy.profile(), Profile::Monitor, "{text}");

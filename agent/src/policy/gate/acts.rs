@@ -2,6 +2,7 @@
 //! what was checked.
 
 mod archive;
+mod recorded;
 
 use std::path::Path;
 
@@ -134,7 +135,9 @@ impl Gate {
                 self.bodiless(&mut asking).await?
             }
         };
-        self.forward(sending, redacts).await
+        let recording = self.recording(&asking).await?;
+        self.note_size(&asking);
+        Ok(self.forward(sending, redacts).await?.recorded(recording))
     }
 
     async fn bodiless(&self, asking: &mut Asking<'_>) -> Result<Sending, Failure> {

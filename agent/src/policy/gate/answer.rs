@@ -1,16 +1,22 @@
 //! Answers of the engine on their way to the hub: known headers only, and for a
-//! hub that may only look, without what may be secret.
+//! hub that may only look, without what may be secret; where the policy asks for
+//! it, written down first.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::stream;
 use http::header::{self, HeaderMap, HeaderName};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::Response;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use serde_json::Value;
 use tokio::task::JoinSet;
+
+use super::super::recorder::Recording;
 
 /// Largest document that is read whole, in bytes.
 const DOCUMENT_MAX: usize = 32 * 1024 * 1024;
@@ -35,6 +41,9 @@ const PASSED: [HeaderName; 12] = [
     HeaderName::from_static("x-docker-container-path-stat"),
 ];
 
+type BoxError = Box<dyn Error + Send + Sync>;
+type Pieces = Pin<Box<dyn Stream<Item = Result<Frame<Bytes>, BoxError>> + Send>>;
+
 /// A body on its way to the hub.
 pub(super) enum AnswerBody {
     Whole(Full<Bytes>),
@@ -43,16 +52,41 @@ pub(super) enum AnswerBody {
         body: Incoming,
         _carrier: JoinSet<()>,
     },
+    /// The same, each piece of which is written down before it goes on.
+    Recorded(Pieces),
+}
+
+impl AnswerBody {
+    /// The same, written down.
+    pub(super) fn recorded(self, recording: Recording) -> Self {
+        let Self::Streamed { body, _carrier: carrier } = self else { return self };
+        Self::Recorded(Box::pin(stream::try_unfold((body, carrier, recording), record_next)))
+    }
+}
+
+type Recorded = (Incoming, JoinSet<()>, Recording);
+
+async fn record_next(recorded: Recorded) -> Result<Option<(Frame<Bytes>, Recorded)>, BoxError> {
+    let (mut body, carrier, mut recording) = recorded;
+    let Some(frame) = body.frame().await.transpose()? else {
+        recording.end().await?;
+        return Ok(None);
+    };
+    if let Some(data) = frame.data_ref() {
+        recording.write(data).await?;
+    }
+    Ok(Some((frame, (body, carrier, recording))))
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Whole(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Self::Streamed { body, .. } => Pin::new(body).poll_frame(cx),
+            Self::Streamed { body, .. } => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Recorded(pieces) => pieces.as_mut().poll_next(cx),
         }
     }
 
@@ -60,6 +94,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.is_end_stream(),
             Self::Streamed { body, .. } => body.is_end_stream(),
+            Self::Recorded(_) => false,
         }
     }
 
@@ -67,6 +102,7 @@ impl Body for AnswerBody {
         match self {
             Self::Whole(body) => body.size_hint(),
             Self::Streamed { body, .. } => body.size_hint(),
+            Self::Recorded(_) => SizeHint::default(),
         }
     }
 }

@@ -2,16 +2,16 @@
 //! own: through the hub, the agent and a real engine. What is judged is what the
 //! engine has afterwards, not what anybody says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use windflow_tests::engine::{BUSYBOX, EngineVersion, TestEngine};
-use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub};
+use windflow_tests::product::{Agent, AgentOptions, DockerCli, Hub, TerminalChannel};
 use windflow_tests::wait;
 
 use super::super::SOON;
@@ -338,4 +338,63 @@ fn a_host_is_only_looked_at_or_operated_as_its_policy_says_on_docker_20_10() {
 #[test]
 fn a_host_is_only_looked_at_or_operated_as_its_policy_says_on_docker_26_1() {
     looks_and_operates(EngineVersion::V26_1);
+}
+
+/// What a host writes down of what a hub runs there, and what it does not run.
+fn records(version: EngineVersion) {
+    let place = place(
+        version,
+        "version = 1\nprofile = \"deploy-safe\"\n[exec]\nenabled = true\nrecord = true\n[files]\nread = true\n",
+    );
+    let mut make = place.engine.docker_command();
+    make.args(["run", "--detach", "-it", "--name", "main", "--network", "none", BUSYBOX, "sh"]);
+    windflow_tests::process::run(&mut make, SOON).succeeded();
+    assert_eq!(place.docker.run(["exec", "main", "echo", "seen by the host"]).succeeded(), "seen by the host");
+    let mut shell = place.docker.start_on_terminal(["exec", "-it", "main", "sh"]);
+    shell.wait_for("#", SOON);
+    shell.write(b"echo product $((6 * 7)); exit 3\n");
+    assert_eq!(shell.finish(SOON).status.code(), Some(3));
+    let mut attached = place.docker.start_on_terminal(["attach", "main"]);
+    attached.write(b"echo sum $((40 + 4)); exit\n");
+    attached.finish(SOON);
+    let start = ["run", "--detach", "--name", "other", "--network", "none", BUSYBOX, "sleep", "600"];
+    windflow_tests::process::run(place.engine.docker_command().args(start), SOON).succeeded();
+    place.docker.run(["exec", "--detach", "other", "touch", "/unseen"]).succeeded();
+    let environment = place.hub.environment(NAME).unwrap().id;
+    let listed = place.hub.read(&format!("/api/v1/environments/{environment}/containers/other/files?path=/"));
+    assert_eq!(listed["seen_by"], "program", "{listed}");
+    let mut console = TerminalChannel::open(&place.hub, &environment, "other", json!({}));
+    console.type_in("echo quotient $((84 / 2)); exit\r");
+    console.until_ended(SOON);
+
+    let folder = place.agent.state_folder().join("recordings");
+    let written = wait::until("all recordings", SOON, || {
+        let files = std::fs::read_dir(&folder).ok()?.map(|entry| entry.unwrap().path());
+        let written: BTreeMap<_, _> = files.map(|file| shown_in(&std::fs::read_to_string(file).unwrap())).collect();
+        written.values().any(|shown| shown.contains("quotient 42")).then_some(written)
+    });
+    assert_eq!(written["echo seen by the host in main"], "seen by the host\n");
+    assert!(written["main"].contains("sum 44"), "{written:?}");
+    assert!(written["sh in main"].contains("product 42"), "{written:?}");
+    assert_eq!(written["touch /unseen in other"], "");
+    let (list, shown) = written.iter().find(|(title, _)| title.starts_with("find / ")).unwrap();
+    assert!(list.ends_with(" in other") && shown.contains("/unseen"), "{list}: {shown}");
+}
+
+/// The title of an asciicast, and all that it shows.
+fn shown_in(cast: &str) -> (String, String) {
+    let mut lines = cast.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let title = lines.next().unwrap()["title"].as_str().unwrap().to_owned();
+    let shown = lines.filter(|line| line[1] == "o").map(|line| line[2].as_str().unwrap().to_owned()).collect();
+    (title, shown)
+}
+
+#[test]
+fn what_a_hub_runs_is_written_down_where_the_hosts_policy_asks_for_it_on_docker_20_10() {
+    records(EngineVersion::V20_10);
+}
+
+#[test]
+fn what_a_hub_runs_is_written_down_where_the_hosts_policy_asks_for_it_on_docker_26_1() {
+    records(EngineVersion::V26_1);
 }
