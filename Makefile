@@ -48,7 +48,8 @@ test: ## Install what the tests need and run all of them
 	$(MAKE) web
 	$(CARGO) build --locked --workspace --bins --tests
 	$(STATIC_AGENT)
-	$(CARGO) test --locked --workspace
+	# Most of what a scenario does is wait: one more at a time than there are processors.
+	RUST_TEST_THREADS=$$(($$(nproc) + 1)) $(CARGO) test --locked --workspace
 
 static-agent: ## Build the agent that needs no libraries, as the tests use it
 	$(STATIC_AGENT)
